@@ -1,0 +1,292 @@
+"""Folders that stages hand to each other: data plus a ``manifest.json`` that says what it is and where it came from.
+
+A stage writes into ``<output>.partial`` and the folder takes its final name only when every file is written,
+hashed and synced. A run that was killed finds its own partial folder again and continues in it; a run with other
+settings starts afresh. ``digest`` identifies the content: it covers the kind and every data file, and leaves out
+logs (timings, reports), so that an interrupted and resumed run has the digest of an uninterrupted one.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+from . import atomic
+from .errors import ArtifactError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+PROGRESS_NOTE = ".partial.json"
+KINDS = (
+    "raw-web",
+    "documents",
+    "tokenizer",
+    "tokens",
+    "conversations",
+    "preferences",
+    "checkpoint",
+    "adapter",
+    "evaluation",
+    "exported",
+    "engine",
+    "endpoint",
+    "report",
+)
+LOG_PATTERNS = ("metrics.jsonl", "*.log", "*.html", "tensorboard/*", "logs/*", "state/*")
+
+Verify = Literal["sha256", "size"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One file of an artifact: path relative to its folder, size in bytes, SHA-256, and whether it is data or a log."""
+
+    path: str
+    bytes: int
+    sha256: str
+    role: Literal["data", "log"] = "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The content of ``manifest.json``; its JSON schemas are in ``docs/artifacts``."""
+
+    kind: str
+    schema_version: int = SCHEMA_VERSION
+    producer: dict[str, str]
+    config: dict[str, Any]
+    inputs: dict[str, dict[str, str]]
+    files: list[FileRecord]
+    stats: dict[str, Any]
+    digest: str
+    created: str
+
+
+@dataclass
+class Draft:
+    """An artifact being written: put files under `path`, figures into `stats`."""
+
+    path: Path
+    resumed: bool
+    stats: dict[str, Any] = field(default_factory=dict)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON form of `value`."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def content_digest(kind: str, files: Sequence[FileRecord]) -> str:
+    """Identity of an artifact's data: equal for equal data, whatever the machine, the path or the hour."""
+    return digest_of([kind, sorted((f.path, f.sha256) for f in files if f.role == "data")])
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def role_of(relative: str) -> Literal["data", "log"]:
+    """Logs hold timings and so differ from run to run; everything else is data."""
+    return "log" if any(fnmatch(relative, pattern) for pattern in LOG_PATTERNS) else "data"
+
+
+def list_files(folder: Path) -> list[FileRecord]:
+    """Every file under `folder` but the manifest and hidden ones, in path order."""
+    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return [
+        FileRecord(path=name, bytes=(folder / name).stat().st_size, sha256=hash_file(folder / name), role=role_of(name))
+        for name in found
+        if name != MANIFEST and not Path(name).name.startswith(".")
+    ]
+
+
+def describe_inputs(inputs: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Path, kind and digest of each input; a plain file or folder of the user's own has kind "external"."""
+    described = {}
+    for name, path in inputs.items():
+        if (Path(path) / MANIFEST).is_file():
+            manifest = load_manifest(path)
+            described[name] = {"path": str(path), "kind": manifest.kind, "digest": manifest.digest}
+        else:
+            described[name] = {"path": str(path), "kind": "external", "digest": external_digest(Path(path))}
+    return described
+
+
+def external_digest(path: Path) -> str:
+    """Identity of a user's own input: names, sizes and modification times of its files."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    root = path.parent if path.is_file() else path
+    return digest_of([(p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def load_manifest(folder: str | Path) -> Manifest:
+    """The manifest of `folder`, unverified. Raises ArtifactError where it is absent, torn or newer than this code."""
+    path = Path(folder) / MANIFEST
+    if not Path(folder).is_dir():
+        raise ArtifactError(f"{folder}: no such folder")
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: no {MANIFEST}, so this is no finished artifact")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version = raw["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{path}: schema version {version} is newer than this package reads ({SCHEMA_VERSION}); upgrade it"
+            )
+        known = {name: raw[name] for name in Manifest.__dataclass_fields__}
+        return Manifest(**{**known, "files": [FileRecord(**record) for record in raw["files"]]})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not a valid manifest ({error}); make the artifact again") from error
+
+
+def read(folder: str | Path, kind: str | Sequence[str], *, verify: Verify | None = None) -> Manifest:
+    """The checked manifest of `folder`.
+
+    `verify` is "sha256" (default, or the environment's NEMO_VERIFY) or "size", which trusts content of the right
+    length. Raises ArtifactError naming the folder and file where the kind is another, the schema is newer, or a file
+    is missing or altered.
+    """
+    manifest = load_manifest(folder)
+    wanted = (kind,) if isinstance(kind, str) else tuple(kind)
+    if manifest.kind not in wanted:
+        raise ArtifactError(f"{folder}: holds {manifest.kind!r}, but {' or '.join(map(repr, wanted))} is needed here")
+    level = verify or os.environ.get("NEMO_VERIFY", "sha256")
+    for record in manifest.files:
+        check_file(Path(folder), record, level)
+    return manifest
+
+
+def check_file(folder: Path, record: FileRecord, level: str) -> None:
+    """Raise ArtifactError unless the file is there and as it was written."""
+    path = folder / record.path
+    if not path.is_file():
+        raise ArtifactError(f"{path}: listed in {MANIFEST} but missing; restore it or make the artifact again")
+    size = path.stat().st_size
+    if size != record.bytes:
+        raise ArtifactError(f"{path}: altered since it was written ({size} bytes, {record.bytes} expected)")
+    if level == "sha256" and hash_file(path) != record.sha256:
+        raise ArtifactError(f"{path}: altered since it was written (SHA-256 differs); make the artifact again")
+
+
+@contextlib.contextmanager
+def create(
+    output: str | Path,
+    *,
+    kind: str,
+    package: str,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Path] | None = None,
+    overwrite: bool = False,
+) -> Iterator[Draft]:
+    """A draft folder that becomes the artifact `output` when the block ends without an error.
+
+    `config` is the resolved config; it and the inputs' digests decide whether an earlier partial folder is continued
+    (`Draft.resumed`). Raises ArtifactError where `output` exists and `overwrite` is false, or another process is
+    writing it.
+    """
+    output = Path(output)
+    if kind not in KINDS:
+        raise ArtifactError(f"unknown artifact kind {kind!r}; one of {', '.join(KINDS)}")
+    if output.exists() and not overwrite:
+        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    described = describe_inputs(inputs or {})
+    plain = json.loads(json.dumps(config, default=str))
+    with atomic.explain_disk_full(output), claimed(output, identity(kind, plain, described)) as draft:
+        yield draft
+        manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
+        atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
+        (draft.path / PROGRESS_NOTE).unlink()
+        atomic.replace_folder(draft.path, output)
+
+
+def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> str:
+    """What a run makes: kind, settings without the places, and the content of its inputs."""
+    places = {"output", "overwrite", *(name for name in inputs)}
+    return digest_of(
+        [kind, {k: v for k, v in config.items() if k not in places}, {n: i["digest"] for n, i in inputs.items()}]
+    )
+
+
+@contextlib.contextmanager
+def claimed(output: Path, wanted: str) -> Iterator[Draft]:
+    """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
+    partial = output.with_name(f"{output.name}.partial")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock_path = output.with_name(f".{output.name}.lock")
+    with open(lock_path, "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(
+                f"{output}: another process is writing it; wait for it or name another output"
+            ) from None
+        resumed = partial_identity(partial) == wanted
+        if not resumed:
+            clear_partial(partial)
+            partial.mkdir()
+            atomic.write_text(partial / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+        yield Draft(path=partial, resumed=resumed)
+        lock_path.unlink(missing_ok=True)
+
+
+def partial_identity(partial: Path) -> str | None:
+    """The identity a partial folder was started with; None where there is none or its note is torn."""
+    try:
+        return str(json.loads((partial / PROGRESS_NOTE).read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def clear_partial(partial: Path) -> None:
+    """Remove what another run left, but never a folder that the suite did not make."""
+    if not partial.exists():
+        return
+    if any(partial.iterdir()) and not (partial / PROGRESS_NOTE).exists():
+        raise ArtifactError(f"{partial}: in the way, and not made by this tool; move it aside")
+    shutil.rmtree(partial)
+
+
+def finish(
+    draft: Draft, *, kind: str, package: str, config: dict[str, Any], inputs: dict[str, dict[str, str]]
+) -> Manifest:
+    """The manifest of a draft whose files are all written."""
+    files = list_files(draft.path)
+    return Manifest(
+        kind=kind,
+        producer=producer(package),
+        config=config,
+        inputs=inputs,
+        files=files,
+        stats=draft.stats,
+        digest=content_digest(kind, files),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def producer(package: str) -> dict[str, str]:
+    """Name, version and (where the package runs from a checkout) git revision of the code that writes."""
+    from importlib.metadata import version
+
+    return {"package": package, "version": version(package), "git_revision": git_revision(Path(__file__).parent)}
+
+
+def git_revision(folder: Path) -> str:
+    """The commit of the checkout that holds `folder`, read without running git; "" outside one."""
+    root = next((p for p in folder.parents if (p / ".git").is_dir()), None)
+    if root is None:
+        return ""
+    head = (root / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref: "):
+        return head
+    reference = root / ".git" / head.removeprefix("ref: ")
+    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else ""

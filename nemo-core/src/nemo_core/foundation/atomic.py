@@ -1,0 +1,75 @@
+"""Files and folders that appear whole under their final name or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import DiskFull
+
+
+@contextlib.contextmanager
+def explain_disk_full(path: Path) -> Iterator[None]:
+    """Turn "no space left on device" into a DiskFull that names the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"no space left while writing {path}; free some room, then run the same command again"
+        ) from error
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename inside `path` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file handle whose content is renamed to `path` once written and synced, and removed on any error."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    encoding = None if "b" in mode else "utf-8"
+    with explain_disk_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(draft, mode, encoding=encoding) as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(draft, path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic_file(path) as handle:
+        handle.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically, as UTF-8."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def replace_folder(draft: Path, final: Path) -> None:
+    """Give the finished folder `draft` the name `final`, putting an older `final` aside until that is done."""
+    aside = final.with_name(f"{final.name}.replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    if final.exists():
+        os.replace(final, aside)
+    os.replace(draft, final)
+    sync_folder(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)

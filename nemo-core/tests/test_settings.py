@@ -1,0 +1,80 @@
+"""Settings come from defaults, a recipe and the command line; every mistake is named with its place."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta
+
+from nemo_core.foundation import settings
+from nemo_core.foundation.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    layers: Annotated[int, Meta(ge=1, description="number of decoder layers")] = 2
+    rate: float = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    output: Path
+    shape: Shape = field(default_factory=Shape)
+    mode: Literal["fast", "exact"] = "fast"
+    title: str | None = None
+
+
+def recipe(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_recipe_then_command_line(tmp_path):
+    job = settings.load(Job, recipe(tmp_path, "output: a\nshape:\n  rate: 3e-4\n"), ["shape.layers=5", "output=b"])
+    assert job == Job(output=Path("b"), shape=Shape(layers=5, rate=3e-4))
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("output: a\nshape:\n  layer: 3\n", [], r"job.yaml:3: unknown key 'shape.layer'; did you mean 'layers'\?"),
+        ("output: a\nshape:\n  layers: 0\n", [], r"job.yaml:3: shape.layers: expected `int` >= 1"),
+        ("output: a\nmode: quick\n", [], r"job.yaml:2: mode: invalid enum value 'quick'"),
+        ("output: a\n", ["shape.layers=many"], r"command line: shape.layers: expected `int`, got `str`"),
+        ("title: x\n", [], r"output is required"),
+        ("output: [\n", [], r"job.yaml: not valid YAML"),
+        ("- 1\n", [], r"job.yaml: a recipe is a mapping"),
+        ("output: a\n", ["nonsense"], r"'nonsense' is no setting; write key=value"),
+        ("output: a\n", ["output.deeper=1"], r"'output' holds a value"),
+    ],
+)
+def test_mistakes_name_place_and_remedy(tmp_path, text, words, message):
+    with pytest.raises(ConfigError, match=message):
+        settings.load(Job, recipe(tmp_path, text), words)
+
+
+def test_missing_recipe_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such recipe file"):
+        settings.load(Job, tmp_path / "absent.yaml")
+
+
+def test_numbers_read_as_people_write_them(tmp_path):
+    assert settings.load(Job, None, ["output=yes", "shape.rate=1e-5"]) == Job(
+        output=Path("yes"), shape=Shape(rate=1e-5)
+    )
+
+
+def test_schema_refuses_unknown_keys_and_documents_limits():
+    schema = settings.schema(Job)
+    assert schema["$defs"]["Shape"]["additionalProperties"] is False
+    assert schema["$defs"]["Shape"]["properties"]["layers"]["minimum"] == 1
+    assert schema["$defs"]["Job"]["required"] == ["output"]
+
+
+def test_describe_lists_nested_keys():
+    rows = {row.key: row for row in settings.describe(Job)}
+    assert rows["shape.layers"].about == "number of decoder layers"
+    assert rows["mode"].kind == "fast|exact"
+    assert rows["output"].default == "required"

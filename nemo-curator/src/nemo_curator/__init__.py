@@ -1,0 +1,3 @@
+"""Clean, filter and deduplicate text for training language models."""
+
+__version__ = "0.1.0"

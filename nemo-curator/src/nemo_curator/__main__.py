@@ -1,0 +1,7 @@
+"""``python -m nemo_curator`` is the console script ``nemo-curator``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,203 @@
+"""The shape of every console script: ``nemo-x <command> [recipe.yaml] key=value ...``.
+
+A package lists its commands as data. Nothing of a command is imported until it is chosen, so ``--help`` answers at
+once; ``nemo-x <command> --help`` shows every setting with its default.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import EXIT_INTERRUPTED, EXIT_USER, SuiteError, UserError
+
+BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command. `settings` and `run` are "module:name"; `run` takes the settings and returns a result or None."""
+
+    name: str
+    summary: str
+    settings: str
+    run: str
+    examples: tuple[str, ...] = ()
+    positional: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A package's console script."""
+
+    package: str
+    summary: str
+    commands: tuple[Command, ...]
+    doctor: str | None = None
+
+    def find(self, name: str) -> Command:
+        """The command called `name`; UserError with the nearest one otherwise."""
+        from .settings import did_you_mean
+
+        for command in self.commands:
+            if command.name == name:
+                return command
+        names = [c.name for c in self.commands] + list(BUILT_IN)
+        raise UserError(f"unknown command {name!r}{did_you_mean(name, names)} (commands: {', '.join(names)})")
+
+
+def resolve(target: str) -> Any:
+    """Import "module:name"."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def main(program: Program, words: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; expected failures are one message on stderr."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        return dispatch(program, words)
+    except SuiteError as error:
+        print(f"{program.package}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{program.package}: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
+        traceback.print_exc()
+        print(
+            f"{program.package}: this is a defect in {program.package}; please report the lines above", file=sys.stderr
+        )
+        return 1
+
+
+def dispatch(program: Program, words: list[str]) -> int:
+    """Choose what the words ask for."""
+    if not words or words[0] in ("-h", "--help"):
+        print(overview(program))
+        return 0 if words else EXIT_USER
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"{program.package} {version(program.package)}")
+        return 0
+    name, rest = words[0], words[1:]
+    if name == "doctor":
+        from .doctor import report
+
+        return report(program)
+    if name == "schema":
+        return print_schema(program, rest)
+    command = program.find(name)
+    if any(word in ("-h", "--help") for word in rest):
+        print(manual(program, command))
+        return 0
+    return execute(command, rest)
+
+
+def execute(command: Command, words: Sequence[str]) -> int:
+    """Load the settings, run the command and print its result."""
+    from . import settings as settings_module
+
+    cls = resolve(command.settings)
+    recipe, overrides = split_words(command, words)
+    settings = settings_module.load(cls, recipe, [w for w in overrides if w != "--print-config"])
+    if "--print-config" in overrides:
+        print(json.dumps(settings_module.to_plain(settings), indent=1))
+        return 0
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    emit(resolve(command.run)(settings))
+    return 0
+
+
+def split_words(command: Command, words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The recipe file (a first word without "=") and the overrides.
+
+    A command with a `positional` setting takes that instead of a recipe where the word is no YAML file.
+    """
+    if not words or "=" in words[0] or words[0].startswith("--"):
+        return None, list(words)
+    first, rest = words[0], list(words[1:])
+    if command.positional and not first.endswith((".yaml", ".yml")):
+        return None, [f"{command.positional}={json.dumps(first)}", *rest]
+    return Path(first), rest
+
+
+def emit(result: Any) -> None:
+    """Print a command's result on stdout: readable on a terminal, one JSON line elsewhere."""
+    if result is None:
+        return
+    from .settings import to_plain
+
+    plain = to_plain(result)
+    if not sys.stdout.isatty() or not isinstance(plain, Mapping):
+        print(json.dumps(plain, ensure_ascii=False, default=str))
+        return
+    width = max(map(len, plain), default=0)
+    for name, value in plain.items():
+        print(f"{name:<{width}}  {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+def print_schema(program: Program, words: Sequence[str]) -> int:
+    """Print the schema of one command, or of all."""
+    from .settings import schema
+
+    chosen = [program.find(words[0])] if words else list(program.commands)
+    schemas = {command.name: schema(resolve(command.settings)) for command in chosen}
+    print(json.dumps(schemas[words[0]] if words else schemas, indent=1))
+    return 0
+
+
+def overview(program: Program) -> str:
+    """The text of ``nemo-x --help``."""
+    width = max(len(c.name) for c in program.commands)
+    rows = [f"  {c.name:<{width}}  {c.summary}" for c in program.commands]
+    rows += [f"  {name:<{width}}  {summary}" for name, summary in BUILT_IN.items()]
+    examples = [f"  {example}" for c in program.commands for example in c.examples[:1]]
+    return "\n".join(
+        [
+            f"usage: {program.package} <command> [recipe.yaml] [key=value ...]",
+            "",
+            program.summary,
+            "",
+            "commands:",
+            *rows,
+            "",
+            "examples:",
+            *examples,
+            "",
+            f"'{program.package} <command> --help' shows its settings; --print-config shows the resolved ones;",
+            "--version shows the version. Exit codes: 0 done, 2 your input or settings, 75 run again to continue.",
+        ]
+    )
+
+
+def manual(program: Program, command: Command) -> str:
+    """The text of ``nemo-x <command> --help``: every setting, its type, default and meaning."""
+    from .settings import describe
+
+    rows = describe(resolve(command.settings))
+    width = min(34, max((len(row.key) for row in rows), default=0))
+    lines = [
+        f"usage: {program.package} {command.name} "
+        f"{f'[{command.positional} | recipe.yaml]' if command.positional else '[recipe.yaml]'} [key=value ...]",
+        "",
+        command.summary,
+        "",
+        "settings:",
+    ]
+    for row in rows:
+        tail = "required" if row.default == "required" else f"default {row.default}"
+        lines.append(f"  {row.key:<{width}}  {row.about or row.kind} [{row.kind}; {tail}]")
+    if command.examples:
+        lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
+    return "\n".join(lines)

@@ -1,0 +1,276 @@
+"""Settings: a frozen dataclass per command, filled from defaults, then a YAML recipe, then ``key=value`` words.
+
+Types and limits are declared with msgspec (``Annotated[int, Meta(ge=1, description="...")]``), which checks them and
+writes their JSON schema; this module adds the place (file:line or command line) and the nearest known name.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from .errors import ConfigError
+
+Settings = TypeVar("Settings")
+Key = tuple[str, ...]
+COMMAND_LINE = "command line"
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML whose scalars read as people write them: 1e-3 is a number, and only true/false are booleans."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":float", ":bool", ":timestamp"))]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|nan))$"),
+    list("-+0123456789."),
+)
+RecipeLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """Raw values and where each came from, so that an error can name the place."""
+
+    values: dict[str, Any]
+    places: dict[Key, str]
+
+    def place(self, key: Key) -> str:
+        """The file:line (or command line) of `key`, or of the nearest parent that has one."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.places:
+                return self.places[key[:length]]
+        return "settings"
+
+
+def load(cls: type[Settings], recipe: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """An instance of `cls`. Raises ConfigError naming place, key, what is allowed and the nearest known key."""
+    sourced = read_recipe(recipe) if recipe else Sourced({}, {})
+    for word in overrides:
+        apply_override(sourced, word)
+    return convert(cls, sourced)
+
+
+def convert(cls: type[Settings], sourced: Sourced) -> Settings:
+    """Check `sourced` against the dataclass `cls` and build it."""
+    reject_unknown(cls, sourced.values, (), sourced)
+    try:
+        return msgspec.convert(sourced.values, cls, dec_hook=_decode)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(_explain(str(error), sourced)) from None
+
+
+def read_recipe(path: Path) -> Sourced:
+    """The mapping in a YAML file, with the line of every key. Raises ConfigError where it is none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a recipe ({error})") from None
+    try:
+        node = yaml.compose(text, Loader=RecipeLoader)
+        values = RecipeLoader(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        return Sourced({}, {})
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of settings, this is a {type(values).__name__}")
+    return Sourced(values, {key: f"{path}:{line}" for key, line in _lines(node, ())})
+
+
+def _lines(node: yaml.Node | None, prefix: Key) -> Iterable[tuple[Key, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for name, child in node.value:
+            key = (*prefix, str(name.value))
+            yield key, name.start_mark.line + 1
+            yield from _lines(child, key)
+
+
+def apply_override(sourced: Sourced, word: str) -> None:
+    """Set the dotted key of ``a.b=value`` in place; the value is read as YAML."""
+    name, equals, text = word.partition("=")
+    key = tuple(name.strip().split("."))
+    if not equals or not all(key):
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, for example output=runs/first")
+    try:
+        value = RecipeLoader(text).get_single_data() if text else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{COMMAND_LINE}: {word!r}: {' '.join(str(error).split())}") from None
+    target = sourced.values
+    for part in key[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"{COMMAND_LINE}: {word!r}: {part!r} holds a value, not further keys")
+    target[key[-1]] = value
+    sourced.places[key] = COMMAND_LINE
+
+
+def reject_unknown(cls: Any, values: Any, prefix: Key, sourced: Sourced) -> None:
+    """Raise ConfigError for the first key that the dataclass `cls` (or one nested in it) does not have."""
+    inner = _dataclass_in(cls)
+    if inner is None:
+        items = _mapping_values(cls)
+        if items is not None and isinstance(values, Mapping):
+            for name, value in values.items():
+                reject_unknown(items, value, (*prefix, str(name)), sourced)
+        return
+    if not isinstance(values, Mapping):
+        return
+    hints = _hints(inner)
+    for name, value in values.items():
+        key = (*prefix, str(name))
+        if name not in hints:
+            raise ConfigError(
+                f"{sourced.place(key)}: unknown key {'.'.join(key)!r}{did_you_mean(str(name), hints)} "
+                f"(known here: {', '.join(hints)})"
+            )
+        reject_unknown(hints[name], value, key, sourced)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def to_plain(settings: Any) -> Any:
+    """The settings as JSON-ready values, for the manifest and the resolved recipe."""
+    return msgspec.to_builtins(settings, enc_hook=str)
+
+
+def schema(cls: type) -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a settings dataclass; unknown keys are refused at every level."""
+    (root,), components = msgspec.json.schema_components(
+        (cls,), schema_hook=_schema_hook, ref_template="#/$defs/{name}"
+    )
+    for component in components.values():
+        if component.get("type") == "object" and "properties" in component:
+            component["additionalProperties"] = False
+            component["description"] = component.get("description", "").split("\n")[0]
+    return {**root, "$defs": dict(sorted(components.items()))}
+
+
+def _explain(message: str, sourced: Sourced) -> str:
+    text, _, path = message.partition(" - at `$.")
+    key = tuple(re.sub(r"\[.*?\]", "", path.rstrip("`")).split(".")) if path else ()
+    name = f"{'.'.join(key)}: " if key else ""
+    if text.startswith("Object missing required field"):
+        missing = text.split("`")[1]
+        return (
+            f"{sourced.place(key)}: {'.'.join((*key, missing))} is required; set it in the recipe or as {missing}=..."
+        )
+    return f"{sourced.place(key)}: {name}{text[0].lower()}{text[1:]}" if key else f"{sourced.place(key)}: {text}"
+
+
+def _decode(wanted: type, value: Any) -> Any:
+    if wanted is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise ConfigError(f"expected {wanted.__name__}, got {type(value).__name__}")
+
+
+def _schema_hook(wanted: type) -> dict[str, Any]:
+    if wanted is Path:
+        return {"type": "string", "format": "path"}
+    raise TypeError(f"no JSON schema for {wanted}")
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _unwrapped(annotation: Any) -> list[Any]:
+    """The alternatives of an annotation, without Annotated and without None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _unwrapped(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [a for arg in typing.get_args(annotation) for a in _unwrapped(arg) if a is not type(None)]
+    return [annotation]
+
+
+def _dataclass_in(annotation: Any) -> type | None:
+    return next((a for a in _unwrapped(annotation) if isinstance(a, type) and dataclasses.is_dataclass(a)), None)
+
+
+def _mapping_values(annotation: Any) -> Any:
+    for alternative in _unwrapped(annotation):
+        if typing.get_origin(alternative) is dict:
+            return typing.get_args(alternative)[1]
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """One setting as `--help` shows it."""
+
+    key: str
+    kind: str
+    default: str
+    about: str
+
+
+def describe(cls: type, prefix: str = "") -> list[Described]:
+    """Every setting of `cls` and of the dataclasses nested in it, in order."""
+    rows: list[Described] = []
+    hints = _hints(cls)
+    for item in dataclasses.fields(cls):
+        annotation = hints[item.name]
+        inner = _dataclass_in(annotation)
+        if inner is not None and item.default is not None:
+            rows += describe(inner, f"{prefix}{item.name}.")
+        else:
+            rows.append(
+                Described(
+                    key=f"{prefix}{item.name}",
+                    kind=_kind(annotation),
+                    default=_default(item),
+                    about=_about(annotation),
+                )
+            )
+    return rows
+
+
+def _default(item: "dataclasses.Field[Any]") -> str:
+    if item.default is not dataclasses.MISSING:
+        value = item.default
+    elif item.default_factory is not dataclasses.MISSING:
+        value = item.default_factory()
+    else:
+        return "required"
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _about(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        for note in typing.get_args(annotation)[1:]:
+            if isinstance(note, msgspec.Meta) and note.description:
+                return note.description
+    return ""
+
+
+def _kind(annotation: Any) -> str:
+    names = []
+    for alternative in _unwrapped(annotation):
+        origin = typing.get_origin(alternative)
+        if origin is typing.Literal:
+            names.append("|".join(map(str, typing.get_args(alternative))))
+        else:
+            names.append(getattr(origin or alternative, "__name__", str(alternative)).lower())
+    return " or ".join(names)
