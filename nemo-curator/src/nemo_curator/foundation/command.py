@@ -21,6 +21,26 @@ BUILT_IN = {"doctor": "check this installation and machine", "schema": "print th
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageInput:
+    """An input of a stage: the artifact kinds it takes; `external` where a user's own file or folder does too."""
+
+    kinds: tuple[str, ...]
+    required: bool = True
+    external: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a workflow needs to know of a command: inputs by settings key, the output's kind, and the resources."""
+
+    inputs: Mapping[str, StageInput]
+    output: str | None
+    cpus: int = 1
+    memory_gib: float = 2.0
+    gpus: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Command:
     """One command. `settings` and `run` are "module:name"; `run` takes the settings and returns a result or None."""
 
@@ -30,6 +50,7 @@ class Command:
     run: str
     examples: tuple[str, ...] = ()
     positional: str | None = None
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
