@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.decoder import Decoder
+from ..model.decoder import Decoder, Layer
 from ..model.rope import rotate
 from ..peft.lora import LoraLinear
 from .kv_cache import KVCache
@@ -39,17 +39,21 @@ class PackedLayer:
     down: Linear
 
 
-def pack(*modules: nn.Module) -> Linear:
-    """Linear layers that read the same input, as one; adapters are added in."""
-    weights, biases = [], []
-    for module in modules:
-        base = module.base if isinstance(module, LoraLinear) else module
-        delta = module.delta_OI() if isinstance(module, LoraLinear) and module.enabled else None
-        weights.append(base.weight if delta is None else base.weight + delta)  # type: ignore[operator]
-        biases.append(base.bias)
-    bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])  # type: ignore[misc]
-    weight = torch.cat([w.detach() for w in weights]) if len(weights) > 1 else weights[0].detach()  # type: ignore[misc]
-    return Linear(weight, bias)
+def effective_weight(module: nn.Linear | LoraLinear) -> Tensor:
+    """The weight [O, I] of a linear layer, its adapter added in."""
+    if not isinstance(module, LoraLinear):
+        return module.weight.detach()
+    return (module.base.weight + module.delta_OI()).detach() if module.enabled else module.base.weight.detach()
+
+
+def pack(*modules: nn.Linear | LoraLinear) -> Linear:
+    """Linear layers that read the same input, as one."""
+    weights = [effective_weight(module) for module in modules]
+    bases = [module.base if isinstance(module, LoraLinear) else module for module in modules]
+    biases = [base.bias.detach() for base in bases if base.bias is not None]
+    if len(modules) == 1:
+        return Linear(weights[0], biases[0] if biases else None)
+    return Linear(torch.cat(weights), torch.cat(biases) if biases else None)
 
 
 class PackedDecoder:
@@ -64,7 +68,7 @@ class PackedDecoder:
         self.sin_PD = model.sin_PD.to(self.embedding.dtype)
         self.splits = [config.num_heads * config.head_dim, *[config.num_kv_heads * config.head_dim] * 2]
         with torch.no_grad():
-            self.layers = [pack_layer(layer) for layer in model.model.layers]
+            self.layers = [pack_layer(layer) for layer in model.model.layers if isinstance(layer, Layer)]
 
     def norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """RMS normalisation."""
@@ -123,14 +127,14 @@ class PackedDecoder:
         return (hidden_NE @ self.head_VE.T).float()
 
 
-def pack_layer(layer: nn.Module) -> PackedLayer:
+def pack_layer(layer: Layer) -> PackedLayer:
     """Pack one layer of a decoder."""
     attention, mlp = layer.self_attn, layer.mlp
     return PackedLayer(
-        attention_norm=layer.input_layernorm.weight.detach(),  # type: ignore[union-attr, operator]
-        qkv=pack(attention.q_proj, attention.k_proj, attention.v_proj),  # type: ignore[union-attr, arg-type]
-        out=pack(attention.o_proj),  # type: ignore[union-attr, arg-type]
-        mlp_norm=layer.post_attention_layernorm.weight.detach(),  # type: ignore[union-attr, operator]
-        gate_up=pack(mlp.gate_proj, mlp.up_proj),  # type: ignore[union-attr, arg-type]
-        down=pack(mlp.down_proj),  # type: ignore[union-attr, arg-type]
+        attention_norm=layer.input_layernorm.weight.detach(),
+        qkv=pack(attention.q_proj, attention.k_proj, attention.v_proj),
+        out=pack(attention.o_proj),
+        mlp_norm=layer.post_attention_layernorm.weight.detach(),
+        gate_up=pack(mlp.gate_proj, mlp.up_proj),
+        down=pack(mlp.down_proj),
     )
