@@ -79,6 +79,38 @@ PROGRAM = Program(
                 cpus=2,
             ),
         ),
+        Command(
+            name="generate",
+            summary="continue a text or answer a question with a model",
+            settings="nemo_core.inference.settings:GenerateSettings",
+            run="nemo_core.inference.command:run_generate",
+            examples=(
+                "nemo-core generate model=runs/sft chat='What is textwrap?'",
+                "nemo-core generate model=runs/pretrain prompt='The module' temperature=0.8 count=3",
+            ),
+        ),
+        Command(
+            name="merge",
+            summary="add a LoRA adapter into the weights of its model",
+            settings="nemo_core.inference.settings:MergeSettings",
+            run="nemo_core.inference.command:run_merge",
+            examples=("nemo-core merge model=runs/pretrain adapter=runs/adapter output=runs/merged",),
+            stage=Stage(
+                inputs={
+                    "model": StageInput(kinds=("checkpoint", "exported"), external=True),
+                    "adapter": StageInput(kinds=("adapter",), external=True),
+                },
+                output="checkpoint",
+            ),
+        ),
+        Command(
+            name="inspect",
+            summary="show what a model folder holds",
+            settings="nemo_core.inference.settings:InspectSettings",
+            run="nemo_core.inference.command:run_inspect",
+            examples=("nemo-core inspect runs/sft",),
+            positional="model",
+        ),
     ),
 )
 
