@@ -22,8 +22,9 @@ def refusal():
     """Why this Python cannot be used, as one sentence; "" where it can."""
     have = "%d.%d" % sys.version_info[:2]
     if sys.version_info < OLDEST:
-        return "Python %d.%d or newer is needed and this is %s: install a newer one and run it as, for example, python3.12 dev.py." % (
-            OLDEST + (have,)
+        return (
+            "Python %d.%d or newer is needed and this is %s: install a newer one, then run for example python3.12 dev.py."
+            % (OLDEST + (have,))
         )
     try:
         import ensurepip  # noqa: F401
@@ -31,7 +32,8 @@ def refusal():
     except ImportError as error:
         return (
             "this Python lacks its %s module: on Debian or Ubuntu run "
-            "'sudo apt install python%s-venv', elsewhere install a complete Python, then try again." % (error.name, have)
+            "'sudo apt install python%s-venv', elsewhere install a complete Python, then try again."
+            % (error.name, have)
         )
     return ""
 
@@ -41,7 +43,11 @@ def sessions():
     with open(os.path.join(ROOT, "noxfile.py"), encoding="utf-8") as handle:
         tree = ast.parse(handle.read())
     return [
-        (node.name, (ast.get_docstring(node) or "").split("\n")[0], any("parametrize" in ast.dump(d) for d in node.decorator_list))
+        (
+            node.name,
+            (ast.get_docstring(node) or "").split("\n")[0],
+            any("parametrize" in ast.dump(d) for d in node.decorator_list),
+        )
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and any("'session'" in ast.dump(d) for d in node.decorator_list)
     ]
@@ -57,11 +63,11 @@ def overview():
             "",
             "examples:",
             "  python3 dev.py quickstart                from web text to a served, aligned model",
-            "  python3 dev.py quickstart input=PATH     the same from your own *.warc.gz, HTML folder, JSONL or Parquet",
+            "  python3 dev.py quickstart input=PATH     the same from your own WARC, HTML, JSONL or Parquet files",
             "  python3 dev.py tests                     the tests of everything",
             "  python3 dev.py tests core -k artifact    one package's tests; the rest goes to pytest",
             "",
-            "The first run makes .dev/ (nox, uv) and .nox/ (one environment per session) in this folder; delete both to undo.",
+            "The first run makes .dev/ (nox, uv) and .nox/ (environments) in this folder; delete both to undo.",
         ]
     )
 

@@ -44,10 +44,8 @@ def uv_environment(pip: Mapping[str, str], environment: Mapping[str, str]) -> di
 
 
 def pip_configuration() -> dict[str, str]:
-    """pip's effective settings; empty where this Python has no pip, so that only its variables count."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+    """The effective settings of pip; empty where this Python has no pip, so that only its variables count."""
+    done = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return parse_pip_config(done.stdout)
     names = {f"PIP_{name.upper().replace('-', '_')}": name for name in TO_UV}

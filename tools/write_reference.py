@@ -34,9 +34,7 @@ def section(command: Any, command_module: Any, settings_module: Any) -> str:
     """One command: what it does, its settings as a table, examples, and the artifacts it reads and writes."""
     rows = settings_module.describe(command_module.resolve(command.settings))
     table = ["| setting | type | default | meaning |", "|---|---|---|---|"]
-    table += [
-        f"| `{row.key}` | {cell(row.kind)} | {default(row.default)} | {cell(row.about)} |" for row in rows
-    ]
+    table += [f"| `{row.key}` | {cell(row.kind)} | {default(row.default)} | {cell(row.about)} |" for row in rows]
     parts = [f"## {command.name}", command.summary, "\n".join(table)]
     if command.examples:
         parts.append("\n".join(["```bash no-run", *command.examples, "```"]))
