@@ -23,7 +23,7 @@ def refusal():
     have = "%d.%d" % sys.version_info[:2]
     if sys.version_info < OLDEST:
         return (
-            "Python %d.%d or newer is needed and this is %s: install a newer one, then run for example python3.12 dev.py."
+            "Python %d.%d or newer is needed and this is %s: install a newer one, then run e.g. python3.12 dev.py."
             % (OLDEST + (have,))
         )
     try:
