@@ -166,8 +166,7 @@ def smoke(session: nox.Session, package: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"smoke-{package}-") as temporary:
         place = Path(temporary)
         python = str(clean_environment(session, place, wheels))
-        scripts = [ROOT / "tests/smoke" / f"{package}.py", ROOT / "tests/smoke/origin.py"]
-        for script in scripts:
+        for script in (ROOT / "tests/smoke").glob("*.py"):
             shutil.copy(script, place)
         session.chdir(place)
         keep = {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"}

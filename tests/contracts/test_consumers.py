@@ -16,7 +16,6 @@ INPUTS = [
     if wanted["kinds"] and references(smallest().get(stage, {}).get(name))
 ]
 each_input = pytest.mark.parametrize(("stage", "name"), INPUTS, ids=[f"{stage}:{name}" for stage, name in INPUTS])
-pytestmark = pytest.mark.slow
 
 
 def run_with(workshop, stage, name, folder, place):

@@ -62,7 +62,6 @@ def test_what_a_stage_writes_is_what_the_next_one_takes():
                 assert STAGES[source]["output"]["kind"] in wanted["kinds"], f"{source} -> {stage}.{name}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", PRODUCERS)
 def test_an_artifact_conforms_to_the_schema_of_its_kind(stage, workshop):
     folder = workshop.make(stage)
@@ -73,7 +72,6 @@ def test_an_artifact_conforms_to_the_schema_of_its_kind(stage, workshop):
     assert artifact.read(folder, manifest["kind"]).digest == manifest["digest"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", PRODUCERS)
 def test_a_manifest_names_the_digest_of_every_input(stage, workshop):
     inputs = json.loads((workshop.make(stage) / "manifest.json").read_text(encoding="utf-8"))["inputs"]
@@ -85,7 +83,6 @@ def test_a_manifest_names_the_digest_of_every_input(stage, workshop):
     assert wanted <= {described["digest"] for described in inputs.values()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", PRODUCERS)
 def test_a_finished_stage_leaves_nothing_but_its_artifact(stage, workshop):
     folder = workshop.make(stage)
