@@ -45,8 +45,8 @@ def test_a_package_declares_the_packages_it_needs_and_no_other(name):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("action", ["import", "--help", "commands' help"])
 def test_no_heavy_library_is_loaded_to_import_or_to_answer_help(name, action):
-    calls = {"import": "", "--help": "cli.main(['--help'])"}
-    calls["commands' help"] = "[cli.main([c.name, '--help']) for c in cli.PROGRAM.commands]"
+    calls = {"import": "", "--help": "assert cli.main(['--help']) == 0"}
+    calls["commands' help"] = "assert not any(cli.main([c.name, '--help']) for c in cli.PROGRAM.commands)"
     script = f"""
 import contextlib, io, json, sys
 import nemo_{name}
