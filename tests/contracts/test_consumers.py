@@ -18,6 +18,15 @@ INPUTS = [
 each_input = pytest.mark.parametrize(("stage", "name"), INPUTS, ids=[f"{stage}:{name}" for stage, name in INPUTS])
 
 
+PICKY = [(stage, name) for stage, name in INPUTS if set(STAGES[stage]["inputs"][name]["kinds"]) < set(artifact.KINDS)]
+each_picky_input = pytest.mark.parametrize(("stage", "name"), PICKY, ids=[f"{stage}:{name}" for stage, name in PICKY])
+
+
+def foreign_kind(stage, name):
+    """A kind that the input does not take."""
+    return next(kind for kind in reversed(artifact.KINDS) if kind not in STAGES[stage]["inputs"][name]["kinds"])
+
+
 def run_with(workshop, stage, name, folder, place):
     """Run `stage` with the first artifact of its input `name` replaced by `folder`."""
     settings = workshop.settings(stage)
@@ -38,13 +47,13 @@ def last_data_file(folder):
     return [record.path for record in artifact.load_manifest(folder).files if record.role == "data"][-1]
 
 
-@each_input
+@each_picky_input
 def test_another_kind_is_refused(stage, name, workshop, tmp_path):
-    folder = tmp_path / "input"
-    with artifact.create(folder, kind="engine", package="nemo-core", config={}) as draft:
-        (draft.path / "plan.bin").write_bytes(b"plan")
+    folder, kind = tmp_path / "input", foreign_kind(stage, name)
+    with artifact.create(folder, kind=kind, package="nemo-core", config={}) as draft:
+        (draft.path / "content").write_bytes(b"content")
     message = run_with(workshop, stage, name, folder, tmp_path)
-    assert f"{folder}: holds 'engine'" in message
+    assert f"{folder}: holds {kind!r}" in message
     assert any(repr(kind) in message for kind in STAGES[stage]["inputs"][name]["kinds"])
 
 

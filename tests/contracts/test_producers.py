@@ -18,6 +18,12 @@ STAGES = contracts()
 PRODUCERS = sorted(name for name, body in STAGES.items() if body["output"]["kind"])
 
 
+def output_kind(stage):
+    """The kind that the smallest run of a stage makes; a contract may name the setting that says it."""
+    kind = STAGES[stage]["output"]["kind"]
+    return smallest()[stage][kind[1:-1]] if kind.startswith("{") else kind
+
+
 def faults(schema, document):
     validator = Draft202012Validator(SCHEMAS[schema], registry=REGISTRY)
     return [f"{error.json_path}: {error.message}"[:300] for error in validator.iter_errors(document)]
@@ -59,14 +65,14 @@ def test_what_a_stage_writes_is_what_the_next_one_takes():
     for stage, settings in smallest().items():
         for name, wanted in STAGES[stage]["inputs"].items():
             for source in references(settings.get(name)):
-                assert STAGES[source]["output"]["kind"] in wanted["kinds"], f"{source} -> {stage}.{name}"
+                assert output_kind(source) in wanted["kinds"], f"{source} -> {stage}.{name}"
 
 
 @pytest.mark.parametrize("stage", PRODUCERS)
 def test_an_artifact_conforms_to_the_schema_of_its_kind(stage, workshop):
     folder = workshop.make(stage)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["kind"] == STAGES[stage]["output"]["kind"]
+    assert manifest["kind"] == output_kind(stage)
     assert manifest["producer"]["package"] == STAGES[stage]["package"]
     assert faults(f"{manifest['kind']}.schema.json", manifest) == []
     assert artifact.read(folder, manifest["kind"]).digest == manifest["digest"]
