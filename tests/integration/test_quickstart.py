@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from packages import ROOT
+from smoke.console import write_documents
 
 from nemo_core.foundation import artifact
 
@@ -98,17 +99,8 @@ def test_a_second_run_makes_nothing_again(finished):
 
 @pytest.mark.slow
 def test_text_of_ones_own_takes_the_place_of_the_pages(tmp_path):
-    rows = [{"id": str(n), "title": f"Item {n}", "text": paragraph(n)} for n in range(60)]
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run(tmp_path, f"input={tmp_path / 'mine.jsonl'}", "targets=[tokenize]", "tokenizer.vocab_size=400", "report=false")
+    written = write_documents(tmp_path / "mine.jsonl")
+    words = [f"input={tmp_path / 'mine.jsonl'}", "targets=[tokenize]", "tokenizer.vocab_size=400", "report=false"]
+    run(tmp_path, *words, "curate.pipeline=[repair, language, quality, exact_dedup]")
     assert set(manifests(tmp_path)) == {"curate", "tokenizer", "tokenize"}
-
-
-def paragraph(number):
-    """English that passes the quality rules and differs from every other paragraph."""
-    things = ("river", "bridge", "library", "market", "garden", "harbour")
-    return " ".join(
-        f"In the year {1800 + number} the {thing} of town {number * 7 + index} was built by {number + index + 2} "
-        f"people, and those who have seen it say that the {thing} is the best one of the whole country."
-        for index, thing in enumerate(things)
-    )
+    assert manifests(tmp_path)["curate"].stats["documents_in"] == written
