@@ -1,4 +1,4 @@
-"""A workflow over two packages that is killed at any stage gives, when it is run again, what an undisturbed run gives."""
+"""A workflow over two packages, killed at any stage and run again, gives what an undisturbed run gives."""
 
 import os
 import signal
