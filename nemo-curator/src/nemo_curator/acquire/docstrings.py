@@ -38,7 +38,7 @@ def first_sentence(text: str) -> str:
 
 def looks_like_signature(line: str) -> bool:
     """Whether a line shows how something is called: ``name(...) -> result``."""
-    return re.match(r"^[\w.]+\([^)]*\)\s*(->.*)?:?$", line.strip()) is not None
+    return re.match(r"^[\w.]+\(.*\)\s*(->.*)?:?$", line.strip()) is not None
 
 
 def blocks(text: str) -> list[list[str]]:
@@ -63,11 +63,18 @@ def block_to_html(block: list[str]) -> list[str]:
         return [f"<h3>{html.escape(block[0].strip())}</h3>"]
     if all(RULE.match(line.strip()) for line in block):
         return []
+    if looks_like_signature(block[0]) and len(block) > 1:
+        return [preformatted(block[:1]), *block_to_html(block[1:])]
     if any(CODE.match(line) for line in block) or looks_like_table(block) or looks_like_signature(block[0]):
-        return [f"<pre><code>{html.escape(chr(10).join(block))}</code></pre>"]
+        return [preformatted(block)]
     if ITEM.match(block[0]):
         return ["<ul>", *(f"<li>{html.escape(item)}</li>" for item in items(block)), "</ul>"]
     return [f"<p>{html.escape(' '.join(line.strip() for line in block))}</p>"]
+
+
+def preformatted(lines: list[str]) -> str:
+    """Lines as they are laid out."""
+    return f"<pre><code>{html.escape(chr(10).join(lines))}</code></pre>"
 
 
 def looks_like_table(block: list[str]) -> bool:

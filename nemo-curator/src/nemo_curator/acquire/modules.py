@@ -21,6 +21,8 @@ LEFT_OUT = {
     "*.__main__": "runs when imported",
     "ensurepip._bundled*": "other packages",
     "pydoc_data*": "rendered as topics",
+    "posix": "rendered as os",
+    "nt": "rendered as os",
     "__phello__*": "a frozen example",
     "__hello__": "prints when imported",
     "_aix_support": "another platform",

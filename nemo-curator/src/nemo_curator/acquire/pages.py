@@ -27,27 +27,40 @@ def module_pages(module: types.ModuleType) -> Iterator[Page]:
     yield module_page(module, members)
     for name, member in members:
         title = f"{module.__name__}.{name}"
-        body = class_body(title, member) if inspect.isclass(member) else function_body(title, member)
-        yield page(title, body, module.__name__)
+        if inspect.isclass(member):
+            yield page(title, class_body(title, member), module.__name__)
+            for method in documented_methods(member):
+                inner = f"{title}.{method}"
+                yield page(inner, function_body(inner, vars(member)[method]), module.__name__)
+        else:
+            yield page(title, function_body(title, member), module.__name__)
 
 
 def topic_page(name: str, text: str) -> Page:
-    """A chapter of the language reference."""
-    title = f"Python topic: {name.replace('_', ' ').lower()}"
-    return page(title, [to_html(text)], "topics", address=f"{SITE}/topics/{name}.html")
+    """A chapter of the language reference; its title is the chapter's heading."""
+    first, _, rest = scrub(text).strip().partition("\n")
+    underlined = rest.startswith(("***", "===", "---"))
+    title = first.replace('"', "") if underlined else name.replace("_", " ").capitalize()
+    body = rest.partition("\n")[2] if underlined else text
+    return page(title, [to_html(body)], "topics", address=f"{SITE}/topics/{name}.html")
 
 
 def public_members(module: types.ModuleType) -> list[tuple[str, Any]]:
     """Classes and functions that a module offers as its own."""
-    names = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-    found = []
-    for name in sorted(set(map(str, names))):
-        member = getattr(module, name, None)
-        if inspect.isclass(member) or inspect.isroutine(member):
-            home = getattr(member, "__module__", None) or module.__name__
-            if home == module.__name__ or home.startswith("_") or home.split(".")[0] == module.__name__:
-                found.append((name, member))
-    return found
+    offered = getattr(module, "__all__", None)
+    names = {str(name) for name in offered or vars(module) if not str(name).startswith("_")}
+    members = ((name, getattr(module, name, None)) for name in sorted(names))
+    return [
+        (name, member)
+        for name, member in members
+        if (inspect.isclass(member) or inspect.isroutine(member)) and (offered or is_its_own(member, module.__name__))
+    ]
+
+
+def is_its_own(member: Any, module: str) -> bool:
+    """Whether a member was made in the module, or in a private one on its behalf."""
+    home = getattr(member, "__module__", None) or module
+    return home == module or home.startswith("_") or home.split(".")[0] == module
 
 
 def module_page(module: types.ModuleType, members: list[tuple[str, Any]]) -> Page:
@@ -73,19 +86,23 @@ def function_body(title: str, function: Any) -> list[str]:
 
 
 def class_body(title: str, cls: type) -> list[str]:
-    """Description, signature and own methods of a class."""
+    """Description and signature of a class, and what its methods do in a line each."""
     name = title.rpartition(".")[2]
     body = [to_html(docstring(cls)), signature_html(name, cls)]
     bases = [base.__name__ for base in cls.__bases__ if base is not object]
     if bases:
         body.append(f"<p>{name} is a kind of {html.escape(', '.join(bases))}.</p>")
-    methods = [m for m in sorted(vars(cls)) if not m.startswith("_") and docstring(vars(cls)[m])]
+    methods = documented_methods(cls)
     if methods:
-        body.append("<h2>Methods and attributes</h2>")
-    for method in methods:
-        member = vars(cls)[method]
-        body += [f"<h3>{html.escape(method)}</h3>", signature_html(method, member), to_html(docstring(member))]
+        body += ["<h2>Methods and attributes</h2>", "<dl>"]
+        body += [entry(title, method, vars(cls)[method]) for method in methods]
+        body.append("</dl>")
     return body
+
+
+def documented_methods(cls: type) -> list[str]:
+    """Names of the public methods and attributes that a class itself documents."""
+    return [name for name, member in sorted(vars(cls).items()) if not name.startswith("_") and docstring(member)]
 
 
 def signature_html(name: str, thing: Any) -> str:
