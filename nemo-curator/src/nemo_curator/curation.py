@@ -10,7 +10,7 @@ from .foundation import artifact
 from .foundation.errors import ConfigError
 from .foundation.progress import Progress
 from .foundation.settings import to_plain
-from .pipeline import DEFAULT, Pipeline
+from .pipeline import DEFAULT, Pipeline, Segment
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
@@ -127,15 +127,12 @@ def remove_documents(layout: Layout, segment: int, shards: int) -> None:
 
 def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, Any]:
     """The figures of the run, added up from those of its shards."""
-    segments = len(plan.pipeline.segments())
+    segments = plan.pipeline.segments()
     totals = [
-        tallies.add(tallies.load(layout.tally(shard, segment)) for shard in range(len(plan.shards)))
-        for segment in range(segments)
+        tallies.add(tallies.load(layout.tally(shard, index)) for shard in range(len(plan.shards)))
+        for index in range(len(segments))
     ]
     steps = [step for total in totals for step in total.steps]
-    seconds: dict[str, float] = {}
-    for step in steps:
-        seconds[step.step] = round(seconds.get(step.step, 0.0) + step.seconds, 3)
     return {
         "documents_in": totals[0].documents_in,
         "documents_out": steps[-1].documents,
@@ -145,9 +142,21 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
-        "seconds": seconds,
+        "seconds": seconds_of(segments, totals),
         "ignored_files": listing.ignored[:100],
     }
+
+
+def seconds_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, float]:
+    """Seconds of all workers by step; a deduplication's are those of its keys and of leaving out what it found."""
+    seconds: dict[str, float] = {}
+    for segment, total in zip(segments, totals, strict=True):
+        timed = [(step.step, step.seconds) for step in total.steps]
+        if segment.together:
+            timed.append((segment.together.name, total.comparison.seconds))
+        for name, spent in timed:
+            seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
+    return seconds
 
 
 def dropped_of(stats: dict[str, Any]) -> dict[str, int]:

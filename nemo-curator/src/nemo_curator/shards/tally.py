@@ -34,7 +34,7 @@ class StepTally:
 
 @dataclass
 class Tally:
-    """What the steps of one segment did."""
+    """What the steps of one segment did; `comparison` times the keys for the deduplication behind it."""
 
     steps: list[StepTally] = field(default_factory=list)
     documents_in: int = 0
@@ -42,6 +42,7 @@ class Tally:
     examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
+    comparison: StepTally = field(default_factory=lambda: StepTally(""))
 
     def step(self, index: int, name: str) -> StepTally:
         """The tally of the step at `index` of the segment."""
@@ -97,7 +98,8 @@ def timed(step: StepTally) -> Iterator[None]:
 def load(path: Path) -> Tally:
     """The tally that `save` wrote."""
     plain = json.loads(path.read_text(encoding="utf-8"))
-    return Tally(**{**plain, "steps": [StepTally(**step) for step in plain["steps"]]})
+    steps = [StepTally(**step) for step in plain["steps"]]
+    return Tally(**{**plain, "steps": steps, "comparison": StepTally(**plain["comparison"])})
 
 
 def add_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
@@ -113,6 +115,7 @@ def add(tallies: Iterable[Tally]) -> Tally:
         total.documents_in += tally.documents_in
         total.bytes_in += tally.bytes_in
         add_counts(total.languages, tally.languages)
+        total.comparison.seconds += tally.comparison.seconds
         for index, step in enumerate(tally.steps):
             into = total.step(index, step.step)
             into.documents += step.documents
