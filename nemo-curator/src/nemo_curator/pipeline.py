@@ -71,7 +71,8 @@ class Pipeline:
 
     def segments(self) -> list[Segment]:
         """The pipeline cut behind every deduplication."""
-        found, alone = [], []
+        found: list[Segment] = []
+        alone: list[Step] = []
         for step in self.steps:
             if step.compares_documents:
                 found.append(Segment(tuple(alone), step))
@@ -88,8 +89,9 @@ class Pipeline:
 def parse_step(item: Any, index: int) -> Step:
     """The step that one item of a recipe's list describes: a name, or a name with its settings."""
     place = f"pipeline[{index}]"
+    values: Any = {}
     if isinstance(item, str):
-        name, values = item, {}
+        name = item
     elif isinstance(item, dict) and len(item) == 1:
         name, values = next((str(key), value or {}) for key, value in item.items())
     else:

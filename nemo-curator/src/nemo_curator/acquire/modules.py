@@ -69,6 +69,6 @@ def submodules(spec: ModuleSpec) -> Iterator[str]:
     for info in pkgutil.iter_modules(spec.submodule_search_locations or [], f"{spec.name}."):
         yield info.name
         if info.ispkg and not why_left_out(info.name):
-            inner = info.module_finder.find_spec(info.name, None)  # type: ignore[call-arg]
+            inner = info.module_finder.find_spec(info.name, None)
             if inner is not None:
                 yield from submodules(inner)

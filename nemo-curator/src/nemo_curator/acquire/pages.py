@@ -102,7 +102,16 @@ def class_body(title: str, cls: type) -> list[str]:
 
 def documented_methods(cls: type) -> list[str]:
     """Names of the public methods and attributes that a class itself documents."""
-    return [name for name, member in sorted(vars(cls).items()) if not name.startswith("_") and docstring(member)]
+    return [
+        name
+        for name, member in sorted(vars(cls).items())
+        if not name.startswith("_") and (inspect.isroutine(member) or is_described(member)) and docstring(member)
+    ]
+
+
+def is_described(member: Any) -> bool:
+    """Whether the documentation of an attribute is its own and not that of the type of its value."""
+    return inspect.isdatadescriptor(member) or isinstance(member, (classmethod, staticmethod))
 
 
 def signature_html(name: str, thing: Any) -> str:
@@ -135,7 +144,8 @@ def page(title: str, body: list[str], module: str, *, address: str | None = None
 </article></main>
 <aside class="sidebar"><ul><li><a href="{SITE}/{html.escape(module)}.html">{html.escape(module)}</a></li>
 <li><a href="/genindex">Index</a></li><li><a href="/bugs">Report a bug</a></li></ul></aside>
-<footer class="footer"><p>Copyright the authors. <a href="/privacy">Privacy</a> <a href="/terms">Terms of use</a></p></footer>
+<footer class="footer"><p>Copyright the authors. <a href="/privacy">Privacy</a>
+<a href="/terms">Terms of use</a></p></footer>
 </body>
 </html>
 """,

@@ -70,7 +70,10 @@ def run(settings: Acquire) -> Acquired:
         failed = {name: why for result in results for name, why in result["failed"].items()}
         pages = sum(result["pages"] for result in results)
         draft.stats.update(
-            pages=pages, modules=len(modules) - len(failed), failed=failed, left_out=left_out,
+            pages=pages,
+            modules=len(modules) - len(failed),
+            failed=failed,
+            left_out=left_out,
             python=platform.python_version(),
         )
     return Acquired(output=settings.output, pages=pages, failed=failed)

@@ -13,7 +13,9 @@ SUSPICIOUS = re.compile(
     "[\u00c2-\u00f4\u0102\u0103\u010e\u010f\u0413-\u0432\u0393-\u03b3][\u0080-\u00bf\u0152-\u017e\u2013-\u2122]"
     "|[\u0080-\u009f\ufffd\ufb00-\ufb06\ud800-\udfff]|&(?:[a-z]{2,8}|#[0-9]{2,5});"
 )
-CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\uffff]")
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\uffff]"
+)
 BLANKS = re.compile("[^\\S\n]+")
 LINE_ENDS = re.compile("\r\n?|\x85|\u2028|\u2029")
 BLANK_AT_LINE_END = re.compile(r"[^\S\n]+$", re.MULTILINE)
@@ -55,7 +57,7 @@ def mend(text: str, settings: Repair) -> str:
 
 
 def fix_encoding(text: str) -> str:
-    """ftfy's repair of text that looks wrongly decoded, without its typographic simplifications."""
+    """The repair that ftfy makes of text that looks wrongly decoded, without its typographic simplifications."""
     import ftfy
 
     return ftfy.fix_text(text, uncurl_quotes=False, fix_latin_ligatures=True, unescape_html="auto")

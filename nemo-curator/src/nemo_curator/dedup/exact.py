@@ -24,8 +24,7 @@ def keyer(settings: ExactDedup) -> Callable[[pa.Table], Keys]:
 
     def keys(documents: pa.Table) -> Keys:
         digests = [
-            digest(text, ignore_case_and_space=settings.ignore_case_and_space)
-            for text in documents["text"].to_pylist()
+            digest(text, ignore_case_and_space=settings.ignore_case_and_space) for text in documents["text"].to_pylist()
         ]
         return np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2).T
 

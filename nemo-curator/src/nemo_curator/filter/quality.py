@@ -17,7 +17,9 @@ def score(text: pa.Array | pa.ChunkedArray) -> dict[str, Scores]:
     return dict(zip(SCORES, score_documents(data, offsets, packed_stop_words()), strict=True))
 
 
-def first_faults(scores: Mapping[str, Scores], limits: Mapping[str, float]) -> tuple[list[str | None], list[str | None]]:
+def first_faults(
+    scores: Mapping[str, Scores], limits: Mapping[str, float]
+) -> tuple[list[str | None], list[str | None]]:
     """For each document the first rule it breaks and the figures behind that; None where it breaks none."""
     rows = len(next(iter(scores.values())))
     reasons: list[str | None] = [None] * rows

@@ -95,8 +95,11 @@ class Quality(Thresholds):
                 raise ConfigError(f"off: unknown threshold {name!r}{did_you_mean(name, chosen)}")
             chosen[name] = None
         own: dict[str, Any] = {name: getattr(self, name) for name in chosen}
-        return {name: own[name] if own[name] is not None else chosen[name] for name in chosen if own[name] is not None
-                or chosen[name] is not None}
+        return {
+            name: own[name] if own[name] is not None else chosen[name]
+            for name in chosen
+            if own[name] is not None or chosen[name] is not None
+        }
 
     def open(self) -> Any:
         """The step as a function from a batch to its verdict."""

@@ -1,6 +1,7 @@
 """All numbers that the Gopher rules look at, for every document, in one pass over the text."""
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from .repetition import ngram_shares, repeated_spans
@@ -27,7 +28,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 LONGEST_STOP_WORD = 4
 
 
-def packed_stop_words() -> np.ndarray:  # type: ignore[type-arg]
+def packed_stop_words() -> npt.NDArray[np.uint64]:
     """Each stop word as its ASCII bytes in one integer."""
     return np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.uint64)
 
@@ -59,10 +60,10 @@ def stop_word_bit(data, start, end, stop_words):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def has_letter(data, start, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Whether any character of a word is a letter."""
-    for i in range(start, end):
-        if is_letter(data[i]):
-            return True
-    return False
+    i = start
+    while i < end and not is_letter(data[i]):
+        i += 1
+    return i < end
 
 
 @njit(cache=True, nogil=True)

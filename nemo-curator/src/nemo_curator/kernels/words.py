@@ -12,7 +12,7 @@ PRIME = np.uint64(0x100000001B3)
 
 
 @njit(cache=True, nogil=True)
-def space_length(data, i, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, C901
+def space_length(data, i, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Bytes of the whitespace character at `i` (as ``str.isspace`` has it), 0 where it is none."""
     c = data[i]
     if c < 0x80:

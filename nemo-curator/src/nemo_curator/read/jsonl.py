@@ -70,9 +70,7 @@ def bounded_lines(lines: BinaryIO, reading: Reading) -> Iterator[bytes | None]:
         yield None
 
 
-def parse_line(
-    line: bytes | None, decode: object, *, file: InputFile, number: int, reading: Reading
-) -> Record:
+def parse_line(line: bytes | None, decode: object, *, file: InputFile, number: int, reading: Reading) -> Record:
     """The document in a line, or why there is none."""
     place = f"{file.name}:{number}"
     reject = {"id": record_id(file, number - 1), "source": place}

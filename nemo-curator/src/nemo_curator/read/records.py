@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -40,7 +40,7 @@ def document_from_fields(
 ) -> Record:
     """The document in a JSON object or a Parquet row; a Reject where its text cannot be used."""
     own_id = fields.get(reading.id_field)
-    common = {
+    common: dict[str, Any] = {
         "id": record_id(file, ordinal),
         "source": place,
         "source_id": "" if own_id is None else str(own_id),

@@ -44,14 +44,17 @@ def row(name: str, parts: Sequence[tuple[str, float]], note: str, *, whole: floa
 
 
 def histogram(score: str, counts: Sequence[int], *, low: float | None, high: float | None) -> str:
-    """Distribution of a score; bins that a limit cuts off entirely are in the colour of what is dropped."""
+    """Distribution of a score.
+
+    Heights go by the square root so that rare values show; bins that a limit cuts off are in the colour of drops.
+    """
     bins = edges(score)
     tallest = max(counts, default=0) or 1
     step = WIDTH / len(counts)
     bars = []
     for i, tall in enumerate(counts):
         outside = (low is not None and bins[i + 1] <= low) or (high is not None and bins[i] >= high)
-        height = (HEIGHT - FOOT) * tall / tallest
+        height = (HEIGHT - FOOT) * (tall / tallest) ** 0.5
         if tall:
             height = max(height, 1.5)
         bars.append(
@@ -59,7 +62,9 @@ def histogram(score: str, counts: Sequence[int], *, low: float | None, high: flo
             f'width="{step - 1:.1f}" height="{height:.1f}"><title>{bins[i]:.3g} to {bins[i + 1]:.3g}: {tall:,}</title>'
             "</rect>"
         )
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in (("at least", low), ("at most", high)) if limit is not None)
+    limits = ", ".join(
+        f"{name} {limit:g}" for name, limit in (("at least", low), ("at most", high)) if limit is not None
+    )
     return (
         f"<figure><figcaption>{words(score)} <small>{limits}</small></figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="distribution of {words(score)}">{"".join(bars)}'

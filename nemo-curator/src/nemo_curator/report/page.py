@@ -23,7 +23,7 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
         section("Languages of what is left", languages(stats)),
         section("What the quality rules saw", histograms(stats, config)),
         section("Time", seconds(stats)),
-        section("Pipeline", f"<pre>{escape(json.dumps(config['pipeline'], indent=1))}</pre>"),
+        section("Pipeline", f"<pre>{escape(steps_as_lines(config))}</pre>"),
     ]
     kept, read = stats["documents_out"], stats["documents_in"]
     return f"""<!DOCTYPE html>
@@ -43,6 +43,12 @@ with its reason; <code>nemo-curator explain ID documents=FOLDER</code> tells wha
 </main></body>
 </html>
 """
+
+
+def steps_as_lines(config: Mapping[str, Any]) -> str:
+    """The pipeline as a recipe has it, a step a line."""
+    lines = [f"- {name}: {json.dumps(values)}" for step in config["pipeline"] for name, values in step.items()]
+    return "\n".join(["pipeline:", *lines])
 
 
 def section(title: str, body: str) -> str:
@@ -120,7 +126,10 @@ def histograms(stats: Stats, config: Mapping[str, Any]) -> str:
         for score, bounds in by_score.items()
         if score in stats["histograms"]
     ]
-    legend = '<p class="legend"><i class="accent"></i>within the limits<i class="drop"></i>beyond them</p>'
+    legend = (
+        '<p class="legend"><i class="accent"></i>within the limits<i class="drop"></i>beyond them; '
+        "heights are square roots of counts</p>"
+    )
     return f'<div class="grid">{"".join(charts)}</div>{legend}' if charts else ""
 
 

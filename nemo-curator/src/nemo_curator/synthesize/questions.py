@@ -91,9 +91,7 @@ def documents_of(part: Path) -> Iterator[tuple[str, str, str]]:
             yield from zip(*(batch[name].to_pylist() for name in ("id", "title", "text")), strict=True)
 
 
-def pairs(
-    identity: str, title: str, text: str, *, split: str, settings: Questions, counts: Counts
-) -> Iterator[Row]:
+def pairs(identity: str, title: str, text: str, *, split: str, settings: Questions, counts: Counts) -> Iterator[Row]:
     """The rows that a document gives: questions by its title, or a sentence to complete where it has none."""
     lead = lead_of(text, title, min_words=settings.min_words, max_words=settings.max_words)
     if lead.fault or used_up(lead.sentence, settings.max_uses, counts):

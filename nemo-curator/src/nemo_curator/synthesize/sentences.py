@@ -7,7 +7,7 @@ SENTENCE = re.compile(r"^(.+?[.!?])(?=\s+[A-Z\"'(\u2018\u201c]|\s*$)", re.DOTALL
 ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|St|No|approx)\.$", re.IGNORECASE)
 SIGNATURE = re.compile(r"^[\w.]+\(.*\)(\s*->.*)?$")
 MARKS = str.maketrans("", "", "`*")
-PAIRS = ("()", "[]", "{}")
+PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 COMPLETED_WORDS = 4
 
 
