@@ -100,12 +100,12 @@ def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
     segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with Progress("curate", total=len(segments) * shards, unit="shards") as progress:
+    with pool.Pool(workers) as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
         for index, segment in enumerate(segments):
             todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
             progress.advance(shards - len(todo), note=title(segment.alone, index))
             calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
-            for kept in pool.run(SHARD_TARGET, calls, workers=workers):
+            for kept in spread.run(SHARD_TARGET, calls):
                 progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
             if segment.together:
                 compare(layout, index, segment.together, shards=shards)

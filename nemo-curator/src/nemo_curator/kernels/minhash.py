@@ -119,7 +119,7 @@ def band_keys(minima, bands):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
     keys = np.empty((bands, documents), np.uint64)
     for document in range(documents):
         for band in range(bands):
-            key = np.uint64(band + 1)
+            key = np.uint64(band + 1) * np.uint64(0x9E3779B97F4A7C15)
             for k in range(band * rows, (band + 1) * rows):
                 key = (key ^ np.uint64(minima[document, k])) * np.uint64(0xFF51AFD7ED558CCD)
                 key ^= key >> np.uint64(33)

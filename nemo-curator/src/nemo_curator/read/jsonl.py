@@ -15,6 +15,7 @@ from .files import InputFile
 from .records import Reading, Record, document_from_fields, record_id
 
 SPARE_BYTES = 65_536
+BUFFER_BYTES = 65_536  # lost where the file breaks off, so not large
 ESCAPE_FACTOR = 6  # "\u0041" takes six bytes for one
 
 
@@ -40,7 +41,7 @@ def open_lines(path: Path) -> BinaryIO:
     if path.name.endswith(".zst"):
         import pyarrow as pa
 
-        return cast(BinaryIO, io.BufferedReader(pa.input_stream(str(path), compression="zstd"), 1 << 20))
+        return cast(BinaryIO, io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BUFFER_BYTES))
     return open(path, "rb")
 
 
@@ -82,7 +83,7 @@ def parse_line(line: bytes | None, decode: object, *, file: InputFile, number: i
     except UnicodeDecodeError as error:
         text = line[:1000].decode("utf-8", "replace")
         return Reject(**reject, reason="invalid_utf8", detail=f"{place}: {error.reason}", text=text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         text = line[:1000].decode("utf-8", "replace")
         return Reject(**reject, reason=why_no_json(line), detail=f"{place}: {error}", text=text)
     if not isinstance(value, dict):

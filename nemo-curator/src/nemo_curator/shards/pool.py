@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from typing import Any
 
 from ..foundation import errors
@@ -73,42 +72,47 @@ def ending(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-@contextmanager
-def pool(workers: int, environment: Mapping[str, str] | None = None) -> Iterator["queue.SimpleQueue[Worker]"]:
-    """Idle workers to take from and to give back to."""
-    started = [Worker(environment) for _ in range(workers)]
-    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    for worker in started:
-        idle.put(worker)
-    try:
-        yield idle
-    finally:
-        for worker in started:
+class Pool:
+    """Workers started when there are calls for them, and ended with the block that the pool is used in."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._started: list[Worker] = []
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._started:
             worker.close()
 
-
-def run(target: str, calls: Sequence[Call], *, workers: int) -> Iterator[Any]:
-    """Results of all calls, as they come; with one worker in this process, in order."""
-    if workers == 1 or len(calls) <= 1:
-        for arguments in calls:
-            yield resolve(target)(**arguments)
-        return
-    with pool(min(workers, len(calls))) as idle:
-
-        def one(arguments: Call) -> Any:
-            worker = idle.get()
-            try:
-                return worker.call(target, arguments)
-            finally:
-                idle.put(worker)
-
-        threads = ThreadPoolExecutor(min(workers, len(calls)))
-        futures = [threads.submit(one, arguments) for arguments in calls]
+    def run(self, target: str, calls: Sequence[Call]) -> Iterator[Any]:
+        """Results of all calls, as they come; with one worker in this process, in order."""
+        if self._workers == 1 or (len(calls) <= 1 and not self._started):
+            for arguments in calls:
+                yield resolve(target)(**arguments)
+            return
+        self._start(min(self._workers, len(calls)))
+        threads = ThreadPoolExecutor(len(self._started))
+        futures = [threads.submit(self._one, target, arguments) for arguments in calls]
         try:
             for future in as_completed(futures):
                 yield future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, count: int) -> None:
+        while len(self._started) < count:
+            self._started.append(Worker())
+            self._idle.put(self._started[-1])
+
+    def _one(self, target: str, arguments: Call) -> Any:
+        worker = self._idle.get()
+        try:
+            return worker.call(target, arguments)
+        finally:
+            self._idle.put(worker)
 
 
 def num_workers(wanted: int) -> int:
