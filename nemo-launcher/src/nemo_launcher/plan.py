@@ -165,7 +165,9 @@ def env_of(spec: StageSpec) -> dict[str, str]:
 
 def shape(inputs: Mapping[str, Reference]) -> dict[str, Any]:
     """Which inputs are given, and under which names, without saying where they are."""
-    return {key: sorted(ref) if isinstance(ref, dict) else len(ref) * isinstance(ref, list) for key, ref in inputs.items()}
+    return {
+        key: sorted(ref) if isinstance(ref, dict) else len(ref) * isinstance(ref, list) for key, ref in inputs.items()
+    }
 
 
 def fill_python(contract: Contract, workflow: Workflow) -> tuple[str, ...]:

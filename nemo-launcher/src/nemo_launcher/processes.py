@@ -50,3 +50,24 @@ def signal_group(pid: int, number: signal.Signals) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def kill_marked(leader: int, marker: str) -> None:
+    """Kill every process that has the environment entry `marker`; without /proc, the group that `leader` led."""
+    if not PROC.joinpath("self/environ").exists():
+        signal_group(leader, signal.SIGKILL)
+        return
+    for folder in PROC.glob("[0-9]*"):
+        if has_entry(folder / "environ", marker.encode()):
+            try:
+                os.kill(int(folder.name), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def has_entry(environ: Path, entry: bytes) -> bool:
+    """True where a process's environment, which one may only read of one's own, has `entry`."""
+    try:
+        return entry in environ.read_bytes().split(b"\0")
+    except OSError:
+        return False

@@ -42,12 +42,19 @@ class RunFolder:
         """Files of one execution of a stage."""
         return self.path / "stages" / stage / f"attempt-{number}"
 
+    def last_attempt(self, stage: str) -> int:
+        """Number of the latest attempt that has a folder, 0 where there is none."""
+        folders = (self.path / "stages" / stage).glob("attempt-*")
+        return max((int(folder.name.removeprefix("attempt-")) for folder in folders), default=0)
+
     def read_plan(self) -> Plan:
         """The stored plan. Raises ArtifactError where it is absent or damaged."""
         try:
             return msgspec.json.decode(self.plan.read_bytes(), type=Plan)
         except FileNotFoundError:
-            raise ArtifactError(f"{self.path}: no run is here (no plan.json); start one with nemo-launcher run") from None
+            raise ArtifactError(
+                f"{self.path}: no run is here (no plan.json); start one with nemo-launcher run"
+            ) from None
         except msgspec.DecodeError as error:
             raise ArtifactError(f"{self.plan}: damaged ({error}); run the workflow again to write it anew") from None
 
@@ -105,7 +112,9 @@ def find_run(name: str | None, cwd: Path) -> RunFolder:
     known = {p.parent.name: p for p in runs.glob("*/plan.json")}
     if name is None:
         if not known:
-            raise UserError(f"{runs}: no runs are here; start one with 'nemo-launcher run workflow.yaml', or name its folder")
+            raise UserError(
+                f"{runs}: no runs are here; start one with 'nemo-launcher run workflow.yaml', or name its folder"
+            )
         return RunFolder(max(known.values(), key=lambda p: p.parent.joinpath("journal.jsonl").stat().st_mtime).parent)
     for folder in (cwd / Path(name).expanduser(), runs / name):
         if (folder / "plan.json").is_file():

@@ -114,7 +114,7 @@ def explain_interpolation(error: Exception, sourced: Sourced, params: Mapping[st
 
 
 def check_stage_keys(sourced: Sourced) -> None:
-    """Raise ConfigError for a key that a stage or the file does not have; `with` is no field name, so it is done here."""
+    """Raise ConfigError for a key that a stage or the file does not have (`with` is no field name: checked here)."""
     reject(sourced, sourced.values, (), TOP_KEYS)
     for stage, body in sourced.values["stages"].items():
         if not isinstance(body, dict):

@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..processes import Identity, is_alive, signal_group
+from ..foundation.progress import FILE_VARIABLE
+from ..processes import Identity, is_alive, kill_marked, signal_group
 from ..store import read_json
 
 WRAPPER = Path(__file__).with_name("wrapper.py")
-CLAIM_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class LocalExecutor:
         found = {}
         for stage, attempt in list(self.running.items()):
             if not alive(attempt):
-                signal_group(attempt.identity.pid, signal.SIGKILL)
+                kill_leftovers(attempt.identity.pid, attempt.folder)
                 found[stage] = exit_of(attempt.folder, attempt.child)
                 del self.running[stage]
         return found
@@ -110,18 +110,8 @@ def running_process(folder: Path) -> Identity | None:
     identity = Identity(int(status["pid"]), str(status["started"]))
     if is_alive(identity):
         return identity
-    if not same_group_gone(identity):
-        signal_group(identity.pid, signal.SIGKILL)
+    kill_leftovers(identity.pid, folder)
     return None
-
-
-def same_group_gone(identity: Identity) -> bool:
-    """True where the process id of a dead wrapper belongs to another process by now, which is none of ours."""
-    try:
-        os.kill(identity.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def abandon(folder: Path) -> bool:
@@ -136,6 +126,16 @@ def abandon(folder: Path) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+def progress_file(folder: Path) -> Path:
+    """Where an attempt writes its progress; every process of the attempt has this path in its environment."""
+    return folder / "progress.json"
+
+
+def kill_leftovers(leader: int, folder: Path) -> None:
+    """Kill what an attempt's wrapper left behind, and nothing else."""
+    kill_marked(leader, f"{FILE_VARIABLE}={progress_file(folder)}")
 
 
 def machine_room() -> tuple[int, float, int]:
