@@ -3,14 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nemo_launcher.foundation import artifact
 
-START = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+START = 1_767_605_400.0
 STAGES: tuple[tuple[str, str, tuple[str, ...], float, float], ...] = (
     ("acquire", "nemo-curator/acquire", (), 0, 21.4),
     ("curate", "nemo-curator/run", ("acquire",), 21.6, 48.3),
@@ -41,13 +40,23 @@ DOCUMENTS = {
             "bytes": 27_300_000,
             "dropped": {"too_few_words": 604, "too_many_symbols": 97, "too_few_stop_words": 67},
         },
-        {"step": "repetition", "documents": 3271, "bytes": 25_000_000, "dropped": {"duplicate_line_share_too_high": 149}},
+        {
+            "step": "repetition",
+            "documents": 3271,
+            "bytes": 25_000_000,
+            "dropped": {"duplicate_line_share_too_high": 149},
+        },
         {"step": "exact_dedup", "documents": 3102, "bytes": 23_400_000, "dropped": {"exact_duplicate": 169}},
         {"step": "fuzzy_dedup", "documents": 2874, "bytes": 21_884_310, "dropped": {"near_duplicate": 228}},
     ],
     "examples": {
         "too_few_words": [
-            {"id": "a1", "title": "this", "excerpt": "The Zen of Python, by Tim Peters", "detail": "9 words, at least 50"},
+            {
+                "id": "a1",
+                "title": "this",
+                "excerpt": "The Zen of Python, by Tim Peters",
+                "detail": "9 words, at least 50",
+            },
             {"id": "a2", "title": "antigravity", "excerpt": "webbrowser.open(…)", "detail": "4 words, at least 50"},
         ],
         "near_duplicate": [
@@ -140,8 +149,16 @@ def dpo_rows(steps: int) -> list[dict[str, float]]:
     rows = []
     for step in range(1, steps + 1):
         share = 1 - math.exp(-step / 18)
-        row = {"step": step, "tokens": step * 2048, "time_s": step * 0.4, "loss": 0.693 - 0.5 * share + 0.04 * wobble(step)}
-        row |= {"preference_accuracy": 0.5 + 0.42 * share + 0.05 * wobble(step), "margin": 2.4 * share + 0.2 * wobble(step)}
+        row = {
+            "step": step,
+            "tokens": step * 2048,
+            "time_s": step * 0.4,
+            "loss": 0.693 - 0.5 * share + 0.04 * wobble(step),
+        }
+        row |= {
+            "preference_accuracy": 0.5 + 0.42 * share + 0.05 * wobble(step),
+            "margin": 2.4 * share + 0.2 * wobble(step),
+        }
         if step % 10 == 0:
             row |= {"validation_preference_accuracy": 0.5 + 0.4 * share, "validation_loss": 0.7 - 0.48 * share}
         rows.append(row)
@@ -175,7 +192,9 @@ def grpo_rows(steps: int) -> list[dict[str, float]]:
     return rows
 
 
-def training_stats(objective: str, steps: int, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any]:
+def training_stats(
+    objective: str, steps: int, before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, Any]:
     return {
         "objective": objective,
         "steps": steps,
@@ -219,25 +238,30 @@ def results() -> dict[str, Any]:
 def write_plan(run: Path, stages: Sequence[tuple[str, str, tuple[str, ...], float, float]] = STAGES) -> None:
     plan = {
         "name": "quickstart",
+        "workflow": "/work/examples/quickstart/workflow.yaml",
         "stages": [{"name": name, "use": use, "needs": list(needs)} for name, use, needs, _, _ in stages],
-        "provenance": {"command": "nemo-launcher run examples/quickstart/workflow.yaml", "python": "3.11.9"},
+        "left_out": ["benchmark"],
     }
     (run / "plan.json").write_text(json.dumps(plan))
 
 
 def event(name: str, second: float, **facts: Any) -> dict[str, Any]:
-    return {"time": (START + timedelta(seconds=second)).isoformat(), "event": name, **facts}
+    return {"time": START + second, "event": name, **facts}
 
 
 def write_journal(run: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     (run / "journal.jsonl").write_text(jsonl(sorted(rows, key=lambda row: row["time"])))
 
 
-def finished_rows() -> list[dict[str, Any]]:
-    rows = []
+def finished_rows(names: Sequence[str]) -> list[dict[str, Any]]:
+    rows = [event("run", 0, capacity=2)]
     for name, _, _, begin, seconds in STAGES:
-        rows.append(event("started", begin, stage=name, attempt=1))
-        rows.append(event("done", begin + seconds, stage=name, attempt=1, exit_code=0, seconds=seconds))
+        if name in names:
+            rows.append(event("started", begin, stage=name, attempt=1, key="k", recipe_key="r"))
+            rows.append(
+                event("ended", begin + seconds, stage=name, attempt=1, exit_code=0, signal=None, seconds=seconds)
+            )
+            rows.append(event("done", begin + seconds, stage=name, key="k", digest="d", seconds=seconds))
     return rows
 
 
@@ -245,7 +269,8 @@ def write_quickstart(run: Path) -> Path:
     """A quickstart that went well."""
     run.mkdir(parents=True, exist_ok=True)
     write_plan(run)
-    write_journal(run, finished_rows())
+    names = [stage[0] for stage in STAGES]
+    write_journal(run, [*finished_rows(names), event("run_ended", 293.4, stages=dict.fromkeys(names, "done"))])
     write_artifact(run, "acquire", "raw-web", stats={"documents": 4312, "source": "python-docs"})
     documents = {"data/part-00000.parquet": "x" * 4000, "report.html": "<p>documents</p>"}
     write_artifact(run, "curate", "documents", stats=DOCUMENTS, files=documents, inputs=["acquire"])
@@ -264,10 +289,14 @@ def write_quickstart(run: Path) -> Path:
 
 
 def write_models(run: Path) -> None:
-    def learn(stage: str, needs: str, objective: str, rows: Sequence[Mapping[str, Any]], before: Any, after: Any) -> None:
+    def learn(
+        stage: str, needs: str, objective: str, rows: Sequence[Mapping[str, Any]], before: Any, after: Any
+    ) -> None:
         stats = training_stats(objective, len(rows), before, after)
         files = {"model.safetensors": "w" * 90_000, "metrics.jsonl": jsonl(rows)}
-        write_artifact(run, stage, "checkpoint", stats=stats, files=files, inputs=[needs], config={"learning_rate": 3e-3})
+        write_artifact(
+            run, stage, "checkpoint", stats=stats, files=files, inputs=[needs], config={"learning_rate": 3e-3}
+        )
 
     learn(
         "pretrain", "tokenize", "pretrain", language_rows(400, start=8.3, floor=2.9),
@@ -292,11 +321,11 @@ def write_failed(run: Path) -> Path:
     """A run whose pretraining died, so that all behind it waits."""
     run.mkdir(parents=True, exist_ok=True)
     write_plan(run)
-    rows = [row for row in finished_rows() if row["stage"] in ("acquire", "curate", "questions")]
-    rows.append(event("started", 80, stage="tokenizer", attempt=1))
-    rows.append(
-        event("failed", 83, stage="tokenizer", attempt=1, exit_code=2, seconds=3.0, message="vocabulary=7 is too small")
-    )
+    rows = finished_rows(["acquire", "curate", "questions"])
+    rows.append(event("started", 80, stage="tokenizer", attempt=1, key="k", recipe_key="r"))
+    rows.append(event("ended", 83, stage="tokenizer", attempt=1, exit_code=2, signal=None, seconds=3.0))
+    rows.append(event("failed", 83, stage="tokenizer", reason="its input or settings are refused (exit code 2)"))
+    rows += [event("blocked", 83, stage=name, reason="tokenizer failed") for name in ("tokenize", "pretrain", "sft")]
     write_journal(run, rows)
     write_artifact(run, "acquire", "raw-web", stats={"documents": 4312})
     write_artifact(run, "curate", "documents", stats=DOCUMENTS, inputs=["acquire"])

@@ -49,7 +49,9 @@ def measure(name: str) -> Measure:
         return known if base == name else Measure(label=held_out(known.label), better=known.better, share=known.share)
     if name.startswith("reward/"):
         return Measure(label=words(name.removeprefix("reward/")), better="higher")
-    return Measure(label=words(name), share=name.endswith(("_accuracy", "_fraction", "_rate")) and "learning" not in name)
+    return Measure(
+        label=words(name), share=name.endswith(("_accuracy", "_fraction", "_rate")) and "learning" not in name
+    )
 
 
 def held_out(label: str) -> str:

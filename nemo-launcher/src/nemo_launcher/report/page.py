@@ -71,7 +71,9 @@ def policy(script: str) -> str:
 
 def _bar(run: Run, entries: list[tuple[str, str]]) -> Html:
     links = [tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in entries]
-    switch = tag("button", "◐", type="button", id="theme", aria_label="Light or dark", title="Light or dark", hidden=True)
+    switch = tag(
+        "button", "◐", type="button", id="theme", aria_label="Light or dark", title="Light or dark", hidden=True
+    )
     home = tag("a", run.name, href="#summary", cls="home")
     return tag("nav", home, tag("ul", links), switch, aria_label="Contents", cls="top")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-State = Literal["done", "reused", "running", "failed", "cancelled", "waiting", "unknown"]
+State = Literal["done", "reused", "running", "failed", "blocked", "cancelled", "waiting", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,13 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage: what it runs, what it needs, how it went. Times are seconds; `begin_s` counts from the run's start."""
+    """One stage: what it runs, what it needs, how it went; `spans` are its attempts in seconds from the run's start."""
 
     name: str
     use: str = ""
     needs: tuple[str, ...] = ()
     state: State = "unknown"
-    begin_s: float | None = None
+    spans: tuple[tuple[float, float], ...] = ()
     seconds: float | None = None
     attempts: int = 1
     exit_code: int | None = None
@@ -160,7 +160,6 @@ class Run:
     started: str = ""
     finished: str = ""
     seconds: float | None = None
-    command: str = ""
     provenance: tuple[tuple[str, str], ...] = ()
     stages: tuple[Stage, ...] = ()
     curations: tuple[Curation, ...] = ()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from ..figures import figure
@@ -68,12 +69,13 @@ def thin(points: Points, *, limit: int = MAX_POINTS) -> Points:
     return [*kept, points[-1]]
 
 
-def running_mean(points: Points, *, window: int) -> tuple[tuple[float, float], ...]:
-    """Each point replaced by the mean of the last `window` values."""
-    means, total = [], 0.0
-    for index, (x, y) in enumerate(points):
-        total += y - (points[index - window][1] if index >= window else 0.0)
-        means.append((x, total / min(index + 1, window)))
+def running_mean(points: Points, *, reach: int) -> tuple[tuple[float, float], ...]:
+    """Each value replaced by the mean of itself and up to `reach` neighbours on both sides, so that no line lags."""
+    sums = [0.0, *accumulate(y for _, y in points)]
+    means = []
+    for index, (x, _) in enumerate(points):
+        near = min(reach, index, len(points) - 1 - index)
+        means.append((x, (sums[index + near + 1] - sums[index - near]) / (2 * near + 1)))
     return tuple(means)
 
 
@@ -88,9 +90,7 @@ def describe(lines: Sequence[Line], *, title: str, show: Callable[[float], str],
 
 
 def _caption(title: str, lines: Sequence[Line]) -> Html:
-    keys = [
-        tag("span", tag("i", cls=f"swatch c{line.colour} {line.weight}"), line.label, cls="key") for line in lines
-    ]
+    keys = [tag("span", tag("i", cls=f"swatch c{line.colour} {line.weight}"), line.label, cls="key") for line in lines]
     return tag("figcaption", tag("span", title, cls="chart-title"), tag("span", keys, cls="legend") if keys else None)
 
 
@@ -166,9 +166,7 @@ def _readout(lines: Sequence[Line], xs: Scale, ys: Scale, *, show: Callable[[flo
         {
             "label": line.label,
             "colour": line.colour,
-            "points": [
-                [round(xs.place(x), 4), round(1 - ys.place(y), 4), figure(x), show(y)] for x, y in line.points
-            ],
+            "points": [[round(xs.place(x), 4), round(1 - ys.place(y), 4), figure(x), show(y)] for x, y in line.points],
         }
         for line in lines
     ]

@@ -27,12 +27,11 @@ def gather(folder: Path) -> Run:
     trained = [stage.artifact for stage in stages if stage.artifact and stage.artifact.kind in TRAINED]
     return Run(
         name=text(plan.get("name")) or folder.resolve().name,
-        folder=str(folder),
+        folder=str(folder.resolve()),
         state=state_of(stages),
         started=timeline.iso(told.begun),
         finished=timeline.iso(told.ended),
-        seconds=_difference(told.ended, told.begun),
-        command=text(mapping(plan.get("provenance")).get("command")),
+        seconds=told.seconds,
         provenance=read_provenance(plan, stages),
         stages=stages,
         curations=tuple(read_curation(a) for a in kinds.get("documents", ()) if "documents_in" in a.stats),
@@ -47,39 +46,31 @@ def _kinds(stages: Iterable[Stage]) -> set[str]:
     return {stage.artifact.kind for stage in stages if stage.artifact}
 
 
-def _difference(end: float | None, start: float | None) -> float | None:
-    return end - start if end is not None and start is not None else None
-
-
 def read_stages(plan: Mapping[str, Any], told: Timeline, reader: Reader) -> tuple[Stage, ...]:
-    """The stages of the plan in its order, then those that only the journal or the artifacts know."""
+    """The stages of the plan in its order; without a plan, those that the journal or the artifacts know."""
     planned = planned_stages(plan)
     folder = reader.root / "artifacts"
     on_disk = sorted(p.name for p in folder.iterdir() if (p / "manifest.json").is_file()) if folder.is_dir() else []
-    names = dict.fromkeys([*planned, *told.stages, *on_disk])
+    names = planned or dict.fromkeys([*told.stages, *on_disk])
     return tuple(_stage(name, mapping(planned.get(name)), told, reader) for name in names)
 
 
 def planned_stages(plan: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The plan's stages by name, whether it lists them or maps them."""
-    stages = plan.get("stages")
-    if isinstance(stages, Mapping):
-        return {str(name): mapping(entry) for name, entry in stages.items()}
-    return {text(mapping(entry).get("name")): mapping(entry) for entry in items(stages)}
+    """The plan's stages by name, in its order."""
+    return {text(mapping(entry).get("name")): mapping(entry) for entry in items(plan.get("stages"))}
 
 
 def _stage(name: str, planned: Mapping[str, Any], told: Timeline, reader: Reader) -> Stage:
     artifact = read_artifact(name, reader.root / "artifacts" / name, reader)
     course = told.stages.get(name, Course(state="done" if artifact else "waiting"))
-    ended = told.ended if course.state == "running" else course.ended
     log = newest_log(reader.root / "stages" / name)
     return Stage(
         name=name,
         use=text(planned.get("use")),
-        needs=needs(planned),
+        needs=tuple(text(need) for need in items(planned.get("needs"))),
         state=course.state,
-        begin_s=_difference(course.begun, told.begun),
-        seconds=course.seconds or _difference(ended, course.begun),
+        spans=course.spans,
+        seconds=course.seconds,
         attempts=course.attempts,
         exit_code=course.exit_code,
         message=course.message,
@@ -87,11 +78,6 @@ def _stage(name: str, planned: Mapping[str, Any], told: Timeline, reader: Reader
         log_tail=reader.tail(log) if log and course.state in ("failed", "cancelled") else "",
         artifact=artifact,
     )
-
-
-def needs(planned: Mapping[str, Any]) -> tuple[str, ...]:
-    """The stages that must be finished first."""
-    return tuple(text(need) for need in items(planned.get("needs")))
 
 
 def newest_log(folder: Path) -> Path | None:
@@ -103,15 +89,20 @@ def newest_log(folder: Path) -> Path | None:
 def state_of(stages: Sequence[Stage]) -> State:
     """The run's state from its stages': the worst one rules."""
     states = {stage.state for stage in stages}
-    order: tuple[State, ...] = ("failed", "cancelled", "running", "waiting")
+    order: tuple[State, ...] = ("failed", "blocked", "cancelled", "running", "waiting")
     worst = next((state for state in order if state in states), None)
     return worst or ("done" if states else "unknown")
 
 
 def read_provenance(plan: Mapping[str, Any], stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
-    """What the plan records of its origin, and the versions that wrote the artifacts."""
-    recorded = {str(k): text(v) for k, v in mapping(plan.get("provenance")).items() if k != "command"}
-    return (*recorded.items(), *versions(stages))
+    """The workflow file, where it was run, what was left out, and the versions that wrote the artifacts."""
+    left_out = ", ".join(text(name) for name in items(plan.get("left_out")))
+    recorded = (
+        ("workflow", text(plan.get("workflow"))),
+        ("run from", text(plan.get("cwd"))),
+        ("stages left out", left_out),
+    )
+    return (*recorded, *versions(stages))
 
 
 def versions(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:

@@ -9,21 +9,24 @@ SHOWN = ("failed", "cancelled")
 def render(run: Run) -> Html:
     """The stages that failed or were stopped; nothing where all went well."""
     stopped = [stage for stage in run.stages if stage.state in SHOWN]
-    if not stopped and run.state not in ("failed", "cancelled"):
+    if not stopped:
         return EMPTY
     return section(
         "What went wrong",
         [_stage(stage) for stage in stopped],
-        tag("p", "Once that is mended, ", tag("code", "nemo-launcher resume ."), " in the run folder goes on from here."),
+        tag(
+            "p", "Once that is mended, ", tag("code", "nemo-launcher resume ."), " in the run folder goes on from here."
+        ),
         anchor="failures",
         lead=_lead(run, stopped),
     )
 
 
 def _lead(run: Run, stopped: list[Stage]) -> str:
-    waiting = sum(stage.state == "waiting" for stage in run.stages)
-    names = ", ".join(stage.name for stage in stopped) or "The run"
-    return f"{names} did not finish; {waiting} {'stage has' if waiting == 1 else 'stages have'} not started."
+    names = ", ".join(stage.name for stage in stopped)
+    behind = sum(stage.state in ("waiting", "blocked") for stage in run.stages)
+    tail = f" {behind} {'stage' if behind == 1 else 'stages'} behind did not run." if behind else ""
+    return f"{names} did not finish.{tail}"
 
 
 def _stage(stage: Stage) -> Html:

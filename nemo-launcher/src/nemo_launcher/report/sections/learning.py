@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from .. import figures
 from ..charts import Line, line_chart
 from ..charts.line import running_mean
-from ..markup import EMPTY, Html, details, join, section, tag
+from ..markup import EMPTY, Html, details, section, tag
 from ..measures import VALIDATION, Measure, measure
 from ..view import Learning, Run, Series
 from .summary import OBJECTIVES, tone
 
 MAIN = ("loss", "preference_accuracy", "margin", "reward", "kl", "response_tokens")
 SMOOTH_ABOVE = 40
-SMOOTH_SHARE = 0.05
+SMOOTH_SHARE = 0.025
+MAX_LIGHT = 2
 PARTS = "reward/"
 
 
@@ -31,12 +32,16 @@ def render(run: Run) -> Html:
 def _stage(learning: Learning) -> Html:
     title = OBJECTIVES.get(learning.objective, learning.objective)
     same = learning.stage.lower() in (title.lower(), learning.objective.lower())
+    groups = group(learning.curves)
+    main = [_chart(base, series) for base, series in groups.items() if base in MAIN]
+    other = [_chart(base, series) for base, series in groups.items() if base not in MAIN]
     return tag(
         "article",
         tag("h3", title, None if same else tag("small", f" {learning.stage}")),
         tag("p", facts(learning), cls="facts"),
-        _before_after(learning),
-        _charts(learning),
+        tag("div", _before_after(learning), main, cls="charts"),
+        details(f"{len(other)} more curves", tag("div", other, cls="charts"), cls="more") if other else None,
+        _not_finite(learning.curves),
         cls="learning",
     )
 
@@ -83,17 +88,6 @@ def _change(reading: Measure, before: float | None, after: float | None) -> Html
     return tag("td", f"{sign} {amount}", tag("span", word, cls="unseen"), cls=verdict)
 
 
-def _charts(learning: Learning) -> Html:
-    groups = group(learning.curves)
-    if not groups:
-        return EMPTY
-    main = [_chart(base, series) for base, series in groups.items() if base in MAIN]
-    other = [_chart(base, series) for base, series in groups.items() if base not in MAIN]
-    grid = tag("div", main, cls="charts") if main else None
-    more = details(f"{len(other)} more curves", tag("div", other, cls="charts"), cls="more", opened=not main)
-    return join(grid, more if other else None, _not_finite(learning.curves))
-
-
 def group(curves: Sequence[Series]) -> Mapping[str, list[Series]]:
     """Curves that share a chart: a metric with its held-out twin, the reward with its parts; the known ones first."""
     groups: dict[str, list[Series]] = {}
@@ -106,22 +100,25 @@ def group(curves: Sequence[Series]) -> Mapping[str, list[Series]]:
 
 def _chart(base: str, series: Sequence[Series]) -> Html:
     reading = measure(base)
-    return line_chart(lines(base, series), title=reading.label, show=reading.show)
+    smoothed = len(series) > MAX_LIGHT and any(len(item.points) > SMOOTH_ABOVE for item in series)
+    title = f"{reading.label} (running means)" if smoothed else reading.label
+    return line_chart(lines(base, series), title=title, show=reading.show)
 
 
 def lines(base: str, series: Sequence[Series]) -> list[Line]:
-    """The lines of a chart; a long noisy one is drawn light under its running mean."""
+    """The lines of a chart: of long noisy ones the running mean, with the values lightly behind it where few."""
     drawn: list[Line] = []
-    for colour, item in enumerate(series, start=1):
-        label = line_label(base, item.name)
-        palette = (colour - 1) % 8 + 1
+    for index, item in enumerate(series):
+        label, colour = line_label(base, item.name), index % 8 + 1
         if len(item.points) <= SMOOTH_ABOVE:
-            drawn.append(Line(label=label, points=item.points, colour=palette))
+            drawn.append(Line(label=label, points=item.points, colour=colour))
             continue
-        mean = running_mean(item.points, window=max(2, round(SMOOTH_SHARE * len(item.points))))
-        if len(series) <= 2:
-            drawn.append(Line(label=label, points=item.points, colour=palette, weight="light"))
-        drawn.append(Line(label=f"{label}, running mean", points=mean, colour=palette))
+        mean = running_mean(item.points, reach=max(1, round(SMOOTH_SHARE * len(item.points))))
+        if len(series) > MAX_LIGHT:
+            drawn.append(Line(label=label, points=mean, colour=colour))
+        else:
+            drawn.append(Line(label=label, points=item.points, colour=colour, weight="light"))
+            drawn.append(Line(label="running mean", points=mean, colour=colour))
     return drawn
 
 
@@ -136,4 +133,6 @@ def line_label(base: str, name: str) -> str:
 
 def _not_finite(curves: Sequence[Series]) -> Html:
     torn = [f"{series.name} ({series.not_finite})" for series in curves if series.not_finite]
-    return tag("p", f"Values that are not finite and so not drawn: {', '.join(torn)}.", cls="warning") if torn else EMPTY
+    return (
+        tag("p", f"Values that are not finite and so not drawn: {', '.join(torn)}.", cls="warning") if torn else EMPTY
+    )

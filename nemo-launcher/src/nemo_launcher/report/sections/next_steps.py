@@ -46,7 +46,9 @@ def steps(run: Run) -> list[Step]:
 
 
 def _serve(artifact: Artifact) -> list[Step]:
-    return [Step(why="Serve the model and chat in a browser", command=f"nemo-deploy serve {shlex.quote(artifact.path)}")]
+    return [
+        Step(why="Serve the model and chat in a browser", command=f"nemo-deploy serve {shlex.quote(artifact.path)}")
+    ]
 
 
 def _generate(artifact: Artifact) -> list[Step]:

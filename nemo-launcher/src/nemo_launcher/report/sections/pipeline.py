@@ -26,8 +26,8 @@ def render(run: Run) -> Html:
 
 
 def end(stage: Stage) -> float:
-    """Seconds from the run's start to the stage's end."""
-    return (stage.begin_s or 0.0) + (stage.seconds or 0.0)
+    """Seconds from the run's start to the end of the stage's last attempt."""
+    return max((last for _, last in stage.spans), default=0.0)
 
 
 def _row(stage: Stage, *, total: float) -> Html:
@@ -46,18 +46,22 @@ def _row(stage: Stage, *, total: float) -> Html:
 
 
 def _timetable(stage: Stage, *, total: float) -> Html:
-    if stage.begin_s is None or stage.seconds is None or total <= 0:
+    if not stage.spans or total <= 0:
         return tag("span", cls="timetable", aria_hidden="true")
-    width = max(0.6, 100 * stage.seconds / total)
-    rect = tag(
+    attempts = [_attempt(begin, last, total=total) for begin, last in stage.spans]
+    return tag("span", tag("svg", attempts, aria_hidden="true"), cls="timetable")
+
+
+def _attempt(begin: float, last: float, *, total: float) -> Html:
+    width = max(0.6, 100 * (last - begin) / total)
+    return tag(
         "rect",
-        tag("title", f"{stage.name}: {figures.duration(stage.seconds)} from {figures.duration(stage.begin_s)}"),
-        x=f"{min(100 * stage.begin_s / total, 100 - width):.2f}%",
+        tag("title", f"{figures.duration(last - begin)}, from {figures.duration(begin)} on"),
+        x=f"{min(100 * begin / total, 100 - width):.2f}%",
         width=f"{width:.2f}%",
         height="100%",
         rx=3,
     )
-    return tag("span", tag("svg", rect, aria_hidden="true"), cls="timetable")
 
 
 def arcs(stages: Sequence[Stage]) -> Html:

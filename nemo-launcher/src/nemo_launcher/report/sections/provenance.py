@@ -5,11 +5,9 @@ from ..view import Run
 
 
 def render(run: Run) -> Html:
-    """Command, versions and machine as recorded."""
-    rows = [("command", run.command), ("started", run.started), ("finished", run.finished), *run.provenance]
-    cells = [
-        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value))) for name, value in rows if value
-    ]
+    """Workflow, times and versions as recorded."""
+    rows = [("started", run.started), ("finished", run.finished), *run.provenance]
+    cells = [tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value))) for name, value in rows if value]
     if not cells:
         return EMPTY
     table = tag("table", tag("tbody", cells), cls="facts-table")

@@ -8,7 +8,8 @@ SIGNS: dict[State, tuple[str, str]] = {
     "reused": ("↺", "reused"),
     "running": ("▸", "running"),
     "failed": ("✕", "failed"),
-    "cancelled": ("◼", "cancelled"),
+    "blocked": ("⊘", "blocked"),
+    "cancelled": ("◼", "stopped"),
     "waiting": ("·", "waiting"),
     "unknown": ("?", "unknown"),
 }

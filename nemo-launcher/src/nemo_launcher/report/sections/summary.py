@@ -50,9 +50,7 @@ def documents_deed(curation: Curation) -> str:
     """The curation in a clause; empty where the numbers are unknown."""
     if curation.documents_in is None or curation.documents_out is None:
         return ""
-    return (
-        f"{figures.count(curation.documents_in)} raw documents became {figures.count(curation.documents_out)} clean ones"
-    )
+    return f"{figures.count(curation.documents_in)} raw documents became {figures.count(curation.documents_out)} clean ones"
 
 
 def learning_deeds(learnings: Iterable[Learning]) -> list[str]:
@@ -68,7 +66,7 @@ def learning_deeds(learnings: Iterable[Learning]) -> list[str]:
 
 def when(run: Run) -> str:
     """Start and folder of the run."""
-    started = f"Started {run.started.replace('T', ' ')} · " if run.started else ""
+    started = f"Started {run.started} · " if run.started else ""
     return f"{started}{run.folder}"
 
 
