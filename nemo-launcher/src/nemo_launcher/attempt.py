@@ -20,6 +20,14 @@ class RecipeDumper(yaml.SafeDumper):
     yaml_implicit_resolvers = RecipeLoader.yaml_implicit_resolvers
 
 
+def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text of several lines as a block that can be read."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+RecipeDumper.add_representer(str, represent_text)
+
+
 def to_yaml(value: Any) -> str:
     """`value` as YAML that reads back equal."""
     return yaml.dump(value, Dumper=RecipeDumper, sort_keys=False, allow_unicode=True, width=100)

@@ -19,8 +19,8 @@ from ..ui.summary import closing_line, shown_path, summary
 TAIL_LINES = 12
 
 
-def execute(plan: Plan, folder: RunFolder) -> dict[str, Any]:
-    """Run every stage that is not done; figures of the run.
+def execute(plan: Plan, folder: RunFolder) -> dict[str, Any] | None:
+    """Run every stage that is not done; figures of the run, None where stdout is a terminal and shows them already.
 
     Raises RunFailed (exit code 2, 75 or 1) where a stage failed, Interrupted (130) where it was asked to stop.
     """
@@ -34,7 +34,8 @@ def execute(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         raise Interrupted(f"stopped; 'nemo-launcher resume {shown_path(str(folder.path))}' continues where it stopped")
     if state.in_phase(Phase.FAILED):
         raise failure(operation, state)
-    return finish(plan, folder, state, time.monotonic() - began)
+    result = finish(plan, folder, state, time.monotonic() - began)
+    return None if sys.stdout.isatty() and sys.stderr.isatty() else result
 
 
 def finish(plan: Plan, folder: RunFolder, state: RunState, seconds: float) -> dict[str, Any]:

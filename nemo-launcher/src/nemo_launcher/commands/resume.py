@@ -8,7 +8,7 @@ from ..store import find_run
 from .execute import execute
 
 
-def run(settings: RunReference) -> dict[str, Any]:
+def run(settings: RunReference) -> dict[str, Any] | None:
     """Execute the stored plan again; what is done is skipped, what still runs is taken over."""
     folder = find_run(settings.run, Path.cwd())
     with folder.locked():

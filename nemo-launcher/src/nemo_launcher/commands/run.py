@@ -33,7 +33,7 @@ def plan_of(settings: WorkflowSettings) -> tuple[Plan, dict[str, Any]]:
     return plan, sourced.values
 
 
-def run(settings: WorkflowSettings) -> dict[str, Any]:
+def run(settings: WorkflowSettings) -> dict[str, Any] | None:
     """Execute the workflow. Nothing is written before the whole of it is known to be right."""
     plan, resolved = plan_of(settings)
     folder = RunFolder(Path(plan.run_dir))

@@ -63,7 +63,7 @@ def hydra_compose(values: dict[str, Any], choices: Mapping[str, str], file: Path
     from hydra import compose as compose_config
     from hydra import initialize_config_dir
     from hydra.core.config_store import ConfigStore
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
     from omegaconf import OmegaConf
 
     own = values.pop("executor", None)
@@ -75,12 +75,22 @@ def hydra_compose(values: dict[str, Any], choices: Mapping[str, str], file: Path
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(file.resolve().parent)):
             config = compose_config(PRIMARY, ["hydra.searchpath=[pkg://nemo_launcher.conf]", *words])
+    except MissingConfigException as error:
+        raise ConfigError(explain_choice(error, file)) from None
     except HydraException as error:
         raise ConfigError(f"{file}: {' '.join(str(error).split())}") from None
     merged = OmegaConf.to_container(OmegaConf.merge(config, {"executor": own} if own else {}), resolve=False)
     if not isinstance(merged, dict):
         raise ConfigError(f"{file}: a workflow is a mapping")
     return {str(name): value for name, value in merged.items()}
+
+
+def explain_choice(error: Any, file: Path) -> str:
+    """The message for a file or choice of the defaults list that is not there (of Hydra's MissingConfigException)."""
+    group, _, choice = str(error.missing_cfg_file or "").rpartition("/")
+    offered = [str(option) for option in error.options or []]
+    near = did_you_mean(choice, offered)
+    return f"{file}: defaults: {group or 'file'}: no {choice!r}{near} (available: {', '.join(offered) or 'none'})"
 
 
 def resolve(sourced: Sourced, file: Path) -> dict[str, Any]:

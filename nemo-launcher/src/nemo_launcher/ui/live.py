@@ -90,7 +90,7 @@ def coloured(row: Row, columns: int) -> str:
 
 def line_of(row: Row) -> str:
     """A stage in one line: name, state, progress, rate, time left, note."""
-    again = f" (attempt {row.attempt})" if row.phase == Phase.RUNNING and row.attempt > 1 else ""
+    again = f" (retry {row.retry})" if row.phase == Phase.RUNNING and row.retry else ""
     parts = [f"{row.name:<14} {row.phase:<8}{again}"]
     if row.phase == Phase.RUNNING:
         parts.append(f"{duration(row.seconds):>9}")

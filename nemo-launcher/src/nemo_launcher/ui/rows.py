@@ -18,7 +18,7 @@ class Row:
     seconds: float
     progress: dict[str, Any]
     reason: str
-    attempt: int
+    retry: int
 
 
 def rows_of(operation: Operation) -> list[Row]:
@@ -37,5 +37,5 @@ def row_of(operation: Operation, name: str) -> Row:
         seconds=time.time() - since if running else operation.seconds.get(name, 0.0),
         progress=read_json(operation.folder.attempt(name, stage.attempt) / "progress.json") if running else {},
         reason=stage.reason,
-        attempt=stage.attempt,
+        retry=stage.retried + stage.killed,
     )
