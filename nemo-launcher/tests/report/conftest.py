@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nemo_launcher.foundation import artifact
 
 START = 1_767_605_400.0
