@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from nemo_launcher.foundation import artifact
 
 START = 1_767_605_400.0
@@ -82,7 +83,7 @@ QUESTIONS = (
     ("What is glob?", "Filename globbing utility."),
 )
 ANSWERS = {
-    "pretrained": " of the object of the module object.\n\n    Methods defined here:\n\n    __init__(self, /, *args, **kwargs)",
+    "pretrained": " of the object of the module.\n\n    Methods defined here:\n\n    __init__(self, /, *args)",
     "sft": "The {0} module is a a module that provides access to the the standard library. It is used to used to",
     "dpo": "The {0} module provides functions to read and write the data of",
     "grpo": "The {0} module provides functions to read and write data.",

@@ -17,7 +17,7 @@ def render(run: Run) -> Html:
     """The artifacts as a table, and the figures and settings of each below."""
     if not run.artifacts:
         return EMPTY
-    head = tag("tr", [tag("th", title, scope="col") for title in TITLES])
+    head = tag("tr", [tag("th", title, scope="col", cls="number" if title == "Size" else None) for title in TITLES])
     table = tag("table", tag("thead", head), tag("tbody", [_row(a) for a in run.artifacts]), cls="artifacts")
     return section(
         "Artifacts",

@@ -102,7 +102,7 @@ def _chart(base: str, series: Sequence[Series]) -> Html:
     reading = measure(base)
     smoothed = len(series) > MAX_LIGHT and any(len(item.points) > SMOOTH_ABOVE for item in series)
     title = f"{reading.label} (running means)" if smoothed else reading.label
-    return line_chart(lines(base, series), title=title, show=reading.show)
+    return line_chart(lines(base, series), title=title, show=reading.show, share=reading.share)
 
 
 def lines(base: str, series: Sequence[Series]) -> list[Line]:
