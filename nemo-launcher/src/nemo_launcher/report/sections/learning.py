@@ -6,7 +6,7 @@ from .. import figures
 from ..charts import Line, line_chart
 from ..charts.line import running_mean
 from ..markup import EMPTY, Html, details, section, tag
-from ..measures import VALIDATION, Measure, measure
+from ..measures import PARTS, VALIDATION, Measure, measure, part_of_reward
 from ..view import Learning, Run, Series
 from .summary import OBJECTIVES, tone
 
@@ -14,7 +14,6 @@ MAIN = ("loss", "preference_accuracy", "margin", "reward", "kl", "response_token
 SMOOTH_ABOVE = 40
 SMOOTH_SHARE = 0.025
 MAX_LIGHT = 2
-PARTS = "reward/"
 
 
 def render(run: Run) -> Html:
@@ -33,8 +32,9 @@ def _stage(learning: Learning) -> Html:
     title = OBJECTIVES.get(learning.objective, learning.objective)
     same = learning.stage.lower() in (title.lower(), learning.objective.lower())
     groups = group(learning.curves)
-    main = [_chart(base, series) for base, series in groups.items() if base in MAIN]
-    other = [_chart(base, series) for base, series in groups.items() if base not in MAIN]
+    shown = main_charts(groups)
+    main = [_chart(base, groups[base]) for base in shown]
+    other = [_chart(base, series) for base, series in groups.items() if base not in shown]
     return tag(
         "article",
         tag("h3", title, None if same else tag("small", f" {learning.stage}")),
@@ -98,6 +98,11 @@ def group(curves: Sequence[Series]) -> Mapping[str, list[Series]]:
     return {base: groups[base] for base in order}
 
 
+def main_charts(groups: Mapping[str, list[Series]]) -> list[str]:
+    """The charts to show at once; where a reward is raised, the loss says nothing of success and stands back."""
+    return [base for base in groups if base in MAIN and not (base == "loss" and "reward" in groups)]
+
+
 def _chart(base: str, series: Sequence[Series]) -> Html:
     reading = measure(base)
     smoothed = len(series) > MAX_LIGHT and any(len(item.points) > SMOOTH_ABOVE for item in series)
@@ -127,7 +132,7 @@ def line_label(base: str, name: str) -> str:
     if name.startswith(VALIDATION):
         return "held-out"
     if name.startswith(PARTS):
-        return name.removeprefix(PARTS).replace("_", " ")
+        return part_of_reward(name).replace("_", " ")
     return {"reward": "total"}.get(base, "training")
 
 
