@@ -62,7 +62,7 @@ def test_a_stage_that_is_not_current_starts_its_first_attempt() -> None:
 
 
 def test_stages_start_only_while_they_fit_and_the_next_starts_when_room_is_free() -> None:
-    wide = state_of({name: () for name in "abc"}, cpus=2)
+    wide = state_of(dict.fromkeys("abc", ()), cpus=2)
     state, _ = after(wide, Begun(), *(Looked(name, False) for name in "abc"))
     assert state.in_phase(Phase.RUNNING) == ["a", "b"]
     assert decide(state, ended("a"))[1] == [Start("c", 1)]

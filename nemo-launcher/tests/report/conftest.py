@@ -244,6 +244,14 @@ def write_plan(run: Path, stages: Sequence[tuple[str, str, tuple[str, ...], floa
         "left_out": ["benchmark"],
     }
     (run / "plan.json").write_text(json.dumps(plan))
+    origin = {
+        "command": ["nemo-launcher", "run", "examples/quickstart/workflow.yaml", "input=my data"],
+        "workflow_revision": "4b0233d",
+        "packages": {"nemo-launcher": "0.1.0", "nemo-core": "0.1.0"},
+        "python": {"version": "3.11.7"},
+        "machine": "Linux-x86_64",
+    }
+    (run / "provenance.json").write_text(json.dumps(origin))
 
 
 def event(name: str, second: float, **facts: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nemo_launcher.cli import main
 from nemo_launcher.foundation.errors import InputError
 from nemo_launcher.report import render_run
 from nemo_launcher.report.page import SECTIONS
@@ -78,6 +79,25 @@ def test_the_page_loads_nothing_from_elsewhere(quickstart):
     assert seen.values("src") == []
     assert all(value.startswith(("#", "./artifacts/")) for value in seen.values("href"))
     assert not re.search(r"url\(|@import|https?://", text.replace("http://www.w3.org/2000/svg", ""))
+
+
+def test_pictures_and_parts_are_named_for_those_who_do_not_see_them(quickstart):
+    text = render_run(quickstart).read_text(encoding="utf-8")
+    pictures = re.findall(r'<(?:svg|span)[^>]* role="img"[^>]*>', text)
+    assert len(pictures) > 20
+    assert all(re.search(r'aria-label="[^"]+"', picture) for picture in pictures)
+    seen = Structure(text)
+    assert seen.tags["main"] == seen.tags["nav"] == seen.tags["header"] == seen.tags["h1"] == 1
+    assert set(seen.values("aria-labelledby")) <= set(seen.values("id"))
+
+
+def test_losses_and_rewards_have_a_line_for_each_of_their_parts(quickstart):
+    charts = {}
+    for value in page(quickstart).values("data-readout"):
+        labels = [line["label"] for line in json.loads(value)["lines"]]
+        charts[tuple(labels)] = charts.get(tuple(labels), 0) + 1
+    assert charts[("training", "running mean", "held-out")] == 4
+    assert charts[("total", "names subject", "full stop", "concise", "no repetition")] == 1
 
 
 def test_the_same_run_gives_the_same_bytes(quickstart):
@@ -157,6 +177,24 @@ def test_what_cannot_be_read_is_listed(quickstart):
         "plan.json could not be read",
     ):
         assert sentence in seen.words
+
+
+def test_the_page_says_where_the_run_came_from(quickstart):
+    seen = page(quickstart)
+    assert "nemo-launcher run examples/quickstart/workflow.yaml 'input=my data'" in seen.words
+    for fact in ("Linux-x86_64", "3.11.7", "nemo-core 0.1.0", "2026-01-05 09:30:00 UTC"):
+        assert fact in seen.words
+
+
+def test_the_command_writes_the_report_of_a_run_that_failed(failed, capsys):
+    assert main(["report", str(failed)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(failed / "report.html")}
+    assert "failures" in Structure((failed / "report.html").read_text(encoding="utf-8")).values("id")
+
+
+def test_the_command_refuses_a_run_that_is_not_there(tmp_path, capsys):
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "no such run" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

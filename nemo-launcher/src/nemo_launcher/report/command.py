@@ -2,18 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from msgspec import Meta
-
+from ..settings import RunReference
+from ..store import find_run
 from . import render_run
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportSettings:
-    """Which run to report on."""
-
-    run: Annotated[Path, Meta(description="run folder, finished or not")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +15,6 @@ class Written:
     report: Path
 
 
-def run(settings: ReportSettings) -> Written:
-    """Write ``report.html`` into the run folder. Raises InputError where that is no run folder."""
-    return Written(report=render_run(settings.run))
+def run(settings: RunReference) -> Written:
+    """Write ``report.html`` into the run's folder, finished or not. Raises UserError where there is no such run."""
+    return Written(report=render_run(find_run(settings.run, Path.cwd()).path))

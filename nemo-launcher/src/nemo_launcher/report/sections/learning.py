@@ -13,7 +13,6 @@ from .summary import OBJECTIVES, tone
 MAIN = ("loss", "preference_accuracy", "margin", "reward", "kl", "response_tokens")
 SMOOTH_ABOVE = 40
 SMOOTH_SHARE = 0.025
-MAX_LIGHT = 2
 
 
 def render(run: Run) -> Html:
@@ -95,7 +94,7 @@ def group(curves: Sequence[Series]) -> Mapping[str, list[Series]]:
         base = "reward" if series.name.startswith(PARTS) else series.name.removeprefix(VALIDATION)
         groups.setdefault(base, []).append(series)
     order = sorted(groups, key=lambda base: MAIN.index(base) if base in MAIN else len(MAIN))
-    return {base: groups[base] for base in order}
+    return {base: sorted(groups[base], key=lambda series: series.name != base) for base in order}
 
 
 def main_charts(groups: Mapping[str, list[Series]]) -> list[str]:
@@ -105,25 +104,27 @@ def main_charts(groups: Mapping[str, list[Series]]) -> list[str]:
 
 def _chart(base: str, series: Sequence[Series]) -> Html:
     reading = measure(base)
-    smoothed = len(series) > MAX_LIGHT and any(len(item.points) > SMOOTH_ABOVE for item in series)
-    title = f"{reading.label} (running means)" if smoothed else reading.label
+    title = f"{reading.label} (running means)" if sum(map(_is_noisy, series)) > 1 else reading.label
     return line_chart(lines(base, series), title=title, show=reading.show, share=reading.share)
 
 
+def _is_noisy(series: Series) -> bool:
+    return len(series.points) > SMOOTH_ABOVE
+
+
 def lines(base: str, series: Sequence[Series]) -> list[Line]:
-    """The lines of a chart: of long noisy ones the running mean, with the values lightly behind it where few."""
+    """The lines of a chart: of a long noisy one the running mean, and behind it the values if it is alone."""
     drawn: list[Line] = []
+    alone = sum(map(_is_noisy, series)) == 1
     for index, item in enumerate(series):
         label, colour = line_label(base, item.name), index % 8 + 1
-        if len(item.points) <= SMOOTH_ABOVE:
+        if not _is_noisy(item):
             drawn.append(Line(label=label, points=item.points, colour=colour))
             continue
         mean = running_mean(item.points, reach=max(1, round(SMOOTH_SHARE * len(item.points))))
-        if len(series) > MAX_LIGHT:
-            drawn.append(Line(label=label, points=mean, colour=colour))
-        else:
+        if alone:
             drawn.append(Line(label=label, points=item.points, colour=colour, weight="light"))
-            drawn.append(Line(label="running mean", points=mean, colour=colour))
+        drawn.append(Line(label="running mean" if alone else label, points=mean, colour=colour))
     return drawn
 
 

@@ -157,7 +157,7 @@ def tile(title: str, before: str, after: str, *, note: str, tone: str) -> Html:
         tag(
             "span",
             tag("span", before, cls="before"),
-            tag("span", " → ", cls="arrow", aria_label="to"),
+            tag("span", " → ", cls="arrow", role="img", aria_label="to"),
             tag("strong", after),
             cls="tile-figure",
         ),
