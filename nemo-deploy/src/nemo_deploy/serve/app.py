@@ -3,11 +3,12 @@
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .auth import ApiKeys, RequireKey
-from .errors import ApiError, on_api_error, on_defect, on_http_error
+from .errors import ApiError, on_api_error, on_defect, on_disconnect, on_http_error
 from .metrics import Metrics, show_metrics
 from .nim import ROUTES as NIM_ROUTES
 from .openai.chat import chat_completions
@@ -36,6 +37,7 @@ class CountResponses:
         self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, and count the status that goes out."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -58,7 +60,12 @@ def build_app(service: Service, keys: ApiKeys) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=layers,
-        exception_handlers={ApiError: on_api_error, HTTPException: on_http_error, Exception: on_defect},
+        exception_handlers={
+            ApiError: on_api_error,
+            HTTPException: on_http_error,
+            ClientDisconnect: on_disconnect,
+            Exception: on_defect,
+        },
     )
     app.router.redirect_slashes = False
     app.state.service = service

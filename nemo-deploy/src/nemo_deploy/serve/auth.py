@@ -6,9 +6,10 @@ import ipaddress
 import os
 from dataclasses import dataclass, field
 
-from nemo_core.foundation.errors import ConfigError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nemo_core.foundation.errors import ConfigError
 
 from .errors import ApiError
 from .settings import ServeSettings
@@ -31,7 +32,8 @@ class ApiKeys:
     def accept(self, key: str) -> bool:
         """Whether `key` is one of them, in a time that does not depend on it."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return any([hmac.compare_digest(digest, known) for known in self.digests])
+        matches = [hmac.compare_digest(digest, known) for known in self.digests]
+        return any(matches)
 
 
 def read_keys(settings: ServeSettings) -> ApiKeys:
@@ -78,6 +80,7 @@ class RequireKey:
         self.app, self.keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is open or has a good key."""
         if scope["type"] == "http" and not is_open(scope["path"]):
             scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not self.keys.accept(key.strip()):

@@ -1,10 +1,7 @@
 """Failures as the OpenAI API words them: ``{"error": {"message", "type", "param", "code"}}``."""
 
-import sys
-import traceback
-
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from .reply import json_reply
@@ -57,7 +54,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return ApiError(error.status_code, message, headers=dict(error.headers or {})).reply()
 
 
-async def on_defect(request: Request, error: Exception) -> Response:
-    """Render a defect: the log has the traceback, the client a sentence."""
-    traceback.print_exception(error, file=sys.stderr)
+async def on_disconnect(_: Request, error: Exception) -> Response:
+    """Nobody reads this: the client left before its request was whole."""
+    assert isinstance(error, ClientDisconnect)
+    return ApiError(400, "the request was cut off").reply()
+
+
+async def on_defect(request: Request, _: Exception) -> Response:
+    """Render a defect: the server logs the traceback, the client gets a sentence."""
     return ApiError(500, f"defect while answering {request.url.path}; the server's log has the details").reply()

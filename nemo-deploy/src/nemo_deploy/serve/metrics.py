@@ -34,7 +34,13 @@ class Metrics:
         self.waiting.set_function(lambda: max(0.0, pending() - running()))
 
     def count_answer(
-        self, *, prompt_tokens: int, generated_tokens: int, reasons: Sequence[str], first_s: float | None, whole_s: float
+        self,
+        *,
+        prompt_tokens: int,
+        generated_tokens: int,
+        reasons: Sequence[str],
+        first_s: float | None,
+        whole_s: float,
     ) -> None:
         """Record one finished request."""
         self.prompt_tokens.inc(prompt_tokens)

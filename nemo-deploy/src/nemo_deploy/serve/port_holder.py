@@ -1,6 +1,5 @@
 """Which process listens on a port (Linux; elsewhere nobody is found)."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def listening_inodes(port: int) -> set[str]:
 def socket_inodes(descriptors: Path) -> set[str]:
     """Inodes of the sockets that a process has open; empty where it may not be looked at or has just ended."""
     try:
-        links = [os.readlink(entry) for entry in descriptors.iterdir()]
+        links = [str(entry.readlink()) for entry in descriptors.iterdir()]
     except (PermissionError, FileNotFoundError):
         return set()
     return {link[8:-1] for link in links if link.startswith("socket:[")}

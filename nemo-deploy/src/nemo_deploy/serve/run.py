@@ -8,21 +8,26 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+
 from nemo_core.foundation import artifact
 from nemo_core.foundation.errors import ArtifactError, SuiteError
 
 from ..engines.protocol import LoadedModel
 from ..engines.runner import EngineRunner, State
 from .app import build_app
-from .auth import ApiKeys, check_exposure, read_keys
+from .auth import check_exposure, read_keys
 from .listen import bind, url_of
 from .service import Service
 from .settings import ServeSettings
 
 Loader = Callable[[], LoadedModel]
+Announce = Callable[[str, str], None]
 
 
 class ServerFailed(SuiteError):
@@ -36,7 +41,9 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Begin to drain at the first SIGINT or SIGTERM, and drop what still runs at the second."""
         previous = {}
-        with contextlib.suppress(ValueError):  # only the main thread may set handlers; others are stopped by their owner
+        with contextlib.suppress(
+            ValueError
+        ):  # only the main thread may set handlers; others are stopped by their owner
             for number in (signal.SIGINT, signal.SIGTERM):
                 previous[number] = signal.signal(number, self.handle_exit)
         try:
@@ -53,11 +60,34 @@ class Server(uvicorn.Server):
 
 def run(settings: ServeSettings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises UserError before anything is loaded where that cannot work."""
-    keys = read_keys(settings)
-    check_exposure(settings, keys)
-    check_folder(settings.model)
-    listener = bind(settings.host, settings.port)
-    serve(settings, keys, listener, loader(settings), announce=announce)
+    prepare(settings, announce=announce).serve()
+
+
+@contextlib.contextmanager
+def in_background(settings: ServeSettings, load: Loader | None = None) -> Iterator[str]:
+    """Serve in a thread while the block runs, and give the URL once the model is ready; for notebooks and tests.
+
+    `load` replaces the embedded engine by one of your own. Raises what keeps the server from coming up.
+    """
+    up: Future[str] = Future()
+    prepared = prepare(settings, load, announce=lambda url, _: up.set_result(url))
+    with ThreadPoolExecutor(1, thread_name_prefix="server") as pool:
+        done = pool.submit(prepared.serve)
+        try:
+            await_first(up, done)
+            yield up.result()
+        finally:
+            prepared.server.should_exit = True
+            prepared.server.force_exit = True
+
+
+def await_first(up: "Future[str]", done: "Future[None]") -> None:
+    """Wait until the server is up. Raises what it ended with where it never was."""
+    waiting: set[Future[Any]] = {up, done}
+    wait(waiting, return_when=FIRST_COMPLETED)
+    if not up.done():
+        done.result()
+        raise ServerFailed("the server ended before it was ready")
 
 
 def check_folder(folder: Path) -> None:
@@ -88,15 +118,30 @@ def loader(settings: ServeSettings) -> Loader:
     return load
 
 
-def serve(
-    settings: ServeSettings,
-    keys: ApiKeys,
-    listener: socket.socket,
-    load: Loader,
-    *,
-    announce: Callable[[str, str], None],
-) -> None:
-    """Answer on `listener` until asked to stop. Raises what the engine failed with, if it did."""
+@dataclass(frozen=True)
+class Prepared:
+    """A server and its engine's thread, neither started."""
+
+    server: Server
+    runner: EngineRunner
+    listener: socket.socket
+
+    def serve(self) -> None:
+        """Answer until asked to stop. Raises what the engine failed with, if it did."""
+        asyncio.run(drive(self.server, self.runner, self.listener))
+        if isinstance(self.runner.error, SuiteError):
+            raise self.runner.error
+        if self.runner.error is not None:
+            raise ServerFailed(f"the engine failed: {self.runner.error}") from self.runner.error
+
+
+def prepare(settings: ServeSettings, load: Loader | None = None, *, announce: Announce) -> Prepared:
+    """Check everything that can be checked without the model, and bind. Raises UserError."""
+    keys = read_keys(settings)
+    check_exposure(settings, keys)
+    if load is None:
+        check_folder(settings.model)
+    listener = bind(settings.host, settings.port)
     model_name = settings.served_model_name or settings.model.resolve().name
     server = build_server(settings)
 
@@ -105,14 +150,10 @@ def serve(
             announce(url_of(listener), model_name)
         server.should_exit = server.should_exit or state == "failed"
 
-    runner = EngineRunner(load, max_queue=settings.max_queue, on_change=on_change)
+    runner = EngineRunner(load or loader(settings), max_queue=settings.max_queue, on_change=on_change)
     service = Service(model_name=model_name, runner=runner, max_body_bytes=settings.max_body_bytes)
     server.config.app = build_app(service, keys)
-    asyncio.run(drive(server, runner, listener))
-    if isinstance(runner.error, SuiteError):
-        raise runner.error
-    if runner.error is not None:
-        raise ServerFailed(f"the engine failed: {runner.error}") from runner.error
+    return Prepared(server, runner, listener)
 
 
 async def drive(server: Server, runner: EngineRunner, listener: socket.socket) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from nemo_core.foundation.errors import SuiteError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+
+from nemo_core.foundation.errors import SuiteError
 
 from ...engines.mailbox import Mailbox
 from ...engines.protocol import Delta

@@ -47,7 +47,7 @@ def token_prompt(ids: Sequence[int], tokenizer: Tokenizer, *, name: str) -> Prom
     """Token ids that the vocabulary has."""
     if not ids:
         raise ApiError(400, f"{name}: no tokens in it", param=name)
-    unknown = next((index for index, token in enumerate(ids) if token >= tokenizer.vocab_size), None)
+    unknown = next((index for index, token in enumerate(ids) if not 0 <= token < tokenizer.vocab_size), None)
     if unknown is not None:
         raise ApiError(
             400,

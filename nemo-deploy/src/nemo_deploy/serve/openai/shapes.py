@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...engines.protocol import Delta, TokenLogprob, Tokenizer
+from ...engines.protocol import Delta, Tokenizer, TokenLogprob
 from .replies import (
     Alternative,
     AnswerMessage,
