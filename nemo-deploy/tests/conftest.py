@@ -74,3 +74,45 @@ def serve_bytes():
 def client(serve_bytes):
     with serve_bytes(max_body_bytes=20_000) as client:
         yield client
+
+
+TEXTS = ["What is textwrap? It wraps text.", "Wrap and fill paragraphs of text.", "What is json? It reads and writes."]
+
+
+def write_tiny_model(folder, *, seed=0, max_positions=128):
+    """A random two-layer Llama with a tokenizer learnt on the spot."""
+    from nemo_core.checkpoint.folder import save_model
+    from nemo_core.config import ModelConfig
+    from nemo_core.model.decoder import Decoder
+    from nemo_core.tokenizer.train import learn, save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = learn(iter(TEXTS), vocab_size=300, min_frequency=1)
+    config = ModelConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_layers=2,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=8,
+        ffn_size=48,
+        max_positions=max_positions,
+        initializer_range=0.2,
+        eos_id=0,
+        pad_id=0,
+    )
+    save_model(Decoder(config, seed=seed), folder)
+    save(tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny-llama")

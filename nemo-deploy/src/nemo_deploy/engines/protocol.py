@@ -88,13 +88,13 @@ class Tokenizer(Protocol):
         """Number of token ids."""
 
     @property
-    def eos_id(self) -> int:
-        """Id that ends a document."""
+    def eos_id(self) -> int | None:
+        """Id that ends a document, if the model has one."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`."""
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of token ids; bytes that are no whole character read as U+FFFD."""
 
     def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:

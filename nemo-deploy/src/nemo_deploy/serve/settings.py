@@ -25,7 +25,8 @@ class ServeSettings:
     max_slots: Annotated[int, Meta(ge=1, le=1024, description="requests generated at once")] = 16
     max_queue: Annotated[int, Meta(ge=0, description="requests kept waiting before 429")] = 256
     max_length: Annotated[
-        int | None, Meta(ge=2, description="context length in tokens; default: what the model was made for")
+        Annotated[int, Meta(ge=2)] | None,
+        Meta(description="context length in tokens; default: what the model was made for"),
     ] = None
     max_body_bytes: Annotated[int, Meta(ge=1024, description="largest request body accepted")] = 4 * 2**20
     api_key_env: Annotated[
@@ -36,4 +37,6 @@ class ServeSettings:
     drain_s: Annotated[int, Meta(ge=0, description="seconds that running requests get to end after SIGTERM")] = 20
     device: Device = "auto"
     dtype: Dtype = "fp32"
-    threads: Annotated[int | None, Meta(ge=1, description="CPU threads of the model; default: all cores")] = None
+    threads: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="CPU threads of the model; default: all cores")
+    ] = None

@@ -20,13 +20,13 @@ class BytesTokenizer:
     """One token per UTF-8 byte."""
 
     vocab_size = 257
-    eos_id = END
+    eos_id: int | None = END
 
     def encode(self, text: str) -> list[int]:
         """The bytes of `text`."""
         return list(text.encode())
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of bytes; the end reads as nothing."""
         return bytes(i for i in ids if i < END).decode(errors="replace")
 

@@ -40,7 +40,11 @@ async def read_prompts(value: str | list[str | int | list[int]], tokenizer: Toke
 async def text_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
     """A text's tokens; an empty text is the start of a document."""
     ids = await asyncio.to_thread(tokenizer.encode, text) if len(text) > LONG_TEXT else tokenizer.encode(text)
-    return Prompt(text, tuple(ids) or (tokenizer.eos_id,))
+    if ids:
+        return Prompt(text, tuple(ids))
+    if tokenizer.eos_id is None:
+        raise ApiError(400, "prompt: is empty, and this model has no token that starts a document", param="prompt")
+    return Prompt(text, (tokenizer.eos_id,))
 
 
 def token_prompt(ids: Sequence[int], tokenizer: Tokenizer, *, name: str) -> Prompt:
@@ -54,7 +58,7 @@ def token_prompt(ids: Sequence[int], tokenizer: Tokenizer, *, name: str) -> Prom
             f"{name}[{unknown}]: token id {ids[unknown]} is not in the vocabulary (0 to {tokenizer.vocab_size - 1})",
             param=f"{name}[{unknown}]",
         )
-    return Prompt(tokenizer.decode(ids), tuple(ids))
+    return Prompt(tokenizer.decode(ids, skip_special=False), tuple(ids))
 
 
 async def chat_prompt(messages: Sequence[ChatMessage], tokenizer: Tokenizer, *, answer: bool = True) -> Prompt:

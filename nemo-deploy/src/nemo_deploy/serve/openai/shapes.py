@@ -71,7 +71,7 @@ class TextShape:
     def _logprobs(self, delta: Delta) -> TextLogprobs:
         table = TextLogprobs()
         for entry in delta.logprobs:
-            token = self.tokenizer.decode([entry.token_id])
+            token = token_text(self.tokenizer, entry.token_id)
             table.tokens.append(token)
             table.token_logprobs.append(entry.logprob)
             table.top_logprobs.append(top_table(entry, self.tokenizer))
@@ -80,13 +80,18 @@ class TextShape:
         return table
 
 
+def token_text(tokenizer: Tokenizer, token_id: int) -> str:
+    """How one token reads alone, special ones included."""
+    return tokenizer.decode([token_id], skip_special=False)
+
+
 def top_table(entry: TokenLogprob, tokenizer: Tokenizer) -> dict[str, float] | None:
     """Likeliest tokens by their text, the chosen one included; of tokens that read alike the likeliest counts."""
     if entry.logprob is None:
         return None
     table: dict[str, float] = {}
     for token_id, logprob in [*entry.top, (entry.token_id, entry.logprob)]:
-        table.setdefault(tokenizer.decode([token_id]), logprob)
+        table.setdefault(token_text(tokenizer, token_id), logprob)
     return table
 
 
@@ -125,5 +130,5 @@ class ChatShape:
         return TokenChoice(chosen.token, chosen.logprob, chosen.bytes, top)
 
     def _alternative(self, token_id: int, logprob: float) -> Alternative:
-        text = self.tokenizer.decode([token_id])
+        text = token_text(self.tokenizer, token_id)
         return Alternative(text, logprob, list(text.encode()))
