@@ -150,7 +150,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def to_plain(settings: Any) -> Any:
-    """The settings (or any result) as JSON-ready values, defaults included, for the manifest and the resolved recipe."""
+    """The settings (or any result) as JSON-ready values, defaults included, for manifests and resolved recipes."""
     is_record = dataclasses.is_dataclass(settings) and not isinstance(settings, type)
     return msgspec.to_builtins(dataclasses.asdict(settings) if is_record else settings, enc_hook=str)
 
