@@ -14,29 +14,71 @@ from .model import build_model, learning_tensors
 
 @dataclass(frozen=True)
 class Wanted:
-    """An answer to sample: its prompt and its own seed, so that it does not depend on what else is sampled."""
+    """An answer to sample: its prompt, and its own seed, so that it does not depend on what else is sampled."""
 
     prompt_ids: Sequence[int]
     seed: int
 
 
 @dataclass
-class Rollout:
-    """A sampled answer with the log-prob of every token, and the version of the weights it came from."""
+class Answer:
+    """A sampled answer with the log-prob of every token; `is_finished` where the model ended its turn itself."""
 
-    answer_ids: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
     logps: list[float] = field(default_factory=list)
     text: str = ""
     is_finished: bool = False
-    version: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSettings:
+    """What a generator is built from; travels to its worker."""
+
+    folder: Path
+    adapter: Adapter
+    seed: int
+    max_slots: int
+    max_length: int
 
 
 class Generator:
-    """A copy of the policy that samples. Stateless between calls: the weights come with every call."""
+    """A copy of the policy that samples. Calls carry their weights, so a restarted worker needs nothing else."""
 
-    def __init__(self, folder: Path, adapter: Adapter, seed: int, max_slots: int, max_length: int) -> None:
-        self.model = build_model(folder, adapter, seed=seed).requires_grad_(False).eval()
-        self.learning = learning_names(folder, adapter, seed)
-        self.tokenizer = load_tokenizer(folder)
-        self.max_slots, self.max_length = max_slots, max_length
-        self.version = -1
+    def __init__(self, settings: GeneratorSettings) -> None:
+        self.settings = settings
+        self.model = build_model(settings.folder, settings.adapter, seed=settings.seed).eval()
+        self.learning = learning_tensors(self.model)
+        self.model.requires_grad_(False)
+        self.tokenizer = load_tokenizer(settings.folder)
+        self.version = 0
+
+    def answer(
+        self, wanted: Sequence[Wanted], weights: Weights | None, max_tokens: int, temperature: float
+    ) -> list[Answer]:
+        """One answer for each of `wanted`, from `weights` (None: those of the folder); temperature 0 is greedy."""
+        self._take_up(weights)
+        engine = Engine(
+            self.model, self.tokenizer, max_slots=self.settings.max_slots, max_length=self.settings.max_length
+        )
+        for index, want in enumerate(wanted):
+            sampling = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=want.seed, logprobs=1)
+            engine.add(Request(id=str(index), prompt_ids=list(want.prompt_ids), sampling=sampling))
+        return drain(engine, len(wanted))
+
+    def _take_up(self, weights: Weights | None) -> None:
+        if weights is not None and weights.version != self.version:
+            unpack(weights, self.learning)
+            self.version = weights.version
+
+
+def drain(engine: Engine, count: int) -> list[Answer]:
+    """Run `engine` until its work is done; the answers to requests "0" to `count` - 1."""
+    answers = [Answer() for _ in range(count)]
+    while engine.has_work:
+        for delta in engine.step():
+            answer = answers[int(delta.id)]
+            answer.ids += delta.token_ids
+            answer.logps += delta.logprobs
+            answer.text += delta.text
+            answer.is_finished = delta.finish_reason == "stop"
+    return answers

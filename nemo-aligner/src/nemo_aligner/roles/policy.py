@@ -16,7 +16,7 @@ from nemo_core.train.schedule import learning_rate_at
 from ..algorithms.objective import LossTerms, Objective
 from ..logprobs import Turn
 from ..runtime.weights import Weights, pack
-from ..settings.training import Adapter, Optimizer
+from ..settings.training import Training
 from .model import build_model, learning_tensors
 from .reference import turn_log_probs
 
@@ -25,25 +25,21 @@ from .reference import turn_log_probs
 class PolicySettings:
     """What a policy is built from; travels to its worker."""
 
-    folder: Path
-    adapter: Adapter
-    optimizer: Optimizer
+    training: Training
     total_steps: int
-    micro_batch_tokens: int
-    seed: int
 
 
 class Policy:
     """Learns by `objective`; every update is one optimiser step over a whole batch."""
 
     def __init__(self, settings: PolicySettings, objective: Objective[Any]) -> None:
-        self.settings, self.objective = settings, objective
-        torch.manual_seed(settings.seed)
-        self.model = build_model(settings.folder, settings.adapter, seed=settings.seed)
-        self.model.train()
-        plan = settings.optimizer
+        self.settings, self.total_steps, self.objective = settings.training, settings.total_steps, objective
+        self.model = build_model(self.settings.model, self.settings.adapter, seed=self.settings.seed).train()
         self.optimizer = build_optimizer(
-            self.model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, betas=plan.betas
+            self.model,
+            learning_rate=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            betas=self.settings.betas,
         )
 
     def update(self, items: Sequence[Any], step: int) -> dict[str, float]:
@@ -53,7 +49,7 @@ class Policy:
         parts = self.objective.cut(items, max_tokens=self.settings.micro_batch_tokens)
         metrics = add_up([self._backward(part) for part in parts])
         tensors = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(tensors, self.settings.optimizer.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(tensors, self.settings.max_grad_norm)
         self.optimizer.step()
         return {**metrics, "grad_norm": float(norm), "learning_rate": rate}
 
@@ -63,14 +59,13 @@ class Policy:
         return LossTerms(terms.loss.detach(), terms.shares, terms.peaks)
 
     def _set_learning_rate(self, step: int) -> float:
-        plan = self.settings.optimizer
         rate = learning_rate_at(
             step,
-            peak=plan.learning_rate,
-            warmup_steps=plan.warmup_steps,
-            total_steps=self.settings.total_steps,
-            kind=plan.schedule,
-            minimum_ratio=plan.minimum_ratio,
+            peak=self.settings.learning_rate,
+            warmup_steps=self.settings.warmup_steps,
+            total_steps=self.total_steps,
+            kind=self.settings.schedule,
+            minimum_ratio=self.settings.minimum_ratio,
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
