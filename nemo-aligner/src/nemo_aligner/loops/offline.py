@@ -18,7 +18,7 @@ from ..evaluation.preference import figures, margins, score_pairs
 from ..roles.policy import Policy, PolicySettings
 from ..roles.reference import Reference
 from ..rows.order import items_of_step, spread
-from ..rows.read import Preference, read_split
+from ..rows.read import split_preferences
 from ..rows.tokenize import TokenPair, tokenize_pair, within
 from ..runtime.group import Cluster, Group, Plan, Role, Workers
 from ..settings.dpo import DpoSettings
@@ -38,7 +38,7 @@ def load_pairs(settings: DpoSettings) -> PairData:
     """Tokenise the dataset. Raises InputError where no pair fits the model."""
     tokenizer = load_tokenizer(settings.model)
     limit = settings.max_length or load_config(settings.model).max_positions
-    split = read_split(settings.preferences, "preferences", Preference)
+    split = split_preferences(settings.preferences)
     held_out = [split.validation[i] for i in spread(len(split.validation), settings.validation_pairs)]
     train = [tokenize_pair(tokenizer, row) for row in split.train]
     validation = [tokenize_pair(tokenizer, row) for row in held_out]

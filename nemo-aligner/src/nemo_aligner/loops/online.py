@@ -22,7 +22,7 @@ from ..roles.judge import Judge
 from ..roles.policy import Policy, PolicySettings
 from ..roles.reference import Reference
 from ..rows.order import items_of_step, spread
-from ..rows.read import Conversation, read_split
+from ..rows.read import split_conversations
 from ..rows.seeds import seed_of
 from ..rows.tokenize import Prompt, tokenize_prompt
 from ..runtime.group import Cluster, Plan, Role, Workers
@@ -47,7 +47,7 @@ def load_prompts(settings: GrpoSettings) -> PromptData:
     Mixture(settings.rewards)
     limit = max_prompt_length(settings)
     tokenizer = load_tokenizer(settings.model)
-    split = read_split(settings.conversations, "conversations", Conversation)
+    split = split_conversations(settings.conversations)
     train = [tokenize_prompt(tokenizer, row) for row in split.train]
     validation = [tokenize_prompt(tokenizer, row) for row in split.validation]
     fitting = [prompt for prompt in train if len(prompt.ids) <= limit]

@@ -17,9 +17,9 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def mentions_subject(samples: Sequence[Sample], *, field: str = "subject") -> list[float]:
+def mentions_subject(samples: Sequence[Sample]) -> list[float]:
     """1 where the answer names the row's subject; half the share of the subject's words it holds otherwise."""
-    return [_mention(words_of(s.field(field)), words_of(s.answer)) for s in samples]
+    return [_mention(words_of(s.field("subject")), words_of(s.answer)) for s in samples]
 
 
 def _mention(subject: list[str], answer: list[str]) -> float:

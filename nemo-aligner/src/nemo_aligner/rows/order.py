@@ -1,20 +1,12 @@
-"""Which items a step takes: a fresh shuffle every epoch, fixed by the seed, so that any step can be found again."""
+"""Which items a step takes: fixed by the seed and the step alone, so that any step can be found again."""
 
-from functools import lru_cache
-
-import numpy as np
-
-
-@lru_cache(maxsize=4)
-def shuffled(num_items: int, seed: int, epoch: int) -> tuple[int, ...]:
-    """The order of items in `epoch`."""
-    return tuple(int(i) for i in np.random.default_rng([seed, epoch]).permutation(num_items))
+from nemo_core.data.sampler import Sampler
 
 
 def items_of_step(step: int, *, num_items: int, batch_size: int, seed: int) -> list[int]:
-    """Indices of the items that `step` (from 0) takes; a batch may reach into the next epoch."""
-    places = range(step * batch_size, (step + 1) * batch_size)
-    return [shuffled(num_items, seed, place // num_items)[place % num_items] for place in places]
+    """Indices of the items that `step` (from 0) takes; every item once an epoch, each epoch in its own order."""
+    sampler = Sampler(size=num_items, seed=seed)
+    return [sampler[place] for place in range(step * batch_size, (step + 1) * batch_size)]
 
 
 def spread(num_items: int, most: int) -> list[int]:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nemo_core.data.rows import Conversation, Message, Preference
 from nemo_core.foundation.errors import InputError
 from nemo_core.tokenizer.load import Tokenizer
 
 from ..logprobs import Turn
-from .read import Conversation, Preference, as_messages
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ def tokenize_turn(tokenizer: Tokenizer, prompt: Messages, answer: Messages) -> T
 
 def tokenize_pair(tokenizer: Tokenizer, row: Preference) -> TokenPair:
     """Both answers of a preference."""
-    prompt = as_messages(row.prompt, "user")
     return TokenPair(
-        chosen=tokenize_turn(tokenizer, prompt, as_messages(row.chosen, "assistant")),
-        rejected=tokenize_turn(tokenizer, prompt, as_messages(row.rejected, "assistant")),
+        chosen=tokenize_turn(tokenizer, row.prompt, row.chosen),
+        rejected=tokenize_turn(tokenizer, row.prompt, row.rejected),
     )
 
 
@@ -55,11 +54,20 @@ def within(pairs: Sequence[TokenPair], max_length: int) -> list[TokenPair]:
     return [p for p in pairs if max(len(p.chosen), len(p.rejected)) <= max_length]
 
 
+def question_of(row: Conversation) -> Messages:
+    """The conversation up to its last answer. Raises InputError where no user turn comes before it."""
+    last = max(index for index, message in enumerate(row.messages) if message["role"] == "assistant")
+    if last == 0 or row.messages[last - 1]["role"] == "assistant":
+        raise InputError(f"{row.place}: the answer follows no question; put a user turn before it")
+    return row.messages[:last]
+
+
 def tokenize_prompt(tokenizer: Tokenizer, row: Conversation) -> Prompt:
-    """The conversation up to its last answer. Raises InputError where no user turn is left."""
-    messages = as_messages(row.messages, "user")
-    if messages and messages[-1]["role"] == "assistant":
-        messages = messages[:-1]
-    if not messages or messages[-1]["role"] != "user":
-        raise InputError(f"row {row.id!r}: needs a user turn before its answer, has roles {[m.role for m in row.messages]}")
-    return Prompt(tuple(tokenizer.encode_chat(messages, add_generation_prompt=True)), row)
+    """The question of a conversation, ready for an answer. Raises InputError where there is none."""
+    return Prompt(tuple(tokenizer.encode_chat(question_of(row), add_generation_prompt=True)), row)
+
+
+def tokenize_answer(tokenizer: Tokenizer, row: Conversation) -> Turn:
+    """The question of a conversation with its own answer."""
+    question = question_of(row)
+    return tokenize_turn(tokenizer, question, row.messages[len(question) : len(question) + 1])

@@ -55,6 +55,7 @@ def write_model(folder: Path, *, seed: int, hidden_size: int) -> None:
         ffn_size=3 * hidden_size,
         max_positions=64,
         tied_embeddings=True,
+        initializer_range=0.1,
         eos_id=0,
         pad_id=0,
     )
