@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nemo_core.checkpoint.folder import copy_tokenizer, load_config
+from nemo_core.checkpoint.folder import check_folder, copy_tokenizer, load_config
 from nemo_core.foundation import artifact
 from nemo_core.foundation.settings import to_plain
 
@@ -42,7 +42,7 @@ class Work:
 
 def dpo(settings: DpoSettings) -> AlignmentResult:
     """Align ``settings.model`` with preference pairs and write a checkpoint artifact."""
-    artifact.read(settings.model, "checkpoint")
+    check_folder(settings.model)
     data = offline.load_pairs(settings)
     work = Work(
         objective="dpo",
@@ -56,7 +56,7 @@ def dpo(settings: DpoSettings) -> AlignmentResult:
 
 def grpo(settings: GrpoSettings) -> AlignmentResult:
     """Align ``settings.model`` with rewards for its own answers and write a checkpoint artifact."""
-    artifact.read(settings.model, "checkpoint")
+    check_folder(settings.model)
     data = online.load_prompts(settings)
     work = Work(
         objective="grpo",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from nemo_core.inference import Engine, Request, SamplingParams
 from nemo_core.tokenizer.load import load_tokenizer
+from nemo_core.train.optimizer import trained_weights
 
 from ..runtime.weights import Weights, unpack
 from ..settings.training import Adapter
-from .model import build_model, learning_tensors
+from .model import build_model
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Generator:
     def __init__(self, settings: GeneratorSettings) -> None:
         self.settings = settings
         self.model = build_model(settings.folder, settings.adapter, seed=settings.seed).eval()
-        self.learning = learning_tensors(self.model)
+        self.learning = dict(trained_weights(self.model))
         self.model.requires_grad_(False)
         self.tokenizer = load_tokenizer(settings.folder)
         self.version = 0

@@ -5,7 +5,6 @@ from pathlib import Path
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.lora import add_lora
-from torch import Tensor
 
 from ..settings.training import Adapter
 
@@ -14,11 +13,5 @@ def build_model(folder: Path, adapter: Adapter, *, seed: int) -> Decoder:
     """The model in `folder`; with an adapter only its matrices learn. The same `seed` gives the same adapter."""
     model = load_model(folder)
     if adapter.rank:
-        model.requires_grad_(False)
         add_lora(model, rank=adapter.rank, alpha=adapter.alpha, seed=seed)
     return model
-
-
-def learning_tensors(model: Decoder) -> dict[str, Tensor]:
-    """What training changes, and so what a generator must be sent: all weights, or the adapter's."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

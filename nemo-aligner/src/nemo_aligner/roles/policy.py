@@ -10,14 +10,15 @@ import torch
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.checkpoint.state import load_state, optimizer_tensors, restore_optimizer, save_state
 from nemo_core.peft.lora import merge_lora
-from nemo_core.train.optimizer import build_optimizer
+from nemo_core.train.optimizer import build_optimizer, set_learning_rate, trained_weights
+from nemo_core.train.recovery import Diverged
 from nemo_core.train.schedule import learning_rate_at
 
 from ..algorithms.objective import LossTerms, Objective
 from ..logprobs import Turn
 from ..runtime.weights import Weights, pack
 from ..settings.training import Training
-from .model import build_model, learning_tensors
+from .model import build_model
 from .reference import turn_log_probs
 
 
@@ -38,8 +39,8 @@ class Policy:
         self.optimizer = build_optimizer(
             self.model,
             learning_rate=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            betas=self.settings.betas,
+            weight_decay=self.settings.optimizer.weight_decay,
+            betas=(self.settings.optimizer.beta1, self.settings.optimizer.beta2),
         )
 
     def update(self, items: Sequence[Any], step: int) -> dict[str, float]:
@@ -48,8 +49,13 @@ class Policy:
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.objective.cut(items, max_tokens=self.settings.micro_batch_tokens)
         metrics = add_up([self._backward(part) for part in parts])
-        tensors = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.clip_grad_norm_(tensors, self.settings.max_grad_norm)
+        weights = [weight for _, weight in trained_weights(self.model)]
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.settings.optimizer.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise Diverged(
+                f"update {step + 1}: loss {metrics['loss']}, gradient norm {float(norm)}; "
+                "lower learning_rate or raise schedule.warmup_share"
+            )
         self.optimizer.step()
         return {**metrics, "grad_norm": float(norm), "learning_rate": rate}
 
@@ -59,16 +65,17 @@ class Policy:
         return LossTerms(terms.loss.detach(), terms.shares, terms.peaks)
 
     def _set_learning_rate(self, step: int) -> float:
+        schedule = self.settings.schedule
         rate = learning_rate_at(
             step,
             peak=self.settings.learning_rate,
-            warmup_steps=self.settings.warmup_steps,
+            warmup_steps=round(schedule.warmup_share * self.total_steps),
             total_steps=self.total_steps,
-            kind=self.settings.schedule,
-            minimum_ratio=self.settings.minimum_ratio,
+            kind=schedule.kind,
+            minimum_ratio=schedule.minimum_ratio,
+            decay_share=schedule.decay_share,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, rate)
         return rate
 
     def log_probs(self, turns: Sequence[Turn]) -> list[list[float]]:
@@ -77,22 +84,20 @@ class Policy:
 
     def weights(self, version: int) -> Weights:
         """What has been learnt so far, to send to a generator."""
-        return pack(learning_tensors(self.model), version=version)
+        return pack(dict(trained_weights(self.model)), version=version)
 
     def save_state(self, folder: Path, step: int) -> None:
         """Write everything that the next step depends on."""
-        tensors = {f"model.{name}": tensor.detach() for name, tensor in learning_tensors(self.model).items()}
-        tensors |= {f"optimizer.{name}": t for name, t in optimizer_tensors(self.optimizer, self.model).items()}
-        save_state(folder, tensors, {"step": step})
+        tensors = {f"model.{name}": tensor.detach() for name, tensor in trained_weights(self.model)}
+        save_state(folder, {**tensors, **optimizer_tensors(self.optimizer, self.model)}, {"step": step})
 
     def load_state(self, folder: Path) -> int:
         """Take up the state in `folder`; the number of steps it has behind it."""
         tensors, facts = load_state(folder)
         with torch.no_grad():
-            for name, tensor in learning_tensors(self.model).items():
+            for name, tensor in trained_weights(self.model):
                 tensor.copy_(tensors[f"model.{name}"])
-        of_optimizer = {n.removeprefix("optimizer."): t for n, t in tensors.items() if n.startswith("optimizer.")}
-        restore_optimizer(self.optimizer, self.model, of_optimizer)
+        restore_optimizer(self.optimizer, self.model, tensors)
         return int(facts["step"])
 
     def save_model(self, folder: Path) -> None:

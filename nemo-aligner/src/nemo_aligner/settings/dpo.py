@@ -21,7 +21,7 @@ class DpoSettings(Training):
     ] = 0.0
     sft_weight: Annotated[float, Meta(ge=0, description="weight of the chosen answer's own log-likelihood")] = 0.0
     epochs: Annotated[int, Meta(ge=1, description="passes over the pairs, where steps is not set")] = 1
-    steps: Annotated[int, Meta(ge=1, description="updates; overrides epochs")] | None = None
+    steps: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="updates; overrides epochs")] = None
     batch_size: Annotated[int, Meta(ge=1, description="pairs per update")] = 16
     validation_pairs: Annotated[
         int, Meta(ge=1, description="most held-out pairs to measure on, before and after")

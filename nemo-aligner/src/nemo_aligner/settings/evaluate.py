@@ -15,10 +15,10 @@ class EvaluateSettings:
 
     models: Annotated[dict[str, Path], Meta(min_length=1, description="checkpoints by the name to show, in order")]
     conversations: Annotated[Path, Meta(description="conversations artifact, or a JSONL file")]
-    preferences: Annotated[Path, Meta(description="preferences artifact or JSONL file, for preference accuracy")] | None = (
-        None
-    )
-    tokens: Annotated[Path, Meta(description="tokens artifact, for perplexity on its validation part")] | None = None
+    preferences: Annotated[
+        Path | None, Meta(description="preferences artifact or JSONL file, for preference accuracy")
+    ] = None
+    tokens: Annotated[Path | None, Meta(description="tokens artifact, for perplexity on its validation part")] = None
     output: Annotated[Path, Meta(description="folder to write the evaluation artifact to")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     rewards: Annotated[
@@ -29,7 +29,7 @@ class EvaluateSettings:
     questions: Annotated[int, Meta(ge=1, description="most held-out questions to answer")] = 64
     pairs: Annotated[int, Meta(ge=1, description="most held-out pairs to compare")] = 128
     samples: Annotated[int, Meta(ge=1, description="held-out answers to show; and half as many to training questions")] = 8
-    max_length: Annotated[int, Meta(ge=2, description="longest prompt with answer, in tokens")] | None = None
+    max_length: Annotated[Annotated[int, Meta(ge=2)] | None, Meta(description="longest prompt with answer, in tokens")] = None
     perplexity_tokens: Annotated[int, Meta(ge=2, description="most validation tokens to read")] = 50_000
     micro_batch_tokens: Annotated[int, Meta(ge=1, description="padded tokens per forward pass")] = 8192
     seed: Annotated[int, Meta(ge=0, description="of sampled answers")] = 0

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
-
-Schedule = Literal["cosine", "linear", "constant"]
+from nemo_core.train.settings import OptimizerSettings, ScheduleSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +23,11 @@ class Training:
     model: Annotated[Path, Meta(description="checkpoint to align, a Hugging Face folder; also the reference")]
     output: Annotated[Path, Meta(description="folder to write the aligned checkpoint to")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    learning_rate: Annotated[float, Meta(gt=0, description="peak learning rate of AdamW")] = 1e-5
-    weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay")] = 0.0
-    betas: Annotated[tuple[float, float], Meta(description="AdamW's two decay rates")] = (0.9, 0.98)
-    max_grad_norm: Annotated[float, Meta(gt=0, description="gradients are scaled down to this norm")] = 1.0
-    warmup_steps: Annotated[int, Meta(ge=0, description="steps of linear warm-up")] = 0
-    schedule: Annotated[Schedule, Meta(description="course of the learning rate after warm-up")] = "cosine"
-    minimum_ratio: Annotated[float, Meta(ge=0, le=1, description="final learning rate over its peak")] = 0.1
+    learning_rate: Annotated[float, Meta(gt=0, description="highest learning rate of AdamW")] = 1e-5
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(weight_decay=0.0))
     adapter: Adapter = field(default_factory=Adapter)
-    max_length: Annotated[int, Meta(ge=2, description="longest prompt with answer, in tokens")] | None = None
+    max_length: Annotated[Annotated[int, Meta(ge=2)] | None, Meta(description="longest prompt with answer, in tokens")] = None
     micro_batch_tokens: Annotated[
         int, Meta(ge=1, description="padded tokens per forward pass; sets memory, not results")
     ] = 8192
