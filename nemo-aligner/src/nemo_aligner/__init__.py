@@ -19,7 +19,9 @@ def train(algorithm: str, **settings: Any) -> Any:
 
     known = {chosen.name: chosen for chosen in (DPO, GRPO)}
     if algorithm not in known:
-        raise ConfigError(f"unknown algorithm {algorithm!r}{did_you_mean(algorithm, known)} (known: {', '.join(known)})")
+        raise ConfigError(
+            f"unknown algorithm {algorithm!r}{did_you_mean(algorithm, known)} (known: {', '.join(known)})"
+        )
     chosen = known[algorithm]
     checked = convert(command.resolve(chosen.settings), Sourced(to_plain(settings), {}))
     return command.resolve(chosen.run)(checked)

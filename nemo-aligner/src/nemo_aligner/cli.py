@@ -43,7 +43,9 @@ EVALUATE = Command(
     summary="measure models side by side on the same held-out questions, pairs and text",
     settings="nemo_aligner.settings.evaluate:EvaluateSettings",
     run="nemo_aligner.evaluation.run:run",
-    examples=("nemo-aligner evaluate models='{sft: runs/sft, dpo: runs/dpo}' conversations=runs/questions output=runs/eval",),
+    examples=(
+        "nemo-aligner evaluate models='{sft: runs/sft, dpo: runs/dpo}' conversations=runs/questions output=runs/eval",
+    ),
     stage=Stage(
         inputs={
             "models": StageInput(kinds=("checkpoint",)),

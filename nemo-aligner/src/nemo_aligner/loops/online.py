@@ -189,9 +189,7 @@ class OnlineRun:
         speed = {"tokens": float(tokens), "tokens_per_s": tokens / sum(watch.seconds.values())}
         return {**learnt, **rollout_figures(scored, found), **timing, **speed}
 
-    def learn(
-        self, step: int, prompts: Sequence[Prompt], scored: Sequence[Scored], found: GroupAdvantages
-    ) -> Figures:
+    def learn(self, step: int, prompts: Sequence[Prompt], scored: Sequence[Scored], found: GroupAdvantages) -> Figures:
         """Update the policy on the answers that could be scored; figures of the first update, where ratios are 1."""
         items = [
             Experience(item.turn(prompt), advantage, item.answer.logps, item.reference_logps)

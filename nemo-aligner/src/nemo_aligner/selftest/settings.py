@@ -12,5 +12,7 @@ class SelftestSettings:
     """Learn the toy tasks and compare with their pass lines."""
 
     cluster: Annotated[Literal["inline", "ray"], Meta(description="where roles run")] = "inline"
-    folder: Annotated[Path | None, Meta(description="keep data and models in this new folder; unset: thrown away")] = None
+    folder: Annotated[Path | None, Meta(description="keep data and models in this new folder; unset: thrown away")] = (
+        None
+    )
     seed: Annotated[int, Meta(ge=0, description="of data, model and sampling")] = 0

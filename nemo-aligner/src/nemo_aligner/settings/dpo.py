@@ -23,6 +23,6 @@ class DpoSettings(Training):
     epochs: Annotated[int, Meta(ge=1, description="passes over the pairs, where steps is not set")] = 1
     steps: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="updates; overrides epochs")] = None
     batch_size: Annotated[int, Meta(ge=1, description="pairs per update")] = 16
-    validation_pairs: Annotated[
-        int, Meta(ge=1, description="most held-out pairs to measure on, before and after")
-    ] = 128
+    validation_pairs: Annotated[int, Meta(ge=1, description="most held-out pairs to measure on, before and after")] = (
+        128
+    )

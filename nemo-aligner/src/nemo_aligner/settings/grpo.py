@@ -15,9 +15,9 @@ class GrpoSettings(Training):
     """Align a model by sampling answers and reinforcing those that score better than the others of their group."""
 
     conversations: Annotated[Path, Meta(description="conversations artifact, or a JSONL file: prompts to answer")]
-    rewards: Annotated[
-        tuple[RewardUse, ...], Meta(description="mixture of rewards, each {use, weight, options}")
-    ] = DEFAULT_REWARDS
+    rewards: Annotated[tuple[RewardUse, ...], Meta(description="mixture of rewards, each {use, weight, options}")] = (
+        DEFAULT_REWARDS
+    )
     steps: Annotated[int, Meta(ge=1, description="rollouts, each with its update")] = 60
     prompts_per_step: Annotated[int, Meta(ge=1, description="prompts answered in a step")] = 8
     group_size: Annotated[int, Meta(ge=2, description="answers to each prompt, compared with each other")] = 8

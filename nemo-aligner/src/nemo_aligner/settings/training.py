@@ -12,7 +12,9 @@ from nemo_core.train.settings import OptimizerSettings, ScheduleSettings
 class Adapter:
     """LoRA: train a low-rank change of the weights instead of the weights; it is merged into the written model."""
 
-    rank: Annotated[int, Meta(ge=0, description="rank of a LoRA change to train instead of the weights; 0: weights")] = 0
+    rank: Annotated[
+        int, Meta(ge=0, description="rank of a LoRA change to train instead of the weights; 0: weights")
+    ] = 0
     alpha: Annotated[float, Meta(gt=0, description="scale of the LoRA change (divided by the rank)")] = 32.0
 
 
@@ -27,7 +29,9 @@ class Training:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(weight_decay=0.0))
     adapter: Adapter = field(default_factory=Adapter)
-    max_length: Annotated[Annotated[int, Meta(ge=2)] | None, Meta(description="longest prompt with answer, in tokens")] = None
+    max_length: Annotated[
+        Annotated[int, Meta(ge=2)] | None, Meta(description="longest prompt with answer, in tokens")
+    ] = None
     micro_batch_tokens: Annotated[
         int, Meta(ge=1, description="padded tokens per forward pass; sets memory, not results")
     ] = 8192
@@ -35,6 +39,6 @@ class Training:
     cluster: Annotated[
         Literal["inline", "ray"], Meta(description="where roles run: in this process, or as Ray actors")
     ] = "inline"
-    save_every: Annotated[int, Meta(ge=1, description="steps between saves of the state a killed run continues from")] = (
-        25
-    )
+    save_every: Annotated[
+        int, Meta(ge=1, description="steps between saves of the state a killed run continues from")
+    ] = 25
