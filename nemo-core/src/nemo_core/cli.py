@@ -34,6 +34,17 @@ PROGRAM = Program(
                 cpus=2,
             ),
         ),
+        Command(
+            name="pretrain",
+            summary="train a language model from scratch on a tokens artifact",
+            settings="nemo_core.train.settings:PretrainSettings",
+            run="nemo_core.train.pretrain:run",
+            examples=(
+                "nemo-core pretrain tokens=runs/tokens size=nano steps=300 output=runs/model",
+                "torchrun --nproc-per-node 2 -m nemo_core pretrain tokens=runs/tokens output=runs/model",
+            ),
+            stage=Stage(inputs={"tokens": StageInput(kinds=("tokens",))}, output="checkpoint", cpus=2, memory_gib=4),
+        ),
     ),
 )
 

@@ -42,7 +42,9 @@ class RunSettings:
 
     seed: Annotated[int, Meta(ge=0, description="initial weights and order of the data")] = 0
     device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
-    dtype: Annotated[Dtype, Meta(description="of matrix products; weights stay float32. auto: bfloat16 on cuda")] = "auto"
+    dtype: Annotated[Dtype, Meta(description="of matrix products; weights stay float32. auto: bfloat16 on cuda")] = (
+        "auto"
+    )
     threads: Annotated[
         int, Meta(ge=0, description="CPU threads; 0: one per core. Sums differ in the last bit between thread counts")
     ] = 0
