@@ -41,7 +41,7 @@ def group_advantages(
     marked unscored. A sample alone in its group has nothing to compare with: its advantage is 0, and it is counted.
     """
     is_scored_S = ~reward_S.isnan()
-    group_ids_G, index_S = group_S.unique(return_inverse=True)
+    group_ids_G, index_S = torch.unique(group_S, return_inverse=True)
     reward_S = torch.where(is_scored_S, reward_S, 0.0).to(torch.float64)
     count_G = _sum_by(index_S, is_scored_S.to(torch.float64), len(group_ids_G))
     mean_G = _sum_by(index_S, reward_S, len(group_ids_G)) / count_G.clamp(min=1)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from nemo_core.model.decoder import Decoder
 from nemo_core.model.heads import token_log_probs, token_log_probs_and_entropy
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ def collate(turns: Sequence[Turn], *, pad_id: int = 0) -> TurnBatch:
     """One batch of `turns`. A token is predicted at the position before its own, so no turn's last token is fed."""
     longest = max(len(turn) for turn in turns) - 1
     ids_BT = torch.full((len(turns), longest), pad_id, dtype=torch.long)
-    rows, columns, targets = [], [], []
+    rows: list[int] = []
+    columns: list[int] = []
+    targets: list[int] = []
     for row, turn in enumerate(turns):
         ids = [*turn.prompt_ids, *turn.answer_ids]
         ids_BT[row, : len(ids) - 1] = torch.tensor(ids[:-1])
@@ -68,7 +71,7 @@ def answer_log_probs_and_entropy(
 
 
 def _answer_hidden(model: Decoder, batch: TurnBatch) -> Tensor:
-    hidden_BTE = model(batch.ids_BT)
+    hidden_BTE: Tensor = model(batch.ids_BT)
     return hidden_BTE[batch.row_N, batch.column_N]
 
 

@@ -53,7 +53,7 @@ class PolicyTerms:
 def clipped_policy(
     logp_N: Tensor, old_logp_N: Tensor, advantage_N: Tensor, *, clip_low: float = 0.2, clip_high: float = 0.2
 ) -> PolicyTerms:
-    """The clipped surrogate of PPO and GRPO per token (Schulman et al. 2017), with its two bounds apart (DAPO, 2025)."""
+    """The clipped surrogate of PPO and GRPO per token (Schulman et al. 2017; two bounds as in DAPO, 2025)."""
     log_ratio_N = (logp_N - old_logp_N).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
     ratio_N = log_ratio_N.exp()
     bounded_N = ratio_N.clamp(1.0 - clip_low, 1.0 + clip_high)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from nemo_core.model.decoder import Decoder
 from torch import Tensor
+
+from nemo_core.model.decoder import Decoder
 
 from .. import losses
 from ..logprobs import Turn, TurnBatch, answer_log_probs, bucket_by_length, collate, sum_by_turn

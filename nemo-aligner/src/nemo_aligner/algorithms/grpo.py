@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from nemo_core.model.decoder import Decoder
 from torch import Tensor
+
+from nemo_core.model.decoder import Decoder
 
 from .. import losses
 from ..logprobs import Turn, answer_log_probs_and_entropy, bucket_by_length, collate

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from nemo_core.model.decoder import Decoder
 from torch import Tensor
 
+from nemo_core.model.decoder import Decoder
+
 Item = TypeVar("Item")
-Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class LossTerms:
     peaks: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Objective(Protocol[Item_contra]):
+class Objective(Protocol[Item]):
     """How a batch is cut and what each piece costs."""
 
-    def cut(self, items: Sequence[Item_contra], *, max_tokens: int) -> Sequence[MicroBatch[Item_contra]]:
+    def cut(self, items: Sequence[Item], *, max_tokens: int) -> Sequence[MicroBatch[Item]]:
         """Micro batches of at most `max_tokens` padded tokens, with weights from the whole batch."""
         ...
 
-    def loss(self, model: Decoder, part: MicroBatch[Item_contra]) -> LossTerms:
+    def loss(self, model: Decoder, part: MicroBatch[Item]) -> LossTerms:
         """The part's share of the batch's loss."""
         ...

@@ -14,7 +14,7 @@ from nemo_core.train.measure import measure
 
 from ..loops.figures import answer_figures
 from ..loops.rollout import Sampling, Scored, sample, score
-from ..roles.generator import Generator, GeneratorSettings
+from ..roles.generator import Generator
 from ..roles.judge import Judge
 from ..roles.reference import Reference
 from ..rows.read import as_mapping
@@ -29,6 +29,7 @@ from .preference import own_figures, score_pairs
 
 Better = Literal["lower", "higher"]
 WINDOW_ROWS = 8
+MAX_WINDOW = 512
 
 
 def measure_model(folder: Path, data: EvaluationData, settings: EvaluateSettings) -> dict[str, Any]:
@@ -50,11 +51,8 @@ class Measured:
         self.settings, self.tokenizer, self.skipped = settings, load_tokenizer(folder), 0
         self.reference = Reference(folder, settings.micro_batch_tokens)
         self.window = settings.max_length or self.reference.model.config.max_positions
-        generator = GeneratorSettings(
-            folder=folder, adapter=Adapter(), seed=0, max_slots=settings.questions, max_length=self.window
-        )
         roles = {
-            "generator": Role(Generator, (generator,)),
+            "generator": Role(Generator, (folder, Adapter(), 0)),
             "judge": Role(Judge, (settings.rewards,)),
             "reference": Role(lambda: self.reference),
         }
@@ -107,8 +105,9 @@ class Measured:
         """The validation tokens in windows of the model's length, up to ``perplexity_tokens``."""
         if load_tokenizer(tokens / "tokenizer").vocab_size != self.tokenizer.vocab_size:
             raise InputError(f"{tokens}: made with another tokenizer than the model's; leave tokens= out or match them")
-        windows = Windows(IndexedDataset(tokens / "validation"), sequence_length=min(self.window, 512))
-        count = min(len(windows), max(1, self.settings.perplexity_tokens // windows.sequence_length))
+        stream = IndexedDataset(tokens / "validation").tokens
+        windows = Windows(stream, min(self.window, MAX_WINDOW))
+        count = min(len(windows), max(1, self.settings.perplexity_tokens // windows.length))
         for start in range(0, count, WINDOW_ROWS):
             yield windows.batch(list(range(start, min(start + WINDOW_ROWS, count))))
 

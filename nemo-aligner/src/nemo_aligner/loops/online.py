@@ -17,7 +17,7 @@ from nemo_core.tokenizer.load import load_tokenizer
 from ..advantages import GroupAdvantages
 from ..algorithms.grpo import Experience, GrpoObjective
 from ..rewards.mixture import Mixture
-from ..roles.generator import Generator, GeneratorSettings
+from ..roles.generator import Generator
 from ..roles.judge import Judge
 from ..roles.policy import Policy, PolicySettings
 from ..roles.reference import Reference
@@ -84,20 +84,13 @@ def plan(settings: GrpoSettings) -> Plan:
         max_answer_tokens=settings.max_tokens,
         temperature=settings.temperature,
     )
-    generator = GeneratorSettings(
-        folder=settings.model,
-        adapter=settings.adapter,
-        seed=settings.seed,
-        max_slots=settings.prompts_per_step * settings.group_size,
-        max_length=max_prompt_length(settings) + settings.max_tokens,
-    )
     reference = (settings.model, settings.micro_batch_tokens, settings.temperature)
     policy = PolicySettings(training=settings, total_steps=settings.steps * settings.updates_per_rollout)
     return {
         "trainer": Workers(roles={"policy": Role(Policy, (policy, objective))}),
         "sampler": Workers(
             roles={
-                "generator": Role(Generator, (generator,)),
+                "generator": Role(Generator, (settings.model, settings.adapter, settings.seed)),
                 "reference": Role(Reference, reference),
                 "judge": Role(Judge, (settings.rewards,)),
             },

@@ -12,6 +12,8 @@ from ..runtime.weights import Weights, unpack
 from ..settings.training import Adapter
 from .model import build_model
 
+MAX_SLOTS = 256
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -31,49 +33,36 @@ class Answer:
     is_finished: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class GeneratorSettings:
-    """What a generator is built from; travels to its worker."""
-
-    folder: Path
-    adapter: Adapter
-    seed: int
-    max_slots: int
-    max_length: int
-
-
 class Generator:
     """A copy of the policy that samples. Calls carry their weights, so a restarted worker needs nothing else."""
 
-    def __init__(self, settings: GeneratorSettings) -> None:
-        self.settings = settings
-        self.model = build_model(settings.folder, settings.adapter, seed=settings.seed).eval()
+    def __init__(self, folder: Path, adapter: Adapter, seed: int) -> None:
+        self.model = build_model(folder, adapter, seed=seed).eval()
         self.learning = dict(trained_weights(self.model))
         self.model.requires_grad_(False)
-        self.tokenizer = load_tokenizer(settings.folder)
+        self.tokenizer = load_tokenizer(folder)
         self.version = 0
 
     def answer(
         self, wanted: Sequence[Wanted], weights: Weights | None, max_tokens: int, temperature: float
     ) -> list[Answer]:
         """One answer for each of `wanted`, from `weights` (None: those of the folder); temperature 0 is greedy."""
-        self._take_up(weights)
-        engine = Engine(
-            self.model, self.tokenizer, max_slots=self.settings.max_slots, max_length=self.settings.max_length
-        )
-        for index, want in enumerate(wanted):
-            sampling = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=want.seed, logprobs=1)
-            engine.add(Request(id=str(index), prompt_ids=list(want.prompt_ids), sampling=sampling))
-        return drain(engine, len(wanted))
-
-    def _take_up(self, weights: Weights | None) -> None:
         if weights is not None and weights.version != self.version:
             unpack(weights, self.learning)
             self.version = weights.version
+        longest = max(len(want.prompt_ids) for want in wanted)
+        slots = min(len(wanted), MAX_SLOTS)
+        engine = Engine(self.model, self.tokenizer, max_slots=slots, max_length=longest + max_tokens, stream_text=False)
+        for index, want in enumerate(wanted):
+            sampling = SamplingParams(
+                max_tokens=max_tokens, temperature=temperature, seed=want.seed, logprobs=0, scaled_logprobs=True
+            )
+            engine.add(Request(id=index, prompt_ids=want.prompt_ids, sampling=sampling))
+        return drain(engine, len(wanted))
 
 
 def drain(engine: Engine, count: int) -> list[Answer]:
-    """Run `engine` until its work is done; the answers to requests "0" to `count` - 1."""
+    """Run `engine` until its work is done; the answers to requests 0 to `count` - 1."""
     answers = [Answer() for _ in range(count)]
     while engine.has_work:
         for delta in engine.step():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.checkpoint.state import load_state, optimizer_tensors, restore_optimizer, save_state
 from nemo_core.peft.lora import merge_lora
@@ -61,7 +62,7 @@ class Policy:
 
     def _backward(self, part: Any) -> LossTerms:
         terms = self.objective.loss(self.model, part)
-        terms.loss.backward()
+        terms.loss.backward()  # type: ignore[no-untyped-call]
         return LossTerms(terms.loss.detach(), terms.shares, terms.peaks)
 
     def _set_learning_rate(self, step: int) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.model.decoder import Decoder
 

@@ -5,6 +5,7 @@ finished futures; ``cluster: ray`` makes every worker a Ray actor. Roles placed 
 """
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
@@ -122,11 +123,11 @@ def split_by_size(sizes: Sequence[int], parts: int) -> list[slice]:
         while len(bounds) < parts and running * parts >= total * len(bounds):
             bounds.append(index + 1)
     bounds += [len(sizes)] * (parts + 1 - len(bounds))
-    return [slice(start, stop) for start, stop in zip(bounds, bounds[1:])]
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
 
 
 class Host:
-    """A worker's own side: builds each role when it is first called, so that an error in building reaches the caller."""
+    """A worker's own side: builds each role at its first call, so that an error in building reaches the caller."""
 
     def __init__(self, roles: Mapping[str, Role]) -> None:
         self.plans = dict(roles)

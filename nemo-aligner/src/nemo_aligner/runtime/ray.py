@@ -8,13 +8,13 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray  # noqa: E402 - the variables above are read at import
-import torch  # noqa: E402
-from ray.exceptions import RayActorError, RayTaskError  # noqa: E402
+import ray
+import torch
+from ray.exceptions import RayActorError, RayTaskError
 
-from nemo_core.foundation.errors import RetryableError  # noqa: E402
+from nemo_core.foundation.errors import RetryableError
 
-from .group import Group, Host, Plan, Role, Workers  # noqa: E402
+from .group import Group, Host, Plan, Role, Workers
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def pack(tensors: Mapping[str, Tensor], *, version: int) -> Weights:
     """The `tensors` (float32, on any device) as one array."""
     flat = torch.cat([tensor.detach().reshape(-1).float() for tensor in tensors.values()]).cpu().numpy()
     layout = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
-    return Weights(version, layout, flat, zlib.crc32(flat))
+    return Weights(version, layout, flat, zlib.crc32(flat.data))
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def unpack(weights: Weights, into: Mapping[str, Tensor]) -> None:
     if expected != weights.layout:
         odd = next((a, b) for a, b in zip([*expected, None], [*weights.layout, None]) if a != b)
         raise WeightsMismatch(f"weights version {weights.version}: the generator has {odd[0]}, was sent {odd[1]}")
-    if zlib.crc32(weights.flat) != weights.checksum:
+    if zlib.crc32(weights.flat.data) != weights.checksum:
         raise WeightsMismatch(f"weights version {weights.version}: checksum differs from what the trainer sent")
     start = 0
     for tensor in into.values():

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.config import ModelConfig
 from nemo_core.foundation import artifact
 from nemo_core.model.decoder import Decoder
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from ..rewards.sample import Sample
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
 from nemo_core.train.settings import OptimizerSettings, ScheduleSettings
 
 
