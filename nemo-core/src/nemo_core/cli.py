@@ -1,11 +1,14 @@
 """Console script ``nemo-core``: the list of its commands."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .foundation.command import Command, Program, Stage, StageInput
 from .foundation.command import main as run_program
 
 DOCUMENTS = StageInput(kinds=("documents",), external=True)
+CONVERSATIONS = StageInput(kinds=("conversations",), external=True)
+MODEL = StageInput(kinds=("checkpoint", "exported"), external=True)
 
 PROGRAM = Program(
     package="nemo-core",
@@ -44,6 +47,37 @@ PROGRAM = Program(
                 "torchrun --nproc-per-node 2 -m nemo_core pretrain tokens=runs/tokens output=runs/model",
             ),
             stage=Stage(inputs={"tokens": StageInput(kinds=("tokens",))}, output="checkpoint", cpus=2, memory_gib=4),
+        ),
+        Command(
+            name="sft",
+            summary="fine-tune a model on conversations; only answers are learnt",
+            settings="nemo_core.train.settings:SftSettings",
+            run="nemo_core.train.sft:run",
+            examples=(
+                "nemo-core sft model=runs/model conversations=runs/questions output=runs/chat",
+                "nemo-core sft model=runs/model conversations=my.jsonl method=lora lora.rank=8 output=runs/chat",
+            ),
+            stage=Stage(
+                inputs={"model": MODEL, "conversations": CONVERSATIONS}, output="checkpoint", cpus=2, memory_gib=4
+            ),
+        ),
+        Command(
+            name="evaluate",
+            summary="measure a model on held-out documents and conversations",
+            settings="nemo_core.train.settings:EvaluateSettings",
+            run="nemo_core.train.evaluate:run",
+            examples=(
+                "nemo-core evaluate model=runs/chat tokens=runs/tokens conversations=runs/questions output=runs/eval",
+            ),
+            stage=Stage(
+                inputs={
+                    "model": MODEL,
+                    "tokens": StageInput(kinds=("tokens",), required=False),
+                    "conversations": replace(CONVERSATIONS, required=False),
+                },
+                output="evaluation",
+                cpus=2,
+            ),
         ),
     ),
 )

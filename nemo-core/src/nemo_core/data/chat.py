@@ -31,7 +31,10 @@ def encode_conversations(
     """Examples of at most `max_length` tokens. Raises InputError where no conversation keeps a part of its answer."""
     encoded = Encoded()
     for conversation in conversations:
-        ids, learn = tokenizer.encode_chat_with_mask(conversation.messages)
+        try:
+            ids, learn = tokenizer.encode_chat_with_mask(conversation.messages)
+        except InputError as error:
+            raise InputError(f"{conversation.place}: {error}") from None
         encoded.cut += len(ids) > max_length
         example = Example(ids[:max_length], learn[:max_length])
         if any(example.learn[1:]):

@@ -21,7 +21,7 @@ class Example:
 
 
 def pack(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
-    """Numbers of the examples that share a row: first fit, longest first (Johnson 1973: at most 11/9 of the optimum)."""
+    """Numbers of the examples that share a row: longest first, each where it first fits (Johnson 1973)."""
     order = sorted(range(len(lengths)), key=lambda number: (-lengths[number], number))
     rows: list[list[int]] = []
     room: list[int] = []
@@ -40,8 +40,9 @@ def pack(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
     return rows
 
 
-def packed_batch(rows: Sequence[Sequence[Example]], *, length: int) -> Batch:
-    """One batch row for each list of examples; filling belongs to no example and is not learnt."""
+def packed_batch(rows: Sequence[Sequence[Example]]) -> Batch:
+    """One batch row for each list of examples, all as long as the longest; filling is no example's and not learnt."""
+    length = max(sum(len(example.ids) for example in row) for row in rows)
     shape = (len(rows), length)
     ids_BT, positions_BT = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
     targets_BT = torch.full(shape, IGNORED)
@@ -70,11 +71,9 @@ class SftData:
     rows: list[list[int]]
     sampler: Sampler
     batch_size: int
-    length: int
 
     def batch(self, step: int) -> Batch:
-        """Packed rows that `step` (from 0) learns from; each row is cut to the longest of the batch."""
+        """Packed rows that `step` (from 0) learns from."""
         first = step * self.batch_size
         chosen = [self.rows[self.sampler[place]] for place in range(first, first + self.batch_size)]
-        rows = [[self.examples[number] for number in row] for row in chosen]
-        return packed_batch(rows, length=max(sum(len(e.ids) for e in row) for row in rows))
+        return packed_batch([[self.examples[number] for number in row] for row in chosen])

@@ -50,7 +50,7 @@ class Windows:
 
 
 def split_documents(ids_BT: Tensor, *, separator: int) -> tuple[Tensor, Tensor]:
-    """Place within its document, and number of the document in its row, of every token; documents end on `separator`."""
+    """Place within its document, and the document's number in its row, of each token; `separator` ends one."""
     ends_BT = (ids_BT == separator).long()
     segments_BT = ends_BT.cumsum(1) - ends_BT
     place_T = torch.arange(ids_BT.shape[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..foundation.errors import ConfigError
-from .settings import RunSettings
+from .settings import EvaluateSettings, RunSettings
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def choose_compute(settings: RunSettings) -> Compute:
+def choose_compute(settings: RunSettings | EvaluateSettings) -> Compute:
     """Device and format of `settings`; also sets the number of CPU threads, on which the last bit of sums depends.
 
     Raises ConfigError where cuda is asked for and there is none.

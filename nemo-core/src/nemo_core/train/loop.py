@@ -28,7 +28,7 @@ from .objective import Objective
 from .optimizer import set_learning_rate, trained_weights
 from .recovery import BadSteps, StopRequest
 from .settings import RunSettings
-from .world import World
+from .world import ALONE, World
 
 
 class Data(Protocol):
@@ -49,7 +49,7 @@ class Parts:
     schedule: Callable[[int], float]
     validate: Callable[[], Mapping[str, float]]
     compute: Compute
-    world: World = World()
+    world: World = ALONE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,10 @@ class Objective(Protocol):
 def next_token_loss(model: Decoder, batch: Batch) -> Tensor:
     """Summed cross-entropy in nats of the targets; pretraining and SFT differ only in which targets a batch has."""
     hidden_NE, targets_N = hidden_at_targets(model, batch)
-    loss: Tensor = SummedCrossEntropy.apply(hidden_NE, model.head_weight, targets_N, CHUNK)
-    return loss
+    result: Tensor = SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_NE, model.head_weight, targets_N, CHUNK
+    )
+    return result
 
 
 def hidden_at_targets(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,8 @@
 """`nemo-core pretrain`: a language model from the tokens of many documents."""
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 from ..checkpoint.folder import copy_tokenizer, save_model
 from ..config import ModelConfig
@@ -16,69 +12,34 @@ from ..data.sampler import Sampler
 from ..data.windows import PretrainData, Windows
 from ..foundation import artifact
 from ..foundation.errors import ConfigError, InputError
-from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
-from .loop import Account, Parts, Plan, train
+from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
-from .optimizer import build_optimizer
-from .schedule import learning_rate_at
-from .settings import LearningSettings, OptimizerSettings, PretrainSettings
-from .world import World, joined_world
+from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .settings import PretrainSettings
+from .world import ALONE, World, joined_world
 
 DEFAULT_POSITIONS = 1024
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training command prints."""
-
-    output: str
-    parameters: int
-    steps: int
-    tokens: int
-    before: dict[str, float]
-    after: dict[str, float]
-    seconds: float
-    skipped_steps: int = 0
-
-
 def run(settings: PretrainSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
-    with joined_world() as world, shared_draft(settings, world) as (folder, stats):
+    inputs = {"tokens": settings.tokens}
+    with joined_world() as world, shared_draft(settings, inputs, world) as draft:
         parts = assemble(settings, world)
-        account = train(parts, plan(settings, label="pretrain"), folder)
+        account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
         if world.is_first:
-            save_model(parts.model, folder)
-            copy_tokenizer(settings.tokens / "tokenizer", folder)
-        stats.update(figures("pretrain", parts.model.config.num_parameters, account))
-    return result(settings.output, stats)
+            save_model(parts.model, draft.path)
+            copy_tokenizer(settings.tokens / "tokenizer", draft.path)
+        draft.stats.update(figures("pretrain", parts.model, account))
+    return summary(settings.output, draft.stats)
 
 
-@contextlib.contextmanager
-def shared_draft(settings: PretrainSettings, world: World) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder that all processes work in, and the figures to publish with it; the first process makes it."""
-    if not world.is_first:
-        yield Path(world.from_first("")), {}
-        world.wait()
-        return
-    with artifact.create(
-        settings.output,
-        kind="checkpoint",
-        package="nemo-core",
-        config=to_plain(settings),
-        inputs={"tokens": settings.tokens},
-        overwrite=settings.overwrite,
-    ) as draft:
-        world.from_first(str(draft.path))
-        yield draft.path, draft.stats
-        world.wait()
-
-
-def assemble(settings: PretrainSettings, world: World = World()) -> Parts:
+def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     """Everything a run of `settings` consists of, before its first step.
 
     Raises InputError where there are too few tokens or a token is outside the vocabulary, ConfigError where the
@@ -93,8 +54,8 @@ def assemble(settings: PretrainSettings, world: World = World()) -> Parts:
         model=model,
         data=PretrainData(learnt, Sampler(learnt.num_whole, settings.seed), settings.batch_size),
         objective=next_token_loss,
-        optimizer=optimizer_of(model, settings.learning_rate, settings.optimizer),
-        schedule=schedule_of(settings, settings.learning_rate, settings.steps),
+        optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
+        schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, model, held_out(settings, tokenizer), compute),
         compute=compute,
         world=world,
@@ -168,58 +129,3 @@ def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[
     with compute.precision():
         measured = measure(model, batches, device=compute.device)
     return {"validation_loss": measured.loss, "validation_perplexity": measured.perplexity}
-
-
-def optimizer_of(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> Any:
-    """The optimizer of `settings`."""
-    return build_optimizer(
-        model,
-        learning_rate=learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=(settings.beta1, settings.beta2),
-    )
-
-
-def schedule_of(settings: LearningSettings, peak: float, steps: int) -> Any:
-    """The learning rate as a function of the step."""
-    schedule = settings.schedule
-    return functools.partial(
-        learning_rate_at,
-        peak=peak,
-        warmup_steps=int(schedule.warmup_share * steps),
-        total_steps=steps,
-        kind=schedule.kind,
-        minimum_ratio=schedule.minimum_ratio,
-        decay_share=schedule.decay_share,
-    )
-
-
-def plan(settings: PretrainSettings, *, label: str) -> Plan:
-    """How the loop goes about it."""
-    return Plan(
-        label=label,
-        steps=settings.steps,
-        micro_batch_size=settings.micro_batch_size,
-        max_grad_norm=settings.optimizer.max_grad_norm,
-        run=settings,
-    )
-
-
-def figures(objective: str, parameters: int, account: Account) -> dict[str, Any]:
-    """The stats of a checkpoint."""
-    return {
-        "objective": objective,
-        "parameters": parameters,
-        "steps": account.step,
-        "tokens": account.tokens,
-        "before": account.before,
-        "after": account.after,
-        "seconds": round(account.seconds, 3),
-        "skipped_steps": account.skipped,
-    }
-
-
-def result(output: Path, stats: Mapping[str, Any]) -> TrainResult:
-    """What is printed of the stats."""
-    names = {field.name for field in dataclasses.fields(TrainResult)}
-    return TrainResult(output=str(output), **{name: value for name, value in stats.items() if name in names})

@@ -141,11 +141,49 @@ class SftTask:
     ] = "full"
     lora: LoraSettings = field(default_factory=LoraSettings)
     epochs: Annotated[float, Meta(gt=0, description="passes over the conversations, where steps is 0")] = 3.0
-    steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
-    batch_size: Annotated[int, Meta(ge=1, description="packed rows that a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float | None, Meta(gt=0, description="highest rate; default 1e-3, with lora 5e-3")] = None
     validation_share: Annotated[
         float, Meta(ge=0, lt=1, description="share held out where the conversations have no validation split")
     ] = 0.05
     samples: Annotated[int, Meta(ge=0, le=6, description="held-out questions answered before and after")] = 4
     sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftSettings(RunSettings, LearningSettings, SftTask):
+    """A language model and conversations in, a model that answers out."""
+
+    steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
+    batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
+    learning_rate: Annotated[float | None, Meta(gt=0, description="highest rate; null: 1e-3, with lora 5e-3")] = None  # type: ignore[assignment]
+    validation_every: Annotated[
+        int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
+    ] = 20
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The highest learning rate, defaults resolved."""
+        return self.learning_rate or {"full": 1e-3, "lora": 5e-3}[self.method]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """A model and held-out data in, figures and sample answers out."""
+
+    model: Annotated[Path, Meta(description="checkpoint artifact, or a Hugging Face folder")]
+    output: Annotated[Path, Meta(description="folder of the evaluation artifact to make")]
+    tokens: Annotated[Path | None, Meta(description="tokens artifact: loss and perplexity on its validation split")] = (
+        None
+    )
+    conversations: Annotated[
+        Path | None, Meta(description="conversations artifact or JSONL: loss of held-out answers, sample answers")
+    ] = None
+    name: Annotated[str, Meta(min_length=1, description="what the results call the model")] = "model"
+    sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
+    batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
+    max_tokens: Annotated[int, Meta(ge=1, description="held-out tokens measured, at most")] = 1_000_000
+    samples: Annotated[int, Meta(ge=0, description="questions answered, evenly spread over the held-out ones")] = 6
+    sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
+    device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
+    dtype: Annotated[Dtype, Meta(description="of matrix products. auto: bfloat16 on cuda")] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="CPU threads; 0: one per core")] = 0
+    overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False

@@ -63,12 +63,15 @@ class World:
             dist.barrier()
 
 
+ALONE = World()
+
+
 @contextlib.contextmanager
 def joined_world() -> Iterator[World]:
     """The world torchrun describes in the environment, or a world of one."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World()
+        yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
