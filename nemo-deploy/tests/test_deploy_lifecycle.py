@@ -1,10 +1,12 @@
 """How a server comes up, is shared, breaks and ends."""
 
 import os
+import re
 import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -35,22 +37,27 @@ class GatedEngine(BytesEngine):
 
 
 @pytest.fixture
-def gated():
-    engine = GatedEngine()
-    yield engine
-    engine.open()
+def serve_gated(serve_bytes):
+    @contextmanager
+    def serve(**settings):
+        engine = GatedEngine()
+        model = LoadedModel(engine=engine, tokenizer=BytesTokenizer())
+        with serve_bytes(lambda: model, **settings) as client:
+            try:
+                yield client, engine
+            finally:
+                engine.open()
+
+    return serve
 
 
-def load_gated(engine):
-    return lambda: LoadedModel(engine=engine, tokenizer=BytesTokenizer())
-
-
-def wait_for(client, wanted):
-    """Read /metrics until it says what is wanted; each read waits for the server, so this is no busy loop."""
+def wait_for_requests(client, count):
+    """Read /metrics until `count` requests are there; each read waits for the server, so this is no busy loop."""
     for _ in range(2000):
-        if wanted in client.get("/metrics").body.decode():
+        text = client.get("/metrics").body.decode()
+        if sum(float(n) for n in re.findall(r"^nemo_num_requests_(?:running|waiting) (.*)$", text, re.M)) == count:
             return
-    raise AssertionError(f"{wanted!r} never came")
+    raise AssertionError(f"there never were {count} requests")
 
 
 def test_live_answers_before_the_model_is_loaded_and_ready_after(serve_bytes, client_at):
@@ -94,8 +101,8 @@ def test_concurrent_requests_equal_sequential_ones(serve_bytes):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_disconnect_frees_the_slot(serve_bytes, gated, stream):
-    with serve_bytes(load_gated(gated)) as client:
+def test_disconnect_frees_the_slot(serve_gated, stream):
+    with serve_gated() as (client, gated):
         connection = client.connect()
         connection.request(
             "POST",
@@ -136,10 +143,10 @@ def test_slow_reader_holds_nobody_up(serve_bytes):
         assert received.count(b'"finish_reason":"length"') == 1
 
 
-def test_full_queue_says_when_to_come_back(serve_bytes, gated):
-    with serve_bytes(load_gated(gated), max_queue=1) as client, ThreadPoolExecutor(3) as pool:
+def test_full_queue_says_when_to_come_back(serve_gated):
+    with ThreadPoolExecutor(3) as pool, serve_gated(max_queue=1) as (client, gated):
         waiting = [pool.submit(client.post, "/v1/completions", BODY) for _ in range(3)]
-        wait_for(client, "nemo_num_requests_waiting 1.0")
+        wait_for_requests(client, 3)
         reply = client.post("/v1/completions", BODY)
         gated.open()
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nemo_core.inference import Delta as CoreDelta
-from nemo_core.inference import Engine as CoreEngine
-from nemo_core.inference import Request, SamplingParams
 
 from nemo_core.checkpoint.folder import load_config, load_model
 from nemo_core.foundation.errors import ConfigError
+from nemo_core.inference import Delta as CoreDelta
+from nemo_core.inference import Engine as CoreEngine
+from nemo_core.inference import Request, SamplingParams
 from nemo_core.model.decoder import Decoder
 from nemo_core.tokenizer.load import Tokenizer, load_tokenizer
 
