@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from datasketch import MinHash
+
 from nemo_curator.dedup.fuzzy import signature
 from nemo_curator.dedup.settings import FuzzyDedup
 
