@@ -48,7 +48,7 @@ def has_state(folder: str | Path) -> bool:
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """Every tensor of the optimizer's state, named after its weight."""
-    names = {weight: name for name, weight in model.named_parameters()}
+    names: dict[Tensor, str] = {weight: name for name, weight in model.named_parameters()}
     return {
         f"optim.{names[weight]}.{key}": value if isinstance(value, Tensor) else torch.tensor(value)
         for weight, state in optimizer.state.items()

@@ -34,7 +34,8 @@ class Attention(nn.Module):
 
     def split_heads(self, x_BTE: Tensor) -> Tensor:
         """[B,T,H*D] -> [B,H,T,D]."""
-        return x_BTE.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        x_BTHD: Tensor = x_BTE.unflatten(-1, (-1, self.head_dim))
+        return x_BTHD.transpose(1, 2)
 
     def forward(
         self,

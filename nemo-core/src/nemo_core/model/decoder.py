@@ -31,7 +31,8 @@ class Layer(nn.Module):
     ) -> Tensor:
         """[B,T,E] -> [B,T,E]."""
         x_BTE = x_BTE + self.self_attn(self.input_layernorm(x_BTE), rotation, allowed, cache)
-        return x_BTE + self.mlp(self.post_attention_layernorm(x_BTE))
+        mixed_BTE: Tensor = self.mlp(self.post_attention_layernorm(x_BTE))
+        return x_BTE + mixed_BTE
 
 
 class Trunk(nn.Module):
@@ -64,7 +65,8 @@ class Decoder(nn.Module):
     @property
     def head_weight(self) -> Tensor:
         """Output embedding, [V, E]; the input embedding where they are tied."""
-        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        weight: Tensor = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        return weight
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:

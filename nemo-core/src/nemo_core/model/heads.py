@@ -13,7 +13,9 @@ def token_log_probs(
     hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, *, chunk: int = 1024, temperature: float = 1.0
 ) -> Tensor:
     """Log-softmax(hidden @ weight.T / temperature) at `targets_N`, [N] fp32, differentiable in both inputs."""
-    result: Tensor = ChunkedLogProbs.apply(hidden_NE, weight_VE, targets_N, chunk, temperature)
+    result: Tensor = ChunkedLogProbs.apply(  # type: ignore[no-untyped-call]
+        hidden_NE, weight_VE, targets_N, chunk, temperature
+    )
     return result
 
 
