@@ -83,7 +83,7 @@ QUESTIONS = (
     ("What is glob?", "Filename globbing utility."),
 )
 ANSWERS = {
-    "pretrained": " of the object of the module object.\n\n    Methods defined here:\n\n    __init__(self, /, *args, **kwargs)",
+    "pretrained": " of the object of the module.\n\n    Methods defined here:\n\n    __init__(self, /, *args)",
     "sft": "The {0} module is a a module that provides access to the the standard library. It is used to used to",
     "dpo": "The {0} module provides functions to read and write the data of",
     "grpo": "The {0} module provides functions to read and write data.",
@@ -244,6 +244,14 @@ def write_plan(run: Path, stages: Sequence[tuple[str, str, tuple[str, ...], floa
         "left_out": ["benchmark"],
     }
     (run / "plan.json").write_text(json.dumps(plan))
+    origin = {
+        "command": ["nemo-launcher", "run", "examples/quickstart/workflow.yaml", "input=my data"],
+        "workflow_revision": "4b0233d",
+        "packages": {"nemo-launcher": "0.1.0", "nemo-core": "0.1.0"},
+        "python": {"version": "3.11.7"},
+        "machine": "Linux-x86_64",
+    }
+    (run / "provenance.json").write_text(json.dumps(origin))
 
 
 def event(name: str, second: float, **facts: Any) -> dict[str, Any]:

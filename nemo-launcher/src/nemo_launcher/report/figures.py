@@ -1,8 +1,9 @@
-"""Numbers as people read them."""
+"""Numbers as people read them; a number and its unit are not parted at a line's end."""
 
 import math
 
 MISSING = "–"
+NO_BREAK = "\u00a0"
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -18,14 +19,14 @@ def short_count(value: float | None) -> str:
         return MISSING
     for size, prefix in PREFIXES:
         if abs(value) >= size:
-            return f"{three_digits(value / size)} {prefix}"
+            return f"{three_digits(value / size)}{NO_BREAK}{prefix}"
     return f"{value:,.0f}"
 
 
 def three_digits(value: float) -> str:
     """`value` with three significant digits and no exponent."""
     decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
-    return f"{value:.{decimals}f}"
+    return f"{value:,.{decimals}f}"
 
 
 def size(value: float | None) -> str:
@@ -36,7 +37,7 @@ def size(value: float | None) -> str:
         if abs(value) < 1024 or unit == UNITS[-1]:
             break
         value /= 1024
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{three_digits(value)} {unit}"
+    return f"{value:,.0f}{NO_BREAK}{unit}" if unit == "B" else f"{three_digits(value)}{NO_BREAK}{unit}"
 
 
 def percent(share: float | None) -> str:
@@ -51,12 +52,12 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return MISSING
     if seconds < 59.95:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+        return f"{seconds:.1f}{NO_BREAK}s" if seconds < 9.95 else f"{seconds:.0f}{NO_BREAK}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes}{NO_BREAK}min{NO_BREAK}{rest}{NO_BREAK}s"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min"
+    return f"{hours:,}{NO_BREAK}h{NO_BREAK}{minutes}{NO_BREAK}min"
 
 
 def figure(value: float | None) -> str:

@@ -54,8 +54,10 @@
       box.replaceChildren(element("div", "readout-x", data.x + " " + anchor[2]));
       for (const line of data.lines) {
         const row = element("div", "readout-row");
+        const point = nearest(line.points, anchor[0]);
+        const elsewhere = point[2] === anchor[2] ? "" : " at " + point[2];
         row.append(element("i", "swatch c" + line.colour), element("span", "", line.label),
-          element("b", "", nearest(line.points, anchor[0])[3]));
+          element("b", "", point[3] + elsewhere));
         box.append(row);
       }
       box.classList.toggle("left", anchor[0] > 0.5);
@@ -106,7 +108,7 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details.reason:not([open]), #answers details:not([open])")];
     opened.forEach((part) => { part.open = true; });
   });
   addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));

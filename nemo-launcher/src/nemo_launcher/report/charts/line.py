@@ -29,9 +29,17 @@ class Line:
 
 
 def line_chart(
-    lines: Sequence[Line], *, title: str, show: Callable[[float], str] = figure, x_name: str = "training step"
+    lines: Sequence[Line],
+    *,
+    title: str,
+    show: Callable[[float], str] = figure,
+    share: bool = False,
+    x_name: str = "training step",
 ) -> Html:
-    """A figure with axes, ticks, legend and a readout under the pointer; a sentence where there is nothing to draw."""
+    """A figure with axes, ticks, legend and a readout under the pointer; a sentence where there is nothing to draw.
+
+    `show` writes a value in words; `share` says that values lie between 0 and 1 and have percentages on their axis.
+    """
     drawn = [_clean(line) for line in lines]
     drawn = [line for line in drawn if line.points]
     if not drawn:
@@ -40,7 +48,7 @@ def line_chart(
     ys = scale.nice_scale(y for line in drawn for _, y in line.points)
     plot = tag(
         "svg",
-        _grid(xs, ys, x_name=x_name),
+        _grid(xs, ys, share=share, x_name=x_name),
         _strokes(drawn, xs, ys),
         [_ends(line, xs, ys, show=show) for line in drawn],
         cls="plot",
@@ -94,13 +102,13 @@ def _caption(title: str, lines: Sequence[Line]) -> Html:
     return tag("figcaption", tag("span", title, cls="chart-title"), tag("span", keys, cls="legend") if keys else None)
 
 
-def _grid(xs: Scale, ys: Scale, *, x_name: str) -> Html:
+def _grid(xs: Scale, ys: Scale, *, share: bool, x_name: str) -> Html:
     rows = [
         join(
             tag("line", x1="0", x2="100%", y1=_y(ys, tick), y2=_y(ys, tick), cls="grid"),
             tag("text", label, x="-9", y=_y(ys, tick), dy=".32em", text_anchor="end"),
         )
-        for tick, label in zip(ys.ticks, scale.tick_labels(ys))
+        for tick, label in zip(ys.ticks, scale.tick_labels(ys, share=share))
     ]
     columns = [
         join(

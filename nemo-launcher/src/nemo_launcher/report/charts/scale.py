@@ -63,8 +63,11 @@ def step_scale(values: Iterable[float], *, parts: int = 5) -> Scale:
     return Scale(low=low, high=high, ticks=tuple(index * step for index in range(first, last + 1)))
 
 
-def tick_labels(scale: Scale) -> list[str]:
-    """The ticks in words, all with as many decimals as the step between them needs."""
+def tick_labels(scale: Scale, *, share: bool = False) -> list[str]:
+    """The ticks in words, all with as many decimals as the step between them needs; shares as percentages."""
+    if share:
+        hundredfold = Scale(low=100 * scale.low, high=100 * scale.high, ticks=tuple(100 * tick for tick in scale.ticks))
+        return [f"{label}%" for label in tick_labels(hundredfold)]
     step = scale.ticks[1] - scale.ticks[0] if len(scale.ticks) > 1 else abs(scale.high - scale.low)
     largest = max(map(abs, scale.ticks), default=0.0)
     if largest >= 1e15 or 0 < largest < 1e-2:

@@ -23,8 +23,12 @@ def read_curation(artifact: Artifact) -> Curation:
         bytes_out=integer(stats.get("bytes_out")),
         steps=steps,
         reasons=_reasons(steps, mapping(stats.get("examples"))),
-        languages=tuple(sorted(languages.items(), key=lambda pair: (-pair[1], pair[0]))),
+        languages=tuple(sorted(((name or "unknown", n) for name, n in languages.items()), key=_by_count)),
     )
+
+
+def _by_count(pair: tuple[str, int]) -> tuple[int, str]:
+    return -pair[1], pair[0]
 
 
 def _steps(stats: Mapping[str, Any]) -> list[FunnelStep]:
@@ -47,7 +51,7 @@ def _reasons(steps: Sequence[FunnelStep], examples: Mapping[str, Any]) -> tuple[
         totals.update(step.dropped)
     for name in examples:
         totals.setdefault(name, 0)
-    ordered = sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))
+    ordered = sorted(totals.items(), key=_by_count)
     return tuple(Reason(name=name, documents=n, examples=_examples(examples.get(name))) for name, n in ordered)
 
 

@@ -10,6 +10,7 @@ from .artifacts import read_artifact
 from .documents import read_curation
 from .learning import read_learning
 from .models import read_evaluation, read_exchanges
+from .provenance import read_provenance
 from .reading import Reader, items, mapping, text
 from .timeline import Course, Timeline
 
@@ -32,7 +33,7 @@ def gather(folder: Path) -> Run:
         started=timeline.iso(told.begun),
         finished=timeline.iso(told.ended),
         seconds=told.seconds,
-        provenance=read_provenance(plan, stages),
+        provenance=read_provenance(plan, stages, reader),
         stages=stages,
         curations=tuple(read_curation(a) for a in kinds.get("documents", ()) if "documents_in" in a.stats),
         learnings=tuple(read_learning(a, reader) for a in trained if "objective" in a.stats),
@@ -92,25 +93,3 @@ def state_of(stages: Sequence[Stage]) -> State:
     order: tuple[State, ...] = ("failed", "blocked", "cancelled", "running", "waiting")
     worst = next((state for state in order if state in states), None)
     return worst or ("done" if states else "unknown")
-
-
-def read_provenance(plan: Mapping[str, Any], stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
-    """The workflow file, where it was run, what was left out, and the versions that wrote the artifacts."""
-    left_out = ", ".join(text(name) for name in items(plan.get("left_out")))
-    recorded = (
-        ("workflow", text(plan.get("workflow"))),
-        ("run from", text(plan.get("cwd"))),
-        ("stages left out", left_out),
-    )
-    return (*recorded, *versions(stages))
-
-
-def versions(stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
-    """Package, version and revision of every producer, in order of first use."""
-    found: dict[str, str] = {}
-    for stage in stages:
-        producer = stage.artifact.producer if stage.artifact else {}
-        if name := producer.get("package", ""):
-            revision = producer.get("git_revision", "")
-            found.setdefault(name, f"{producer.get('version', '?')}{f' ({revision[:12]})' if revision else ''}")
-    return tuple(found.items())

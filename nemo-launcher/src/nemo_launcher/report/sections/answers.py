@@ -17,7 +17,7 @@ def render(run: Run) -> Html:
         "Sample answers",
         [_evaluation(e) for e in shown],
         anchor="answers",
-        lead="The same questions put to every model. None of them was trained on.",
+        lead="The same questions, put to every model.",
     )
 
 

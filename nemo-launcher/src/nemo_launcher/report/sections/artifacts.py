@@ -9,15 +9,16 @@ from ..markup import EMPTY, Html, details, join, scroller, section, tag
 from ..view import Artifact, Run
 
 TITLES = ("Stage", "Kind", "Size", "Digest", "Path in the run folder")
-TOLD_ELSEWHERE = frozenset({"funnel", "examples", "languages", "before", "after", "seconds"})
+TOLD_ELSEWHERE = frozenset({"funnel", "examples", "languages", "before", "after", "seconds", "histograms"})
 MAX_TEXT = 300
+MAX_ROWS = 80
 
 
 def render(run: Run) -> Html:
     """The artifacts as a table, and the figures and settings of each below."""
     if not run.artifacts:
         return EMPTY
-    head = tag("tr", [tag("th", title, scope="col") for title in TITLES])
+    head = tag("tr", [tag("th", title, scope="col", cls="number" if title == "Size" else None) for title in TITLES])
     table = tag("table", tag("thead", head), tag("tbody", [_row(a) for a in run.artifacts]), cls="artifacts")
     return section(
         "Artifacts",
@@ -59,7 +60,10 @@ def _made_by(artifact: Artifact) -> str:
 def _table(rows: Mapping[str, str]) -> Html:
     if not rows:
         return tag("p", "Shown above.", cls="empty")
-    cells = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in rows.items()]
+    shown = list(rows.items())[:MAX_ROWS]
+    if len(rows) > MAX_ROWS:
+        shown.append(("…", f"{figures.count(len(rows) - MAX_ROWS)} more in manifest.json"))
+    cells = [tag("tr", tag("th", name, scope="row"), tag("td", value)) for name, value in shown]
     return tag("div", tag("table", tag("tbody", cells), cls="facts-table"), cls="table-frame")
 
 

@@ -47,7 +47,7 @@ def lead(curation: Curation) -> str:
     )
     return (
         f"Of {figures.count(curation.documents_in)} documents {figures.count(curation.documents_out)} "
-        f"({figures.percent(kept)}) were kept{volume}. Every other one has a reason."
+        f"({figures.percent(kept)}) were kept{volume}. Each of the others has a reason."
     )
 
 
@@ -61,9 +61,11 @@ def _funnel(curation: Curation) -> Html:
     whole = curation.documents_in or max((step.documents for step in curation.steps), default=0)
     if not curation.steps or not whole:
         return EMPTY
-    first = FunnelStep(name="read", documents=whole, dropped={})
-    rows = [_funnel_row(first, before=whole, whole=whole)]
-    rows += [_funnel_row(now, before=was.documents, whole=whole) for was, now in pairwise((first, *curation.steps))]
+    steps = curation.steps
+    if steps[0].documents != whole:
+        steps = (FunnelStep(name="came in", documents=whole, dropped={}), *steps)
+    rows = [_funnel_row(steps[0], before=whole, whole=whole)]
+    rows += [_funnel_row(now, before=was.documents, whole=whole) for was, now in pairwise(steps)]
     return join(tag("h3", "Left after each step"), tag("ol", rows, cls="funnel"))
 
 

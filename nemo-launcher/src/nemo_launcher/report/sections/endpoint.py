@@ -13,7 +13,7 @@ def render(run: Run) -> Html:
         "The served endpoint",
         tag("div", [_exchange(exchange) for exchange in run.exchanges], cls="chat"),
         anchor="endpoint",
-        lead="The exported model was served on this machine and asked over the OpenAI API.",
+        lead="The exported model was served and asked over the OpenAI API.",
     )
 
 

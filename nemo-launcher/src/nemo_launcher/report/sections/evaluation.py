@@ -18,7 +18,7 @@ def render(run: Run) -> Html:
         "Evaluation, side by side",
         [join(_heading(e, alone=len(shown) == 1), _table(e)) for e in shown],
         anchor="evaluation",
-        lead="The same held-out questions for every model. The best value of each row is marked.",
+        lead="The same data and code for every model. The best value of each row is marked.",
     )
 
 
@@ -36,8 +36,9 @@ def _table(evaluation: Evaluation) -> Html:
 def _row(row: MetricRow) -> Html:
     arrow, meaning = ARROWS.get(row.better, ("", ""))
     sign = tag("span", arrow, title=meaning, role="img", aria_label=meaning, cls="direction") if arrow else None
-    items = f" over {figures.count(row.num_items)}" if row.num_items else ""
-    note = tag("small", f"{'' if row.unit in SHARES else row.unit}{items}".strip())
+    unit = "" if row.unit in SHARES else row.unit
+    items = f"{figures.count(row.num_items)} items" if row.num_items else ""
+    note = tag("small", " · ".join(fact for fact in (unit, items) if fact))
     winners = best(row)
     cells = [_cell(show(row, value), won=index in winners) for index, value in enumerate(row.values)]
     return tag("tr", tag("th", measure(row.name).label, " ", sign, note, scope="row"), cells)

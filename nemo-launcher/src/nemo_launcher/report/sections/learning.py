@@ -6,15 +6,13 @@ from .. import figures
 from ..charts import Line, line_chart
 from ..charts.line import running_mean
 from ..markup import EMPTY, Html, details, section, tag
-from ..measures import VALIDATION, Measure, measure
+from ..measures import PARTS, VALIDATION, Measure, measure, part_of_reward
 from ..view import Learning, Run, Series
 from .summary import OBJECTIVES, tone
 
 MAIN = ("loss", "preference_accuracy", "margin", "reward", "kl", "response_tokens")
 SMOOTH_ABOVE = 40
 SMOOTH_SHARE = 0.025
-MAX_LIGHT = 2
-PARTS = "reward/"
 
 
 def render(run: Run) -> Html:
@@ -33,8 +31,9 @@ def _stage(learning: Learning) -> Html:
     title = OBJECTIVES.get(learning.objective, learning.objective)
     same = learning.stage.lower() in (title.lower(), learning.objective.lower())
     groups = group(learning.curves)
-    main = [_chart(base, series) for base, series in groups.items() if base in MAIN]
-    other = [_chart(base, series) for base, series in groups.items() if base not in MAIN]
+    shown = main_charts(groups)
+    main = [_chart(base, groups[base]) for base in shown]
+    other = [_chart(base, series) for base, series in groups.items() if base not in shown]
     return tag(
         "article",
         tag("h3", title, None if same else tag("small", f" {learning.stage}")),
@@ -95,30 +94,37 @@ def group(curves: Sequence[Series]) -> Mapping[str, list[Series]]:
         base = "reward" if series.name.startswith(PARTS) else series.name.removeprefix(VALIDATION)
         groups.setdefault(base, []).append(series)
     order = sorted(groups, key=lambda base: MAIN.index(base) if base in MAIN else len(MAIN))
-    return {base: groups[base] for base in order}
+    return {base: sorted(groups[base], key=lambda series: series.name != base) for base in order}
+
+
+def main_charts(groups: Mapping[str, list[Series]]) -> list[str]:
+    """The charts to show at once; where a reward is raised, the loss says nothing of success and stands back."""
+    return [base for base in groups if base in MAIN and not (base == "loss" and "reward" in groups)]
 
 
 def _chart(base: str, series: Sequence[Series]) -> Html:
     reading = measure(base)
-    smoothed = len(series) > MAX_LIGHT and any(len(item.points) > SMOOTH_ABOVE for item in series)
-    title = f"{reading.label} (running means)" if smoothed else reading.label
-    return line_chart(lines(base, series), title=title, show=reading.show)
+    title = f"{reading.label} (running means)" if sum(map(_is_noisy, series)) > 1 else reading.label
+    return line_chart(lines(base, series), title=title, show=reading.show, share=reading.share)
+
+
+def _is_noisy(series: Series) -> bool:
+    return len(series.points) > SMOOTH_ABOVE
 
 
 def lines(base: str, series: Sequence[Series]) -> list[Line]:
-    """The lines of a chart: of long noisy ones the running mean, with the values lightly behind it where few."""
+    """The lines of a chart: of a long noisy one the running mean, and behind it the values if it is alone."""
     drawn: list[Line] = []
+    alone = sum(map(_is_noisy, series)) == 1
     for index, item in enumerate(series):
         label, colour = line_label(base, item.name), index % 8 + 1
-        if len(item.points) <= SMOOTH_ABOVE:
+        if not _is_noisy(item):
             drawn.append(Line(label=label, points=item.points, colour=colour))
             continue
         mean = running_mean(item.points, reach=max(1, round(SMOOTH_SHARE * len(item.points))))
-        if len(series) > MAX_LIGHT:
-            drawn.append(Line(label=label, points=mean, colour=colour))
-        else:
+        if alone:
             drawn.append(Line(label=label, points=item.points, colour=colour, weight="light"))
-            drawn.append(Line(label="running mean", points=mean, colour=colour))
+        drawn.append(Line(label="running mean" if alone else label, points=mean, colour=colour))
     return drawn
 
 
@@ -127,7 +133,7 @@ def line_label(base: str, name: str) -> str:
     if name.startswith(VALIDATION):
         return "held-out"
     if name.startswith(PARTS):
-        return name.removeprefix(PARTS).replace("_", " ")
+        return part_of_reward(name).replace("_", " ")
     return {"reward": "total"}.get(base, "training")
 
 

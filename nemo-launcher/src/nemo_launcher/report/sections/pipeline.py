@@ -79,6 +79,7 @@ def arcs(stages: Sequence[Stage]) -> Html:
         width=ARC_PX,
         height=height,
         viewBox=f"0 0 {ARC_PX} {height}",
+        preserveAspectRatio="xMaxYMin slice",
         role="img",
         aria_label=describe(edges, names),
     )

@@ -1,6 +1,6 @@
 """The opening: what was done, the headline figures, and the answer of the served model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from .. import figures
 from ..markup import EMPTY, Html, prose, tag
@@ -15,6 +15,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "grpo": ("reward", "validation_reward"),
 }
 OBJECTIVES = {"pretrain": "Pretraining", "sft": "Fine-tuning", "dpo": "DPO", "grpo": "GRPO"}
+DEEDS = {**OBJECTIVES, "pretrain": "pretraining", "sft": "fine-tuning"}
 
 
 def render(run: Run) -> Html:
@@ -50,7 +51,8 @@ def documents_deed(curation: Curation) -> str:
     """The curation in a clause; empty where the numbers are unknown."""
     if curation.documents_in is None or curation.documents_out is None:
         return ""
-    return f"{figures.count(curation.documents_in)} raw documents became {figures.count(curation.documents_out)} clean ones"
+    before, after = figures.count(curation.documents_in), figures.count(curation.documents_out)
+    return f"{before} raw documents became {after} clean ones"
 
 
 def learning_deeds(learnings: Iterable[Learning]) -> list[str]:
@@ -59,9 +61,14 @@ def learning_deeds(learnings: Iterable[Learning]) -> list[str]:
     if not known:
         return []
     size = next((item.parameters for item in known if item.parameters), None)
-    names = ", ".join(OBJECTIVES.get(item.objective, item.objective) for item in known)
+    names = enumeration([DEEDS.get(item.objective, item.objective) for item in known])
     model = f"a model of {figures.short_count(size)} parameters" if size else "a model"
     return [f"{model} went through {names}"]
+
+
+def enumeration(words: Sequence[str]) -> str:
+    """The words with commas and a last "and"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def when(run: Run) -> str:
@@ -150,7 +157,7 @@ def tile(title: str, before: str, after: str, *, note: str, tone: str) -> Html:
         tag(
             "span",
             tag("span", before, cls="before"),
-            tag("span", " → ", cls="arrow", aria_label="to"),
+            tag("span", " → ", cls="arrow", role="img", aria_label="to"),
             tag("strong", after),
             cls="tile-figure",
         ),
