@@ -1,4 +1,4 @@
-"""Crashes: the launcher or a stage dies at any moment, and `resume` finishes with the same result, nothing done twice."""
+"""Crashes: launcher or stage dies at any moment; `resume` finishes with the same result, nothing done twice."""
 
 import json
 import os
