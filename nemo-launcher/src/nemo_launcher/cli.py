@@ -16,6 +16,7 @@ POSITIONAL = {
     "cancel": ("run",),
     "logs": ("run", "stage"),
     "ls": ("folder",),
+    "report": ("run",),
 }
 TAKES_OVERRIDES = ("run", "plan")
 
@@ -93,6 +94,14 @@ PROGRAM = Program(
                 output="{kind}",
                 memory_gib=0.5,
             ),
+        ),
+        Command(
+            name="report",
+            summary="write the HTML report of a run, finished or not",
+            settings="nemo_launcher.settings:RunReference",
+            run="nemo_launcher.report.command:run",
+            examples=("nemo-launcher report quickstart",),
+            positional="run",
         ),
     ),
 )
