@@ -15,6 +15,7 @@ POSITIONAL = {
     "status": ("run",),
     "cancel": ("run",),
     "logs": ("run", "stage"),
+    "report": ("run",),
     "ls": ("folder",),
     "report": ("run",),
 }
@@ -73,6 +74,14 @@ PROGRAM = Program(
             settings="nemo_launcher.settings:RunReference",
             run="nemo_launcher.commands.cancel:run",
             examples=("nemo-launcher cancel quickstart",),
+            positional="run",
+        ),
+        Command(
+            name="report",
+            summary="write the HTML report of a run anew, finished or not",
+            settings="nemo_launcher.settings:RunReference",
+            run="nemo_launcher.report.command:run",
+            examples=("nemo-launcher report quickstart",),
             positional="run",
         ),
         Command(
