@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_killing_the_launcher_at_any_moment_loses_nothing(place: Place, undistur
         process = place.launch("run", "flow.yaml")
         try:
             process.wait(timeout=chance.uniform(0.2, 1.6))
-        except __import__("subprocess").TimeoutExpired:
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
     place.call("run", "flow.yaml")
@@ -192,6 +193,19 @@ def test_a_changed_setting_replaces_a_stage_that_a_dead_launcher_left_running(pl
     assert place.json("run", "flow.yaml", "a.steps=2")["done"] == ["a"]
     assert not alive_marked(place)
     assert steps_executed(place, "a") == [0, 1]
+
+
+def test_a_stage_left_running_on_inputs_that_changed_since_is_started_anew(place: Place) -> None:
+    write = {"use": "demo-stages/write", "with": {"text": "old"}}
+    place.workflow({"a": write, "s": {**SLOW, "inputs": {"input": "a"}, "with": {"steps": 30}}})
+    process = place.launch("run", "flow.yaml")
+    wait_for(lambda: place.status("s").get("state") == "running")
+    process.kill()
+    process.wait()
+    assert place.json("run", "flow.yaml", "a.text=new", "s.steps=30")["done"] == ["a", "s"]
+    assert place.started() == ["a", "s", "a", "s"]
+    manifest = json.loads((place.run / "artifacts/s/manifest.json").read_text())
+    assert manifest["inputs"]["input"]["digest"] == place.digests()["a"]
 
 
 def test_a_process_id_that_is_reused_is_not_taken_for_the_stage(place: Place) -> None:
