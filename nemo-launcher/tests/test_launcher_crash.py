@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from launcher_place import Place, wait_for
 
-SLOW = {"use": "demo-stages/slow", "with": {"steps": 6, "step_s": 0.1}}
+SLOW = {"use": "demo-stages/slow", "with": {"steps": 6, "step_s": 0.05}}
 FLOW = {
     "a": SLOW,
-    "b": {**SLOW, "with": {"steps": 4, "step_s": 0.1, "seed": 1}},
+    "b": {**SLOW, "with": {"steps": 4, "step_s": 0.05, "seed": 1}},
     "c": {**SLOW, "inputs": {"input": "a"}},
     "d": {**SLOW, "inputs": {"input": "b"}, "with": {"steps": 2, "step_s": 0.05}},
 }
@@ -59,14 +59,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, demo_path: Path) -> di
     return place.digests()
 
 
-@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 2 else pytest.mark.slow) for s in range(10)])
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s == 0 else pytest.mark.slow) for s in range(10)])
 def test_killing_the_launcher_at_any_moment_loses_nothing(place: Place, undisturbed: dict, seed: int) -> None:
     place.workflow(FLOW, executor={"cpus": 2})
     chance = random.Random(seed)
     for _ in range(3):
         process = place.launch("run", "flow.yaml")
         try:
-            process.wait(timeout=chance.uniform(0.2, 1.6))
+            process.wait(timeout=chance.uniform(0.2, 1.2))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -17,7 +17,6 @@ POSITIONAL = {
     "logs": ("run", "stage"),
     "report": ("run",),
     "ls": ("folder",),
-    "report": ("run",),
 }
 TAKES_OVERRIDES = ("run", "plan")
 
@@ -103,14 +102,6 @@ PROGRAM = Program(
                 output="{kind}",
                 memory_gib=0.5,
             ),
-        ),
-        Command(
-            name="report",
-            summary="write the HTML report of a run, finished or not",
-            settings="nemo_launcher.settings:RunReference",
-            run="nemo_launcher.report.command:run",
-            examples=("nemo-launcher report quickstart",),
-            positional="run",
         ),
     ),
 )
