@@ -6,11 +6,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..decide import EXIT_RETRY, EXIT_USER, Phase, RunState
 from ..errors import Interrupted, RunFailed
+from ..foundation.errors import EXIT_RETRY, EXIT_USER
 from ..journal import histories, read_events
 from ..operate import Operation, open_operation
 from ..plan import Plan
+from ..state import Phase, RunState
 from ..store import RunFolder
 from ..ui.format import duration
 from ..ui.live import view
