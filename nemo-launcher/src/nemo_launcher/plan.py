@@ -151,7 +151,7 @@ def plan_stage(draft: Draft, name: str, contracts: Mapping[str, Contract], needs
         memory_gib=resources.memory_gib or contract.memory_gib,
         gpus=contract.gpus if resources.gpus is None else resources.gpus,
         retries=spec.retries,
-        env={key: str(value) for key, value in spec.env.items()},
+        env=env_of(spec),
         recipe_key=digest_of(
             [contract.stage, contract.version, contract.argv, spec.settings, shape(spec.inputs), env_of(spec)]
         ),
@@ -160,7 +160,7 @@ def plan_stage(draft: Draft, name: str, contracts: Mapping[str, Contract], needs
 
 def env_of(spec: StageSpec) -> dict[str, str]:
     """The variables a stage sets, as text."""
-    return {key: str(value) for key, value in spec.env.items()}
+    return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in spec.env.items()}
 
 
 def shape(inputs: Mapping[str, Reference]) -> dict[str, Any]:

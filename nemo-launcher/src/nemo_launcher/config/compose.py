@@ -5,13 +5,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..foundation.errors import ConfigError
-from ..foundation.settings import Sourced, convert, did_you_mean, read_recipe
+from ..foundation.settings import Sourced, convert, did_you_mean, read_recipe, reject_unknown
 from . import overrides, secrets
-from .schema import STAGE_KEYS, TOP_KEYS, Workflow
+from .schema import STAGE_KEYS, STAGE_NAME, TOP_KEYS, StageSpec, Workflow
 
 PRIMARY = "nemo_launcher_workflow"
 MISSING = "???"
@@ -25,8 +26,8 @@ def load_workflow(file: Path, words: Sequence[str]) -> tuple[Workflow, Sourced]:
     sourced = compose(file, words)
     secrets.refuse_secrets(sourced)
     resolved = Sourced(resolve(sourced, file), sourced.places)
-    check_stage_keys(resolved)
-    return convert(Workflow, as_fields(resolved)), resolved
+    check_keys(resolved)
+    return checked(as_fields(resolved)), resolved
 
 
 def compose(file: Path, words: Sequence[str]) -> Sourced:
@@ -79,6 +80,7 @@ def hydra_compose(values: dict[str, Any], choices: Mapping[str, str], file: Path
         raise ConfigError(explain_choice(error, file)) from None
     except HydraException as error:
         raise ConfigError(f"{file}: {' '.join(str(error).split())}") from None
+    OmegaConf.set_struct(config, False)
     merged = OmegaConf.to_container(OmegaConf.merge(config, {"executor": own} if own else {}), resolve=False)
     if not isinstance(merged, dict):
         raise ConfigError(f"{file}: a workflow is a mapping")
@@ -123,13 +125,34 @@ def explain_interpolation(error: Exception, sourced: Sourced, params: Mapping[st
     return f"{sourced.place(key)}: {'.'.join(key)}: {first}{near}{known}{literal}"
 
 
-def check_stage_keys(sourced: Sourced) -> None:
+def check_keys(sourced: Sourced) -> None:
     """Raise ConfigError for a key that a stage or the file does not have (`with` is no field name: checked here)."""
     reject(sourced, sourced.values, (), TOP_KEYS)
     for stage, body in sourced.values["stages"].items():
-        if not isinstance(body, dict):
-            raise ConfigError(f"{sourced.place(('stages', stage))}: stage {stage!r} is a mapping with `use:` in it")
+        place = sourced.place(("stages", stage))
+        if not re.fullmatch(STAGE_NAME, stage):
+            raise ConfigError(f"{place}: stage name {stage!r}: use letters, digits, - and _, a letter first")
+        if not isinstance(body, dict) or "use" not in body:
+            raise ConfigError(f"{place}: stage {stage!r} is a mapping with `use: <package>/<command>` in it")
         reject(sourced, body, ("stages", stage), STAGE_KEYS)
+
+
+def checked(sourced: Sourced) -> Workflow:
+    """The workflow, stage by stage, so that a wrong value is named with its stage."""
+    reject_unknown(Workflow, sourced.values, (), sourced)
+    stages = {name: checked_stage(name, body, sourced) for name, body in sourced.values["stages"].items()}
+    whole = convert(Workflow, Sourced({**sourced.values, "stages": {}}, sourced.places))
+    return replace(whole, stages=stages)
+
+
+def checked_stage(name: str, body: dict[str, Any], sourced: Sourced) -> StageSpec:
+    """One stage of the workflow."""
+    places = {key[2:]: place for key, place in sourced.places.items() if key[:2] == ("stages", name) and key[2:]}
+    try:
+        return convert(StageSpec, Sourced(body, places))
+    except ConfigError as error:
+        place, _, rest = str(error).partition(": ")
+        raise ConfigError(f"{place}: {name}.{rest.replace('settings', 'with', 1)}") from None
 
 
 def reject(sourced: Sourced, body: Mapping[str, Any], key: tuple[str, ...], known: Sequence[str]) -> None:

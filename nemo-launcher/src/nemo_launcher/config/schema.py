@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 Reference = str | list[str] | dict[str, str]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+STAGE_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
+Name = Annotated[str, Meta(pattern=f"^{STAGE_NAME}$")]
 
 STAGE_KEYS = ("use", "inputs", "needs", "with", "resources", "retries", "env")
 TOP_KEYS = ("name", "params", "targets", "stages", "closing", "report", "run_dir", "executor")
@@ -32,7 +33,7 @@ class StageSpec:
     settings: dict[str, Any] = field(default_factory=dict)
     resources: Resources = Resources()
     retries: Annotated[int, Meta(ge=0)] = 2
-    env: dict[str, str | int | float] = field(default_factory=dict)
+    env: dict[str, str | bool | int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Workflow:
     """A whole workflow file, composed, overridden and resolved."""
 
     name: Name
-    stages: dict[Name, StageSpec]
+    stages: dict[str, StageSpec]
     executor: ExecutorSpec
     params: dict[str, Any] = field(default_factory=dict)
     targets: list[str] = field(default_factory=list)

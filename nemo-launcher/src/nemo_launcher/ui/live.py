@@ -67,8 +67,9 @@ class Lines:
                 print(line_of(row), file=self.stream, flush=True)
 
 
-def view(stream: TextIO = sys.stderr) -> Terminal | Lines:
-    """The view that suits `stream`."""
+def view() -> Terminal | Lines:
+    """The view that suits this process's stderr."""
+    stream = sys.stderr
     return Terminal(stream) if stream.isatty() else Lines(stream)
 
 

@@ -1,0 +1,1 @@
+"""From documents and conversations to batches of token ids."""

@@ -1,0 +1,1 @@
+"""The native implementation of a decoder, in readable torch."""

@@ -1,0 +1,1 @@
+"""Training: one loop; objective, optimizer, schedule and data are parts handed to it."""

@@ -1,0 +1,45 @@
+"""Where a run computes, and in which number format."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+from ..foundation.errors import ConfigError
+from .settings import EvaluateSettings, RunSettings
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the format of matrix products; weights stay float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run."""
+        if self.dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def choose_compute(settings: RunSettings | EvaluateSettings) -> Compute:
+    """Device and format of `settings`; also sets the number of CPU threads, on which the last bit of sums depends.
+
+    Raises ConfigError where cuda is asked for and there is none.
+    """
+    torch.set_num_threads(settings.threads or num_cores())
+    has_cuda = torch.cuda.is_available()
+    if settings.device == "cuda" and not has_cuda:
+        raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=cpu or device=auto")
+    on_cuda = has_cuda and settings.device != "cpu"
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_cuda else torch.device("cpu")
+    half = settings.dtype == "bfloat16" or (settings.dtype == "auto" and on_cuda)
+    return Compute(device, torch.bfloat16 if half else torch.float32)
+
+
+def num_cores() -> int:
+    """Cores that this process may use, shared fairly where torchrun started several processes here."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

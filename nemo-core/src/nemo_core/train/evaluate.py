@@ -1,0 +1,139 @@
+"""`nemo-core evaluate`: what a model makes of documents and conversations it has not learnt from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ..checkpoint.folder import check_folder, load_model
+from ..data.batch import Batch
+from ..data.chat import encode_conversations
+from ..data.indexed import IndexedDataset
+from ..data.packing import pack, packed_batch
+from ..data.rows import read_conversations
+from ..data.windows import Windows
+from ..foundation import artifact, atomic
+from ..foundation.errors import ConfigError, InputError
+from ..foundation.progress import track
+from ..foundation.settings import to_plain
+from ..model.decoder import Decoder
+from ..tokenizer.load import Tokenizer, load_tokenizer
+from .device import Compute, choose_compute
+from .measure import Measured, measure
+from .samples import answer, choose_questions
+from .settings import EvaluateSettings
+from .sft import check_vocabulary
+
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure, its unit, which way is better, and how many tokens it is the mean of."""
+
+    value: float
+    unit: str
+    better: Literal["lower", "higher"]
+    count: int
+
+
+@dataclass
+class Results:
+    """Figures and sample answers of one model."""
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    samples: list[dict[str, str]] = field(default_factory=list)
+
+
+def run(settings: EvaluateSettings) -> dict[str, Any]:
+    """Make the evaluation artifact of `settings`. Raises ConfigError where there is nothing to evaluate on."""
+    inputs = {key: getattr(settings, key) for key in ("model", "tokens", "conversations")}
+    given = {key: path for key, path in inputs.items() if path is not None}
+    if len(given) == 1:
+        raise ConfigError("nothing to evaluate on: give tokens=..., conversations=... or both")
+    with artifact.create(
+        settings.output,
+        kind="evaluation",
+        package="nemo-core",
+        config=to_plain(settings),
+        inputs=given,
+        overwrite=settings.overwrite,
+    ) as draft:
+        results = {"models": {settings.name: asdict(evaluate(settings))}}
+        atomic.write_text(draft.path / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        figures = {name: metric["value"] for name, metric in results["models"][settings.name]["metrics"].items()}
+        draft.stats.update(model=settings.name, **figures)
+    return {"output": str(settings.output), **figures}
+
+
+def evaluate(settings: EvaluateSettings) -> Results:
+    """Every figure that the given data allows. Raises InputError where model, tokenizer and data do not fit."""
+    compute = choose_compute(settings)
+    folder = check_folder(settings.model)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, device=str(compute.device))
+    check_vocabulary(folder, model, tokenizer)
+    if settings.sequence_length > model.config.max_positions:
+        raise ConfigError(
+            f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
+            f"of {folder}; shorten it"
+        )
+    results = Results()
+    if settings.tokens is not None:
+        results.metrics |= document_metrics(settings, model, compute)
+    if settings.conversations is not None:
+        evaluate_answers(settings, model, tokenizer, compute, results)
+    return results
+
+
+def document_metrics(settings: EvaluateSettings, model: Decoder, compute: Compute) -> dict[str, Metric]:
+    """Loss and perplexity on the held-out documents."""
+    assert settings.tokens is not None
+    if (settings.tokens / artifact.MANIFEST).is_file():
+        artifact.read(settings.tokens, "tokens")
+    dataset = IndexedDataset(settings.tokens / "validation")
+    stream = dataset.tokens[: settings.max_tokens + 1]
+    if len(stream) < 2:
+        raise InputError(f"{dataset.prefix}.bin: holds {len(stream)} tokens, too few to predict one from another")
+    if int(stream.max()) >= model.config.vocab_size:
+        raise InputError(
+            f"{dataset.prefix}.bin: holds token {int(stream.max())}, the model of {settings.model} knows "
+            f"{model.config.vocab_size}: another tokenizer made it"
+        )
+    windows = Windows(stream, settings.sequence_length)
+    size = settings.batch_size
+    batches = [range(at, min(at + size, len(windows))) for at in range(0, len(windows), size)]
+    measured = measured_with(model, (windows.batch(list(numbers)) for numbers in track(batches, "documents")), compute)
+    return {
+        "validation_loss": Metric(measured.loss, "nats/token", "lower", measured.count),
+        "perplexity": Metric(measured.perplexity, "", "lower", measured.count),
+    }
+
+
+def evaluate_answers(
+    settings: EvaluateSettings, model: Decoder, tokenizer: Tokenizer, compute: Compute, results: Results
+) -> None:
+    """Loss and accuracy on held-out answers, and sample answers."""
+    assert settings.conversations is not None
+    rows = read_conversations(settings.conversations, "validation")
+    examples = encode_conversations(rows, tokenizer, max_length=settings.sequence_length).examples
+    packed = pack([len(example.ids) for example in examples], capacity=settings.sequence_length)
+    size = settings.batch_size
+    chunks = [packed[at : at + size] for at in range(0, len(packed), size)]
+    batches = (packed_batch([[examples[n] for n in row] for row in chunk]) for chunk in track(chunks, "answers"))
+    measured = measured_with(model, batches, compute)
+    results.metrics["answer_loss"] = Metric(measured.loss, "nats/token", "lower", measured.count)
+    results.metrics["answer_accuracy"] = Metric(measured.accuracy, "share of tokens", "higher", measured.count)
+    questions = choose_questions(rows, count=settings.samples)
+    with compute.precision():
+        said = answer(model, tokenizer, questions, max_tokens=settings.sample_tokens)
+    results.samples = [
+        {"prompt": question.text, "answer": text, "reference": question.reference}
+        for question, text in zip(questions, said, strict=True)
+    ]
+
+
+def measured_with(model: Decoder, batches: Iterator[Batch], compute: Compute) -> Measured:
+    """Loss and accuracy over the batches, in the precision of `compute`."""
+    with compute.precision():
+        return measure(model, batches, device=compute.device)

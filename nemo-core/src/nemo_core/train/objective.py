@@ -1,0 +1,75 @@
+"""What training minimises.
+
+An objective gives the sum of losses over a batch's targets and never a mean: the loop divides by the number of
+targets of the whole global batch, so the loss is the same however a batch is split.
+
+B rows, T places, N targets, C targets of one chunk, E hidden width, V vocabulary.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..data.batch import IGNORED, Batch
+from ..model.decoder import Decoder
+
+CHUNK = 1024
+
+
+class Objective(Protocol):
+    """A summed loss."""
+
+    def __call__(self, model: Decoder, batch: Batch) -> Tensor:
+        """Sum of the losses at the batch's targets, a scalar with gradient."""
+
+
+def next_token_loss(model: Decoder, batch: Batch) -> Tensor:
+    """Summed cross-entropy in nats of the targets; pretraining and SFT differ only in which targets a batch has."""
+    hidden_NE, targets_N = hidden_at_targets(model, batch)
+    result: Tensor = SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_NE, model.head_weight, targets_N, CHUNK
+    )
+    return result
+
+
+def hidden_at_targets(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Hidden states and target tokens at the places that count, [N, E] and [N]."""
+    hidden_BTE = model(batch.ids_BT, batch.positions_BT, batch.segments_BT)
+    counted_BT = batch.targets_BT != IGNORED
+    return hidden_BTE[counted_BT], batch.targets_BT[counted_BT]
+
+
+class SummedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of a linear head, chunk by chunk: gradients are made in the forward pass, so no score is computed
+    twice and no [N, V] matrix ever exists.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, chunk: int) -> Tensor:
+        """Summed loss in float32; see the class."""
+        total = torch.zeros((), dtype=torch.float32, device=hidden_NE.device)
+        grad_hidden_NE = torch.empty_like(hidden_NE)
+        grad_weight_VE = torch.zeros_like(weight_VE) if ctx.needs_input_grad[1] else None
+        for start in range(0, len(targets_N), chunk):
+            rows = slice(start, start + chunk)
+            targets_C1 = targets_N[rows, None]
+            score_CV = (hidden_NE[rows] @ weight_VE.T).float()
+            normalizer_C1 = score_CV.logsumexp(-1, keepdim=True)
+            total += (normalizer_C1 - score_CV.gather(1, targets_C1)).sum()
+            slope_CV = score_CV.sub_(normalizer_C1).exp_()
+            slope_CV.scatter_add_(1, targets_C1, torch.full_like(normalizer_C1, -1.0))
+            slope_CV = slope_CV.to(hidden_NE.dtype)
+            grad_hidden_NE[rows] = slope_CV @ weight_VE
+            if grad_weight_VE is not None:
+                grad_weight_VE += slope_CV.T @ hidden_NE[rows]
+        ctx.grad_hidden_NE, ctx.grad_weight_VE = grad_hidden_NE, grad_weight_VE
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale what the forward pass prepared."""
+        (scale,) = gradients
+        grad_hidden_NE = ctx.grad_hidden_NE * scale.to(ctx.grad_hidden_NE.dtype)
+        grad_weight_VE = None if ctx.grad_weight_VE is None else ctx.grad_weight_VE.mul_(scale)
+        return grad_hidden_NE, grad_weight_VE, None, None

@@ -1,0 +1,72 @@
+"""Stopping when asked, and going on in spite of a bad step."""
+
+import math
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from ..foundation.errors import Preempted, UserError
+
+
+class Diverged(UserError):
+    """Loss or gradients stayed infinite or not a number."""
+
+
+class StopRequest:
+    """Inside the block, SIGTERM and Ctrl-C only ask: the loop saves at the next step boundary, then calls `obey`.
+
+    A second Ctrl-C stops at once. Outside the main thread, where Python allows no handlers, nothing is caught.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._former: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    @property
+    def asked(self) -> bool:
+        """Whether someone asked to stop."""
+        return self.signal is not None
+
+    def obey(self, *, saved_at: int) -> None:
+        """End the run now that its state is saved: KeyboardInterrupt for Ctrl-C, Preempted for SIGTERM."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Preempted(f"asked to stop; the state after step {saved_at} is saved, the same command continues there")
+
+
+class BadSteps:
+    """Counts steps that were skipped because a figure was not finite; too many in a row end the run."""
+
+    def __init__(self, *, max_in_a_row: int, total: int = 0, in_a_row: int = 0) -> None:
+        self.max_in_a_row, self.total, self.in_a_row = max_in_a_row, total, in_a_row
+
+    def is_bad(self, step: int, *, loss: float, grad_norm: float) -> bool:
+        """Whether the step must be skipped. Raises Diverged where the limit is reached."""
+        if math.isfinite(loss) and math.isfinite(grad_norm):
+            self.in_a_row = 0
+            return False
+        self.total += 1
+        self.in_a_row += 1
+        if self.in_a_row >= self.max_in_a_row:
+            raise Diverged(
+                f"step {step}: loss {loss}, gradient norm {grad_norm}, and so for {self.in_a_row} steps in a row "
+                "(max_bad_steps); lower learning_rate, raise schedule.warmup_share, or look at the data"
+            )
+        return True

@@ -1,0 +1,117 @@
+"""What pretraining and fine-tuning have in common around the loop: the draft, the parts, the figures."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch.optim import AdamW
+
+from ..foundation import artifact
+from ..foundation.artifact import Draft
+from ..foundation.settings import to_plain
+from ..model.decoder import Decoder
+from .loop import Account, Plan
+from .optimizer import build_optimizer
+from .schedule import learning_rate_at
+from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
+from .world import World
+
+
+class TaskSettings(Protocol):
+    """Where a training command writes."""
+
+    @property
+    def output(self) -> Path:
+        """Folder of the checkpoint to make."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether one that exists may be replaced."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training command prints."""
+
+    output: str
+    parameters: int
+    steps: int
+    tokens: int
+    before: dict[str, float]
+    after: dict[str, float]
+    seconds: float
+    skipped_steps: int
+
+
+@contextlib.contextmanager
+def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: World) -> Iterator[Draft]:
+    """The checkpoint draft that all processes work in; the first process makes and publishes it."""
+    if not world.is_first:
+        yield Draft(path=Path(world.from_first("")), resumed=False)
+        world.wait()
+        return
+    with artifact.create(
+        settings.output,
+        kind="checkpoint",
+        package="nemo-core",
+        config=to_plain(settings),
+        inputs=inputs,
+        overwrite=settings.overwrite,
+    ) as draft:
+        world.from_first(str(draft.path))
+        yield draft
+        world.wait()
+
+
+def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> AdamW:
+    """The optimizer of `settings`."""
+    betas = (settings.beta1, settings.beta2)
+    return build_optimizer(model, learning_rate=learning_rate, weight_decay=settings.weight_decay, betas=betas)
+
+
+def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Callable[[int], float]:
+    """The learning rate as a function of the step."""
+    return functools.partial(
+        learning_rate_at,
+        peak=peak,
+        warmup_steps=int(settings.warmup_share * steps),
+        total_steps=steps,
+        kind=settings.kind,
+        minimum_ratio=settings.minimum_ratio,
+        decay_share=settings.decay_share,
+    )
+
+
+def make_plan(settings: PretrainSettings | SftSettings, *, label: str, steps: int) -> Plan:
+    """How the loop goes about it."""
+    return Plan(
+        label=label,
+        steps=steps,
+        micro_batch_size=settings.micro_batch_size,
+        max_grad_norm=settings.optimizer.max_grad_norm,
+        run=settings,
+    )
+
+
+def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
+    """The stats of a checkpoint."""
+    return {
+        "objective": objective,
+        "parameters": model.config.num_parameters,
+        "steps": account.step,
+        "tokens": account.tokens,
+        "before": account.before,
+        "after": account.after,
+        "seconds": round(account.seconds, 3),
+        "skipped_steps": account.skipped,
+    }
+
+
+def summary(output: Path, stats: Mapping[str, Any]) -> TrainResult:
+    """What is printed of the stats."""
+    names = {field.name for field in dataclasses.fields(TrainResult)}
+    return TrainResult(output=str(output), **{name: value for name, value in stats.items() if name in names})

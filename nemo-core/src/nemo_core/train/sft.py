@@ -1,0 +1,203 @@
+"""`nemo-core sft`: teach a model to answer, from conversations; only what the assistant says is learnt."""
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
+from ..data.batch import Batch
+from ..data.chat import Encoded, encode_conversations
+from ..data.packing import SftData, pack, packed_batch
+from ..data.rows import Conversation, has_split, read_conversations
+from ..data.sampler import Sampler
+from ..data.tokenize import HASH_RANGE, split_hash
+from ..foundation import atomic
+from ..foundation.errors import ConfigError, InputError
+from ..model.decoder import Decoder
+from ..peft.lora import add_lora, merge_lora, save_adapter
+from ..tokenizer.load import Tokenizer, load_tokenizer
+from .device import Compute, choose_compute
+from .loop import Account, Parts, train
+from .measure import measure
+from .objective import next_token_loss
+from .samples import Question, answer, choose_questions
+from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .settings import SftSettings
+from .world import ALONE, World, joined_world
+
+SAMPLES = "logs/samples.jsonl"
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Conversations to learn from and held-out ones, encoded; and questions among the latter."""
+
+    train: Encoded
+    validation: Encoded | None
+    questions: list[Question]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A fine-tuning run before its first step."""
+
+    parts: Parts
+    tokenizer: Tokenizer
+    conversations: Conversations
+    steps: int
+
+
+def run(settings: SftSettings) -> TrainResult:
+    """Make the checkpoint of `settings`."""
+    inputs = {"model": settings.model, "conversations": settings.conversations}
+    with joined_world() as world, shared_draft(settings, inputs, world) as draft:
+        tuning = assemble(settings, world)
+        ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
+        plan = make_plan(settings, label="sft", steps=tuning.steps)
+        account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
+        if world.is_first:
+            samples = compare_answers(tuning.conversations.questions, account, ask())
+            write_outputs(settings, tuning, draft.path, samples)
+            draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
+            draft.stats.update(conversation_figures(settings, tuning))
+        else:
+            draft.stats.update(figures("sft", tuning.parts.model, account))
+    return summary(settings.output, draft.stats)
+
+
+def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
+    """Model, data and the rest. Raises InputError or ConfigError where they do not fit each other."""
+    compute = choose_compute(settings)
+    folder = check_folder(settings.model)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, device=str(compute.device))
+    check_fit(settings, model, tokenizer)
+    conversations = load_conversations(settings, tokenizer)
+    if settings.method == "lora":
+        lora = settings.lora
+        add_lora(model, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, seed=settings.seed)
+    data = packed_data(settings, conversations.train)
+    steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
+    parts = Parts(
+        model=model,
+        data=data,
+        objective=next_token_loss,
+        optimizer=make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
+        schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
+        validate=functools.partial(validate, model, held_out(settings, conversations.validation), compute),
+        compute=compute,
+        world=world,
+    )
+    return Tuning(parts, tokenizer, conversations, steps)
+
+
+def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
+    """Raise unless the tokenizer belongs to the model and rows fit its positions."""
+    check_vocabulary(settings.model, model, tokenizer)
+    if settings.sequence_length > model.config.max_positions:
+        raise ConfigError(
+            f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
+            f"of {settings.model}; shorten it"
+        )
+
+
+def check_vocabulary(folder: Path, model: Decoder, tokenizer: Tokenizer) -> None:
+    """Raise InputError where the tokenizer knows tokens that the model has no embedding for."""
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise InputError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, its model only {model.config.vocab_size}: "
+            "they do not belong together; restore the tokenizer the model was trained with"
+        )
+
+
+def load_conversations(settings: SftSettings, tokenizer: Tokenizer) -> Conversations:
+    """Read, split and encode. A source without a validation split gives up a share of its rows, chosen by id."""
+    rows = read_conversations(settings.conversations, "train")
+    if has_split(settings.conversations, "validation"):
+        held = read_conversations(settings.conversations, "validation")
+    else:
+        rows, held = split_rows(rows, share=settings.validation_share, seed=settings.seed)
+    encode = functools.partial(encode_conversations, tokenizer=tokenizer, max_length=settings.sequence_length)
+    questions = choose_questions(held or rows, count=settings.samples)
+    return Conversations(encode(rows), encode(held) if held else None, questions)
+
+
+def split_rows(
+    rows: Sequence[Conversation], *, share: float, seed: int
+) -> tuple[list[Conversation], list[Conversation]]:
+    """Rows to learn from and held-out rows; at least one is held out of several where the share is above 0."""
+    place = {row.place: split_hash(row.id, seed=seed) for row in rows}
+    limit = share * HASH_RANGE
+    if share > 0 and len(rows) > 1:
+        limit = max(limit, min(place.values()) + 1)
+    return [r for r in rows if place[r.place] >= limit], [r for r in rows if place[r.place] < limit]
+
+
+def packed_data(settings: SftSettings, encoded: Encoded) -> SftData:
+    """Packed rows in training order."""
+    rows = pack([len(example.ids) for example in encoded.examples], capacity=settings.sequence_length)
+    return SftData(encoded.examples, rows, Sampler(len(rows), settings.seed), settings.batch_size)
+
+
+def held_out(settings: SftSettings, encoded: Encoded | None) -> list[Batch]:
+    """The first held-out conversations, packed into batches."""
+    if encoded is None:
+        return []
+    size = settings.batch_size
+    rows = pack([len(example.ids) for example in encoded.examples], capacity=settings.sequence_length)
+    examples = [[encoded.examples[n] for n in row] for row in rows[: size * settings.validation_batches]]
+    return [packed_batch(examples[at : at + size]) for at in range(0, len(examples), size)]
+
+
+def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
+    """Loss of held-out answers and share of their tokens guessed right, or nothing where nothing is held out."""
+    if not batches:
+        return {}
+    model.eval()
+    with compute.precision():
+        measured = measure(model, batches, device=compute.device)
+    return {"validation_loss": measured.loss, "validation_accuracy": measured.accuracy}
+
+
+def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
+    """What the model says now to the held-out questions."""
+    with tuning.parts.compute.precision():
+        return answer(tuning.parts.model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+
+
+def compare_answers(questions: Sequence[Question], account: Account, after: list[str]) -> list[dict[str, str]]:
+    """Each question with the answers before and after training."""
+    return [
+        {"prompt": question.text, "before": old, "after": new, "reference": question.reference}
+        for question, old, new in zip(questions, account.notes["answers"], after, strict=True)
+    ]
+
+
+def write_outputs(settings: SftSettings, tuning: Tuning, folder: Path, samples: list[dict[str, str]]) -> None:
+    """The model (adapters merged, and kept in adapter/), its tokenizer, and the sample answers."""
+    if settings.method == "lora":
+        save_adapter(tuning.parts.model, folder / "adapter", base=str(settings.model))
+        merge_lora(tuning.parts.model)
+    save_model(tuning.parts.model, folder)
+    copy_tokenizer(settings.model, folder)
+    lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    (folder / SAMPLES).parent.mkdir(exist_ok=True)
+    atomic.write_text(folder / SAMPLES, lines)
+
+
+def conversation_figures(settings: SftSettings, tuning: Tuning) -> dict[str, Any]:
+    """How many conversations were learnt from, cut or left out, and how."""
+    encoded, validation = tuning.conversations.train, tuning.conversations.validation
+    trained = sum(layer.numel() for layer in tuning.parts.optimizer.state) if tuning.parts.optimizer.state else 0
+    return {
+        "method": settings.method,
+        "trained_parameters": trained,
+        "conversations": len(encoded.examples),
+        "held_out_conversations": len(validation.examples) if validation else 0,
+        "cut_to_length": encoded.cut,
+        "left_out_without_answer": encoded.without_answer[:20],
+    }

@@ -1,0 +1,113 @@
+"""``generate``, ``merge`` and ``inspect`` on a folder with a tokenizer of its own."""
+
+import json
+
+import pytest
+import torch
+
+from nemo_core.checkpoint.folder import load_model, save_model
+from nemo_core.cli import main
+from nemo_core.config import ModelConfig
+from nemo_core.model.decoder import Decoder
+from nemo_core.peft.lora import add_lora, lora_layers, save_adapter
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    torch.set_num_threads(1)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    shape = {
+        "hidden_size": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "head_dim": 16,
+        "ffn_size": 48,
+        "max_positions": 256,
+    }
+    save_model(
+        Decoder(ModelConfig(vocab_size=backend.get_vocab_size(), eos_id=256, pad_id=256, **shape), seed=0),
+        tmp_path / "m",
+    )
+    backend.save(str(tmp_path / "m/tokenizer.json"))
+    (tmp_path / "m/tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
+    (tmp_path / "m/chat_template.jinja").write_text(CHATML)
+    return tmp_path / "m"
+
+
+def test_prompt_chat_and_file_answer(folder, tmp_path, capsys):
+    assert main(["generate", f"model={folder}", "prompt=abc", "max_tokens=4"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 4
+    assert main(["generate", f"model={folder}", "chat=What?", "max_tokens=4", "count=2", "temperature=1.0"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    lines = [{"prompt": "a"}, {"messages": [{"role": "user", "content": "b"}]}]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert main(["generate", f"model={folder}", f"prompts={tmp_path}/p.jsonl", "max_tokens=2"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_merge_adds_the_adapter_and_inspect_shows_it(folder, tmp_path, capsys):
+    model = add_lora(load_model(folder), rank=2, alpha=4.0, seed=0)
+    with torch.no_grad():
+        for layer in lora_layers(model).values():
+            layer.lora_B.fill_(0.1)
+    save_adapter(model, tmp_path / "adapter", base=str(folder))
+    assert main(["merge", f"model={folder}", f"adapter={tmp_path}/adapter", f"output={tmp_path}/merged"]) == 0
+    ids = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(load_model(tmp_path / "merged")(ids), model(ids), rtol=1e-4, atol=1e-4)
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "merged")]) == 0
+    assert json.loads(capsys.readouterr().out)["stats"]["objective"] == "merge"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["prompt=a", "chat=b"], "exactly one of prompt, chat and prompts; got prompt and chat"),
+        ([], "got none"),
+        (["prompts=absent.jsonl"], "absent.jsonl: cannot be read"),
+        (["prompt=a", "model=absent"], "absent: no such folder"),
+    ],
+)
+def test_mistakes_are_explained(folder, capsys, words, message):
+    assert main(["generate", f"model={folder}", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_bad_prompt_line_is_named(folder, tmp_path, capsys):
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n{"question": "b"}\n')
+    assert main(["generate", f"model={folder}", f"prompts={tmp_path}/p.jsonl"]) == 2
+    assert "p.jsonl:2: neither a `prompt` text nor a `messages` list" in capsys.readouterr().err
+
+
+def test_answers_alone_are_marked_and_layout_after_them_is_not(folder):
+    from nemo_core.tokenizer.load import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
+    ids, is_answer = tokenizer.encode_chat_with_mask(chat)
+    assert tokenizer.decode([i for i, a in zip(ids, is_answer) if a], skip_special=False) == "yo<|im_end|>"
+    assert ids[: is_answer.index(True)] == tokenizer.encode_chat(chat[:1], add_generation_prompt=True)
+    assert ids == tokenizer.encode_chat(chat, add_generation_prompt=False)
+
+
+def test_streamed_bytes_become_whole_characters(folder):
+    from nemo_core.tokenizer.load import load_tokenizer
+
+    tokenizer = load_tokenizer(folder)
+    text = "naïve 日本 🙂 end"
+    stream = tokenizer.stream_decoder()
+    pieces = [stream.feed([i]) for i in tokenizer.encode(text)]
+    assert "".join(pieces) + stream.flush() == text
+    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
