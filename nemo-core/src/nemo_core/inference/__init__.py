@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine import Engine
     from .batch import generate
+    from .engine import Engine
     from .request import Completion, Delta, Request, SamplingParams
 
 __all__ = ["Completion", "Delta", "Engine", "Request", "SamplingParams", "generate"]
