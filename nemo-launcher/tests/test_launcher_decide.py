@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_launcher.decide import (
+from nemo_launcher.decide import decide
+from nemo_launcher.state import (
     FINAL,
     SUCCEEDED,
     Begun,
@@ -20,7 +21,6 @@ from nemo_launcher.decide import (
     Start,
     Stop,
     StopAsked,
-    decide,
 )
 
 ONE = Room(cpus=1, memory_gib=1.0, gpus=0)
