@@ -83,7 +83,7 @@ def command_lines():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            found.append(open(f"/proc/{pid}/cmdline").read())
+            found.append(Path(f"/proc/{pid}/cmdline").read_text())
         except OSError:
             continue
     return found
