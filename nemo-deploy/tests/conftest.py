@@ -60,6 +60,11 @@ class Client:
 
 
 @pytest.fixture(scope="session")
+def client_at():
+    return Client
+
+
+@pytest.fixture(scope="session")
 def serve_bytes():
     @contextmanager
     def serve(load=load_bytes, **settings):

@@ -227,7 +227,12 @@ def results() -> dict[str, Any]:
             name: {
                 "metrics": table,
                 "samples": [
-                    {"prompt": q, "answer": ANSWERS[name].format(q.split()[-1].rstrip("?")), "reference": a}
+                    {
+                        "prompt": q,
+                        "answer": ANSWERS[name].format(q.split()[-1].rstrip("?")),
+                        "reference": a,
+                        "held_out": q != "What is bisect?",
+                    }
                     for q, a in QUESTIONS
                 ],
             }
@@ -291,8 +296,8 @@ def write_quickstart(run: Path) -> Path:
     write_artifact(run, "evaluate", "evaluation", files={"results.json": json.dumps(results())}, inputs=["grpo"])
     write_artifact(run, "export", "exported", stats={"format": "huggingface", "dtype": "float32"}, inputs=["grpo"])
     asked = {"question": "What is json?", "answer": "The json module provides functions to read and write data."}
-    transcript = jsonl([{**asked, "model": "grpo", "seconds": 0.41}])
-    files = {"transcript.jsonl": transcript, "endpoint.json": "{}"}
+    transcript, timings = jsonl([{**asked, "model": "grpo"}]), jsonl([{"seconds": 0.41}])
+    files = {"transcript.jsonl": transcript, "endpoint.json": "{}", "logs/timings.jsonl": timings}
     write_artifact(run, "ask", "endpoint", stats=asked, files=files, inputs=["export"])
     return run
 
