@@ -193,16 +193,30 @@ def lint(session: nox.Session) -> None:
     """Style, formatting, spelling, equal copies, current contracts and pages, valid workflows."""
     install(session, *LINT_TOOLS)
     checked = [*(f"nemo-{name}" for name in packages.ALL), *(name for name in CHECKS if (ROOT / name).exists())]
-    session.run("ruff", "check", *checked)
-    session.run("ruff", "format", "--check", "--diff" if session.interactive else "--quiet", *checked)
-    session.run("codespell", *checked, *map(str, sorted(ROOT.glob("*.md"))))
-    session.run("python", "tools/sync_foundation.py", "--check")
-    paths = {"PYTHONPATH": os.pathsep.join(str(packages.folder(name) / "src") for name in packages.ALL)}
-    session.run("python", "tools/write_stages.py", "--check", env=paths)
-    session.run("python", "tools/write_reference.py", "--check", env=paths)
-    workflows = sorted(str(path) for path in (ROOT / ".github/workflows").glob("*.yml"))
-    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    session.run("check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml")
+    workflows = sorted(str(path.relative_to(ROOT)) for path in (ROOT / ".github/workflows").glob("*.yml"))
+    commands = [
+        ["ruff", "check", *checked],
+        ["ruff", "format", "--check", *checked],
+        ["codespell", *checked, *sorted(path.name for path in ROOT.glob("*.md"))],
+        ["python", "tools/sync_foundation.py", "--check"],
+        ["python", "tools/write_stages.py", "--check"],
+        ["python", "tools/write_reference.py", "--check"],
+        ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows],
+        ["check-jsonschema", "--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"],
+    ]
+    failed = [" ".join(words[:3]) for words in commands if not succeeds(session, words)]
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+def succeeds(session: nox.Session, words: list[str]) -> bool:
+    """Run one of several checks, so that a failed one does not hide the next."""
+    paths = os.pathsep.join(str(packages.folder(name) / "src") for name in packages.ALL)
+    try:
+        session.run(*words, env={"PYTHONPATH": paths})
+    except nox.command.CommandFailed:
+        return False
+    return True
 
 
 @nox.session

@@ -1,7 +1,9 @@
-"""Small things every test of this package uses."""
+"""Small real things that the tests of this package share."""
 
 import pytest
 import torch
+
+from nemo_aligner.selftest.toys import Toys, make_toys
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +12,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory) -> Toys:
+    """A tiny model that knows nothing, digits to sort and digits to repeat."""
+    return make_toys(tmp_path_factory.mktemp("toys"), hidden_size=32)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nemo_curator.dedup.fuzzy import signature
 from nemo_curator.dedup.lsh import candidate_probability, curve, permutations, threshold
 from nemo_curator.dedup.settings import FuzzyDedup
-from nemo_curator.kernels.minhash import EMPTY, band_keys, lower_minima, murmur3_32, signatures
+from nemo_curator.kernels.minhash import EMPTY, band_keys, lower_minima, may_wrap, murmur3_32, signatures
 from nemo_curator.kernels.strings import buffers
 
 PRIME = (1 << 61) - 1
@@ -84,22 +84,32 @@ def test_texts_around_the_width_and_the_tile_are_right(length):
     assert kernel_signature([text], a, b, 24, 9)[0].tolist() == reference_signature(text, a, b, 24, 9)
 
 
-def test_the_residue_is_right_where_it_wraps():
-    """h*a+b may equal p or exceed it by a little; both ends of that are reached on purpose."""
-    for h, a in [(M32, (1 << 31) - 2), (1 << 30, (1 << 31) - 2), (M32, 536870912), (3, 5)]:
-        product = h * a
-        for target in (PRIME - 1, PRIME, PRIME + 1, 2 * PRIME - 1, 2 * PRIME, 2 * PRIME + 3):
-            b = target - product
-            if not 0 <= b <= M32:
-                continue
-            minima = np.full(1, EMPTY, np.uint32)
-            lower_minima(np.array([h], np.uint32), 1, np.array([a], np.uint32), np.array([b], np.uint32), minima)
-            assert minima[0] == (product + b) % PRIME & M32
-    reached = [b for h, a in [(M32, 536870912)] for b in range(536870911, 536870916)]
-    for b in reached:
-        minima = np.full(1, EMPTY, np.uint32)
-        lower_minima(np.array([M32], np.uint32), 1, np.array([536870912], np.uint32), np.array([b], np.uint32), minima)
-        assert minima[0] == (M32 * 536870912 + b) % PRIME & M32
+def lowered(h: int, a: int, b: int, *, wraps: bool) -> int:
+    minima = np.full(1, EMPTY, np.uint32)
+    one = (np.array([value], np.uint32) for value in (h, a, b))
+    lower_minima(*(next(one), 1, next(one), next(one)), np.array([wraps]), minima)
+    return int(minima[0])
+
+
+@pytest.mark.parametrize("b", range(536870906, 536870918))
+def test_the_residue_is_right_where_it_wraps(b):
+    """(2**32 - 1) * 2**29 + b runs through 2**61 - 1, where it wraps."""
+    a = np.array([536870912], np.uint32)
+    (wraps,) = may_wrap(a, np.array([b], np.uint32))
+    assert wraps == (b == 536870911)
+    assert lowered(M32, 536870912, b, wraps=wraps) == (M32 * 536870912 + b) % PRIME & M32
+
+
+@settings(deadline=None)
+@given(st.integers(0, M32), st.integers(1, M32 // 2), st.integers(0, M32 // 2))
+def test_both_loops_equal_the_definition(h, a, b):
+    wanted = (h * a + b) % PRIME & M32
+    (wraps,) = may_wrap(np.array([a], np.uint32), np.array([b], np.uint32))
+    assert lowered(h, a, b, wraps=True) == lowered(h, a, b, wraps=wraps) == wanted
+
+
+def test_no_permutation_of_the_default_wraps():
+    assert not may_wrap(*permutations(count=260, seed=42)).any()
 
 
 def test_permutations_are_those_of_numpy_seed_42_drawn_in_turn():

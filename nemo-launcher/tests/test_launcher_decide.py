@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nemo_launcher.decide import (
+from nemo_launcher.decide import decide
+from nemo_launcher.state import (
     FINAL,
     SUCCEEDED,
     Begun,
@@ -20,7 +21,6 @@ from nemo_launcher.decide import (
     Start,
     Stop,
     StopAsked,
-    decide,
 )
 
 ONE = Room(cpus=1, memory_gib=1.0, gpus=0)
@@ -93,7 +93,10 @@ def test_a_killed_stage_is_tried_once_more() -> None:
     state, actions = after(state_of(CHAIN, retries=0), *RUNNING_A, ended("a", None, signal=9))
     assert actions == [Start("a", 2)]
     state, _ = decide(state, ended("a", None, signal=9))
-    assert (state.stages["a"].phase, state.stages["a"].reason) == (Phase.FAILED, "killed by signal 9")
+    assert (state.stages["a"].phase, state.stages["a"].reason) == (
+        Phase.FAILED,
+        "killed by signal 9: out of memory, or killed by hand",
+    )
 
 
 def test_a_stage_killed_after_its_artifact_was_in_place_is_done() -> None:

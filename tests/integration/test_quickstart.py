@@ -83,7 +83,7 @@ def test_models_are_evaluated_side_by_side(finished):
 @pytest.mark.slow
 def test_there_is_a_report_that_shows_the_answer_and_needs_no_network(finished):
     answer = manifests(finished[0])["ask"].stats["answer"]
-    (page,) = [path.read_text(encoding="utf-8") for path in finished[0].rglob("index.html")]
+    (page,) = [path.read_text(encoding="utf-8") for path in finished[0].glob("report.html")]
     assert answer.split()[0] in page
     assert not re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css|png|svg|woff2?)"', page)
 

@@ -1,11 +1,13 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .dedup.settings import FuzzyDedup
 from .foundation import artifact
 from .foundation.errors import ConfigError
 from .foundation.progress import Progress
@@ -64,6 +66,7 @@ def run(settings: Run) -> Curated:
         layout = Layout(draft.path)
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
+        announce(pipeline)
         work_through(layout, plan, workers=pool.num_workers(settings.workers))
         draft.stats.update(stats_of(layout, plan, listing))
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
@@ -87,6 +90,13 @@ def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan
     return plans.Plan(
         pipeline=pipeline, reading=reading, shards=plans.group(listing.files, shard_bytes=settings.shard_bytes)
     )
+
+
+def announce(pipeline: Pipeline) -> None:
+    """Say on stderr what fuzzy deduplication will find."""
+    for step in pipeline.steps:
+        if isinstance(step.settings, FuzzyDedup):
+            print(f"{step.name}: {step.settings.promise()}", file=sys.stderr)
 
 
 def check_formats(pipeline: Pipeline, listing: Listing) -> None:

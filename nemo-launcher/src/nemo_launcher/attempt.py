@@ -54,6 +54,7 @@ def prepare(stage: PlannedStage, folder: Path, *, cwd: str, key: str, overwrite:
         "cwd": cwd,
         "env": environment(stage, folder, gpus),
         "key": key,
+        "gpus": list(gpus),
         "replaces": folder_identity(stage.output),
     }
     atomic.write_text(folder / "argv.json", json.dumps(order, indent=1, ensure_ascii=False) + "\n")

@@ -15,8 +15,8 @@ POSITIONAL = {
     "status": ("run",),
     "cancel": ("run",),
     "logs": ("run", "stage"),
-    "ls": ("folder",),
     "report": ("run",),
+    "ls": ("folder",),
 }
 TAKES_OVERRIDES = ("run", "plan")
 
@@ -76,6 +76,14 @@ PROGRAM = Program(
             positional="run",
         ),
         Command(
+            name="report",
+            summary="write the HTML report of a run anew, finished or not",
+            settings="nemo_launcher.settings:RunReference",
+            run="nemo_launcher.report.command:run",
+            examples=("nemo-launcher report quickstart",),
+            positional="run",
+        ),
+        Command(
             name="ls",
             summary="list the runs in a folder",
             settings="nemo_launcher.settings:ListSettings",
@@ -94,14 +102,6 @@ PROGRAM = Program(
                 output="{kind}",
                 memory_gib=0.5,
             ),
-        ),
-        Command(
-            name="report",
-            summary="write the HTML report of a run, finished or not",
-            settings="nemo_launcher.settings:RunReference",
-            run="nemo_launcher.report.command:run",
-            examples=("nemo-launcher report quickstart",),
-            positional="run",
         ),
     ),
 )

@@ -4,40 +4,26 @@ Order of writing makes a crash harmless: an attempt's files, then `started` in t
 notes its own end. Whoever comes next reads the journal and those notes and goes on from there.
 """
 
-import contextlib
+import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 
 from . import keys
 from .attempt import prepare
-from .decide import (
-    Action,
-    Begun,
-    Ended,
-    Event,
-    Look,
-    Looked,
-    Phase,
-    Room,
-    RunState,
-    StageState,
-    Start,
-    Stop,
-    StopAsked,
-    decide,
-)
-from .executors.local import Exit, LocalExecutor, exit_of, machine_room
-from .foundation.errors import UserError
+from .decide import decide
+from .executors.local import Exit, LocalExecutor
+from .interrupts import forwarded
 from .journal import History, Journal, histories, read_events
 from .plan import Plan, PlannedStage
+from .room import initial_state
+from .state import Action, Begun, Ended, Event, Look, Looked, Phase, RunState, Start, Stop, StopAsked
 from .store import RunFolder, read_json
+from .takeover import take_over
 
 POLL_S = 0.05
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Observer = Callable[["Operation"], None]
 
 
@@ -60,8 +46,8 @@ class Operation:
 
     def run(self, observe: Observer) -> RunState:
         """Execute to the end, calling `observe` about twenty times a second. The final state."""
-        self.journal.write("run", capacity=self.state.room.cpus)
-        self.take_over()
+        self.journal.write("run", pid=os.getpid(), cpus=self.state.room.cpus)
+        take_over(self)
         self.events.append(Begun())
         with forwarded(self.stop_signals):
             try:
@@ -108,10 +94,7 @@ class Operation:
             if stage.phase == before.stages[name].phase:
                 continue
             if stage.phase == Phase.DONE:
-                digest = keys.output_digest(self.plan.stage(name)) or ""
-                self.journal.write(
-                    "done", stage=name, key=self.keys[name], digest=digest, seconds=round(self.seconds[name], 3)
-                )
+                self.note_done(self.plan.stage(name), self.keys[name])
             elif stage.phase in (Phase.SKIPPED, Phase.FAILED, Phase.BLOCKED):
                 facts = {"key": self.keys[name]} if stage.phase == Phase.SKIPPED else {"reason": stage.reason}
                 self.journal.write(str(stage.phase), stage=name, **facts)
@@ -157,7 +140,7 @@ class Operation:
         """Journal how an attempt ended and look whether its artifact is whole."""
         attempt = self.state.stages[name].attempt
         self.note_end(name, attempt, ended)
-        complete = is_complete(self.plan.stage(name), self.folder, attempt, ended)
+        complete = self.is_complete(self.plan.stage(name), attempt, ended)
         return Ended(name, ended.exit_code, ended.signal, complete)
 
     def note_end(self, name: str, attempt: int, ended: Exit) -> None:
@@ -172,52 +155,17 @@ class Operation:
             seconds=ended.seconds,
         )
 
-    def take_over(self) -> None:
-        """Settle attempts that an earlier launcher left open: adopt, record, or stop what is no longer wanted."""
-        for name, past in self.past.items():
-            if not past.open:
-                continue
-            folder = self.folder.attempt(name, past.attempt)
-            stage = next((s for s in self.plan.stages if s.name == name), None)
-            runs = self.executor.adopt(name, folder)
-            if runs and (stage is None or stage.recipe_key != past.recipe_key):
-                self.end_unwanted(name)
-                runs = False
-            if stage is not None and runs:
-                self.continue_adopted(stage, past)
-            else:
-                self.record_end(name, past, stage)
+    def note_done(self, stage: PlannedStage, key: str) -> None:
+        """Journal that a stage's output is whole, and what it was made from."""
+        digest, seconds = keys.output_digest(stage) or "", round(self.seconds[stage.name], 3)
+        self.journal.write("done", stage=stage.name, key=key, digest=digest, seconds=seconds)
 
-    def continue_adopted(self, stage: PlannedStage, past: History) -> None:
-        """Treat a stage that still runs as started by us."""
-        order = read_json(self.folder.attempt(stage.name, past.attempt) / "argv.json")
-        self.keys[stage.name] = str(order["key"])
-        self.started[stage.name] = past.since
-        visible = order["env"].get("CUDA_VISIBLE_DEVICES", "")
-        self.gpus[stage.name] = tuple(int(index) for index in visible.split(",") if index)
-        self.state = self.state.having(stage.name, phase=Phase.RUNNING)
-
-    def record_end(self, name: str, past: History, stage: PlannedStage | None) -> None:
-        """Journal an attempt that ended while no launcher looked; its artifact counts when it is whole."""
-        folder = self.folder.attempt(name, past.attempt)
-        ended = exit_of(folder)
-        self.note_end(name, past.attempt, ended)
-        same = stage is not None and stage.recipe_key == past.recipe_key
-        if stage is not None and same and is_complete(stage, self.folder, past.attempt, ended):
-            key = str(read_json(folder / "argv.json")["key"])
-            digest = keys.output_digest(stage) or ""
-            self.journal.write("done", stage=name, key=key, digest=digest, seconds=round(self.seconds[name], 3))
-        self.past = histories(read_events(self.folder.journal))
-
-    def end_unwanted(self, name: str) -> None:
-        """Stop a stage of an earlier plan that this plan runs otherwise, or not at all."""
-        self.executor.send(name, signal.SIGTERM)
-        deadline = time.monotonic() + self.plan.grace_s
-        while name in self.executor.running:
-            if time.monotonic() > deadline:
-                self.executor.send(name, signal.SIGKILL)
-            time.sleep(POLL_S)
-            self.executor.ended()
+    def is_complete(self, stage: PlannedStage, attempt: int, ended: Exit) -> bool:
+        """True where this attempt put a whole artifact in place; without an output, where it ended well."""
+        if stage.kind is None:
+            return ended.exit_code == 0
+        order = read_json(self.folder.attempt(stage.name, attempt) / "argv.json")
+        return keys.output_digest(stage) is not None and keys.folder_identity(stage.output) != order.get("replaces")
 
     def signal_running(self, number: signal.Signals) -> None:
         """Send a signal to every stage that runs."""
@@ -232,56 +180,6 @@ class Operation:
             time.sleep(POLL_S)
             self.executor.ended()
         self.signal_running(signal.SIGKILL)
-
-
-def is_complete(stage: PlannedStage, folder: RunFolder, attempt: int, ended: Exit) -> bool:
-    """True where this attempt put a whole artifact in place; a stage without output is done when it ends well."""
-    if stage.kind is None:
-        return ended.exit_code == 0
-    order = read_json(folder.attempt(stage.name, attempt) / "argv.json")
-    return keys.output_digest(stage) is not None and keys.folder_identity(stage.output) != order.get("replaces")
-
-
-@contextlib.contextmanager
-def forwarded(heard: list[signal.Signals]) -> Iterator[None]:
-    """While the block runs, append the signals that ask for an end to `heard` instead of dying of them."""
-
-    def hear(number: int, _: FrameType | None) -> None:
-        heard.append(signal.Signals(number))
-
-    before = {number: signal.signal(number, hear) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def initial_state(plan: Plan, folder: RunFolder, past: dict[str, History]) -> RunState:
-    """The state in which a run of `plan` begins. UserError where a stage needs GPUs that are not there."""
-    room = room_of(plan)
-    stages = {}
-    for stage in plan.stages:
-        asked = Room(cpus=stage.cpus, memory_gib=stage.memory_gib, gpus=stage.gpus)
-        if asked.gpus > room.gpus:
-            raise UserError(
-                f"stage {stage.name!r} asks for {asked.gpus} GPUs, {room.gpus} may be used here; "
-                f"set {stage.name}.resources.gpus={room.gpus}, or run where there are more"
-            )
-        attempt = max(past.get(stage.name, History()).attempt, folder.last_attempt(stage.name))
-        stages[stage.name] = StageState(
-            needs=stage.needs, room=asked.at_most(room), retries=stage.retries, attempt=attempt
-        )
-    return RunState(stages=stages, room=room)
-
-
-def room_of(plan: Plan) -> Room:
-    """What stages may occupy together."""
-    cpus, memory, gpus = machine_room()
-    limit = plan.capacity
-    return Room(
-        cpus=limit.cpus or cpus, memory_gib=limit.memory_gib or memory, gpus=gpus if limit.gpus is None else limit.gpus
-    )
 
 
 def open_operation(plan: Plan, folder: RunFolder) -> Operation:

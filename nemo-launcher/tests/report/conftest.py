@@ -227,7 +227,12 @@ def results() -> dict[str, Any]:
             name: {
                 "metrics": table,
                 "samples": [
-                    {"prompt": q, "answer": ANSWERS[name].format(q.split()[-1].rstrip("?")), "reference": a}
+                    {
+                        "prompt": q,
+                        "answer": ANSWERS[name].format(q.split()[-1].rstrip("?")),
+                        "reference": a,
+                        "held_out": q != "What is bisect?",
+                    }
                     for q, a in QUESTIONS
                 ],
             }
@@ -239,7 +244,7 @@ def results() -> dict[str, Any]:
 def write_plan(run: Path, stages: Sequence[tuple[str, str, tuple[str, ...], float, float]] = STAGES) -> None:
     plan = {
         "name": "quickstart",
-        "workflow": "/work/examples/quickstart/workflow.yaml",
+        "workflow": "/suite/examples/quickstart/workflow.yaml",
         "stages": [{"name": name, "use": use, "needs": list(needs)} for name, use, needs, _, _ in stages],
         "left_out": ["benchmark"],
     }
@@ -291,8 +296,8 @@ def write_quickstart(run: Path) -> Path:
     write_artifact(run, "evaluate", "evaluation", files={"results.json": json.dumps(results())}, inputs=["grpo"])
     write_artifact(run, "export", "exported", stats={"format": "huggingface", "dtype": "float32"}, inputs=["grpo"])
     asked = {"question": "What is json?", "answer": "The json module provides functions to read and write data."}
-    transcript = jsonl([{**asked, "model": "grpo", "seconds": 0.41}])
-    files = {"transcript.jsonl": transcript, "endpoint.json": "{}"}
+    transcript, timings = jsonl([{**asked, "model": "grpo"}]), jsonl([{"seconds": 0.41}])
+    files = {"transcript.jsonl": transcript, "endpoint.json": "{}", "logs/timings.jsonl": timings}
     write_artifact(run, "ask", "endpoint", stats=asked, files=files, inputs=["export"])
     return run
 

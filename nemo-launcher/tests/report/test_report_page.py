@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from nemo_launcher.cli import main
 from nemo_launcher.foundation.errors import InputError
 from nemo_launcher.report import render_run
+from nemo_launcher.report.gather.run import gather
 from nemo_launcher.report.page import SECTIONS
+from nemo_launcher.report.sections.next_steps import steps
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>\u202e\x00\ud800'
 
@@ -62,7 +65,7 @@ def test_a_finished_run_has_every_section_and_its_headline_figures(quickstart):
     assert "missing" not in seen.values("id")
     for figure in ("4,312 → 2,874", "8.318 → 2.993", "57.1% → 91.2%", "0.585 → 0.881", "4 min 53 s"):
         assert figure in seen.words
-    assert "The json module provides functions to read and write data." in seen.words
+    assert "The json module provides functions to read and write data. grpo · 0.4 s" in seen.words
 
 
 def test_every_entry_of_the_contents_leads_to_a_section(quickstart):
@@ -177,6 +180,20 @@ def test_what_cannot_be_read_is_listed(quickstart):
         "plan.json could not be read",
     ):
         assert sentence in seen.words
+
+
+def test_questions_that_models_were_trained_on_are_marked(quickstart):
+    words = page(quickstart).words
+    assert "What is json? held out from training" in words
+    assert "What is bisect? also in the training data" in words
+
+
+def test_commands_to_go_on_name_what_is_there_and_survive_a_shell(tmp_path, make_artifact):
+    make_artifact(tmp_path, "it's", "checkpoint", stats={"objective": "sft", "before": {}, "after": {}})
+    commands = steps(gather(tmp_path))
+    words = [shlex.split(step.command) for step in commands]
+    assert ["nemo-deploy", "serve", "artifacts/it's"] in words
+    assert ["nemo-core", "generate", "model=artifacts/it's", "chat=What is this about?"] in words
 
 
 def test_the_page_says_where_the_run_came_from(quickstart):

@@ -19,7 +19,7 @@ from ..roles.judge import Judge
 from ..roles.reference import Reference
 from ..rows.read import as_mapping
 from ..rows.seeds import seed_of
-from ..rows.tokenize import Prompt, tokenize_answer, tokenize_pair, tokenize_prompt, within
+from ..rows.tokenize import Prompt, matching_tokenizer, tokenize_answer, tokenize_pair, tokenize_prompt, within
 from ..runtime.group import Group, Role, Workers
 from ..runtime.inline import InlineCluster
 from ..settings.evaluate import EvaluateSettings
@@ -48,7 +48,7 @@ class Measured:
     """A model under measurement; `skipped` counts rows that do not fit its window."""
 
     def __init__(self, folder: Path, settings: EvaluateSettings) -> None:
-        self.settings, self.tokenizer, self.skipped = settings, load_tokenizer(folder), 0
+        self.settings, self.tokenizer, self.skipped = settings, matching_tokenizer(folder), 0
         self.reference = Reference(folder, settings.micro_batch_tokens)
         self.window = settings.max_length or self.reference.model.config.max_positions
         roles = {

@@ -11,7 +11,6 @@ from typing import Any
 
 from nemo_core.checkpoint.folder import load_config
 from nemo_core.foundation.errors import InputError
-from nemo_core.tokenizer.load import load_tokenizer
 
 from ..algorithms.dpo import DpoObjective, Pair
 from ..evaluation.preference import figures, margins, score_pairs
@@ -19,7 +18,7 @@ from ..roles.policy import Policy, PolicySettings
 from ..roles.reference import Reference
 from ..rows.order import items_of_step, spread
 from ..rows.read import split_preferences
-from ..rows.tokenize import TokenPair, tokenize_pair, within
+from ..rows.tokenize import TokenPair, matching_tokenizer, tokenize_pair, within
 from ..runtime.group import Cluster, Group, Plan, Role, Workers
 from ..settings.dpo import DpoSettings
 from .course import Course, Figures
@@ -36,7 +35,7 @@ class PairData:
 
 def load_pairs(settings: DpoSettings) -> PairData:
     """Tokenise the dataset. Raises InputError where no pair fits the model."""
-    tokenizer = load_tokenizer(settings.model)
+    tokenizer = matching_tokenizer(settings.model)
     limit = settings.max_length or load_config(settings.model).max_positions
     split = split_preferences(settings.preferences)
     held_out = [split.validation[i] for i in spread(len(split.validation), settings.validation_pairs)]

@@ -12,7 +12,6 @@ from typing import Any
 
 from nemo_core.checkpoint.folder import load_config
 from nemo_core.foundation.errors import ConfigError, InputError
-from nemo_core.tokenizer.load import load_tokenizer
 
 from ..advantages import GroupAdvantages
 from ..algorithms.grpo import Experience, GrpoObjective
@@ -24,7 +23,7 @@ from ..roles.reference import Reference
 from ..rows.order import items_of_step, spread
 from ..rows.read import split_conversations
 from ..rows.seeds import seed_of
-from ..rows.tokenize import Prompt, tokenize_prompt
+from ..rows.tokenize import Prompt, matching_tokenizer, tokenize_prompt
 from ..runtime.group import Cluster, Plan, Role, Workers
 from ..runtime.journal import Journal
 from ..settings.grpo import GrpoSettings
@@ -46,7 +45,7 @@ def load_prompts(settings: GrpoSettings) -> PromptData:
     """Tokenise the dataset. Raises InputError where no prompt leaves room for an answer."""
     Mixture(settings.rewards)
     limit = max_prompt_length(settings)
-    tokenizer = load_tokenizer(settings.model)
+    tokenizer = matching_tokenizer(settings.model)
     split = split_conversations(settings.conversations)
     train = [tokenize_prompt(tokenizer, row) for row in split.train]
     validation = [tokenize_prompt(tokenizer, row) for row in split.validation]

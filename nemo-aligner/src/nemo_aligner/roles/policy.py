@@ -112,7 +112,7 @@ def add_up(terms: Sequence[LossTerms]) -> dict[str, float]:
     """Loss and metrics of a batch from its micro batches: shares are summed, peaks compared."""
     totals: dict[str, float] = defaultdict(float)
     for term in terms:
-        totals["loss"] += float(term.loss)
+        totals["loss"] += term.loss.item()
         for name, share in term.shares.items():
             totals[name] += float(share)
         for name, peak in term.peaks.items():

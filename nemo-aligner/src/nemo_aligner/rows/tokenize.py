@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from nemo_core.checkpoint.folder import load_config
 from nemo_core.data.rows import Conversation, Message, Preference
 from nemo_core.foundation.errors import InputError
-from nemo_core.tokenizer.load import Tokenizer
+from nemo_core.tokenizer.load import Tokenizer, load_tokenizer
 
 from ..logprobs import Turn
 
@@ -26,6 +28,17 @@ class Prompt:
 
     ids: tuple[int, ...]
     row: Conversation
+
+
+def matching_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a model folder. Raises InputError where it has ids that the model does not."""
+    tokenizer, config = load_tokenizer(folder), load_config(folder)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}: not made for each "
+            "other; put the model's own tokenizer files into the folder"
+        )
+    return tokenizer
 
 
 def tokenize_turn(tokenizer: Tokenizer, prompt: Messages, answer: Messages) -> Turn:

@@ -16,7 +16,7 @@ class ExactDedup:
     survivor: Annotated[Literal["first", "longest"], Meta(description=SURVIVOR)] = "first"
 
     def open(self) -> Any:
-        """The keyer: batch -> keys [1, documents] of a 128-bit digest folded by sorting twice."""
+        """The keyer: batch -> the two halves of 128-bit digests, [2, documents]."""
         from .exact import keyer
 
         return keyer(self)
@@ -26,11 +26,19 @@ class ExactDedup:
 class FuzzyDedup:
     """Drop documents whose text another one nearly has (MinHash LSH with the hash functions of cuDF)."""
 
-    bands: Annotated[int, Meta(ge=1, description="bands of the signature; a pair with one equal band is united")] = 20
-    rows: Annotated[int, Meta(ge=1, description="hashes in a band")] = 13
-    width: Annotated[int, Meta(ge=2, description="characters in a shingle")] = 24
+    bands: Annotated[
+        int, Meta(ge=1, le=1000, description="bands of the signature; a pair with one equal band is united")
+    ] = 20
+    rows: Annotated[int, Meta(ge=1, le=100, description="hashes in a band")] = 13
+    width: Annotated[int, Meta(ge=2, le=1000, description="characters in a shingle")] = 24
     seed: Annotated[int, Meta(ge=0, lt=1 << 32, description="seed of the permutations")] = 42
     survivor: Annotated[Literal["first", "longest"], Meta(description=SURVIVOR)] = "first"
+
+    def promise(self) -> str:
+        """What this choice of bands finds, in one line."""
+        from .lsh import curve
+
+        return curve(bands=self.bands, rows=self.rows)
 
     def open(self) -> Any:
         """The keyer: batch -> keys [bands, documents]."""

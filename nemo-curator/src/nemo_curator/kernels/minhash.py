@@ -74,23 +74,41 @@ def window_hashes(data, start, end, width, seed, out):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def lower_minima(hashes, count, a, b, minima):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Lower `minima` by the permuted values of ``hashes[:count]``.
+def lower_minima(hashes, count, a, b, wraps, minima):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Lower `minima` by the permuted values of ``hashes[:count]``; `wraps` says for which (a, b) a residue may wrap.
 
-    Since h*a+b < 2**63, its residue t = (x & p) + (x >> 61) needs at most one subtraction of p = 2**61 - 1, and its
-    low 32 bits are those of t + ((t + 1) >> 61): no branch, so the inner loop runs on vector registers. Tiles of
-    hashes stay in the first-level cache while all permutations pass over them.
+    With x = h*a + b < 2**63 the residue is t = (x & p) + (x >> 61), less p in the rare case that t >= p. The low 32
+    bits of t are those of x + (x >> 61), and of t - p those of one more. Tiles of hashes stay in the first-level
+    cache while all permutations pass over them; both inner loops are free of branches and run on vector registers.
     """
     for first in range(0, count, TILE):
         last = min(first + TILE, count)
         for k in range(a.shape[0]):
             a_k, b_k, least = np.uint64(a[k]), np.uint64(b[k]), minima[k]
-            for i in range(first, last):
-                x = np.uint64(hashes[i]) * a_k + b_k
-                t = (x & MASK61) + (x >> np.uint64(61))
-                value = np.uint32(t + ((t + np.uint64(1)) >> np.uint64(61)))
-                least = min(least, value)
+            if wraps[k]:
+                for i in range(first, last):
+                    x = np.uint64(hashes[i]) * a_k + b_k
+                    t = (x & MASK61) + (x >> np.uint64(61))
+                    least = min(least, np.uint32(t + ((t + np.uint64(1)) >> np.uint64(61))))
+            else:
+                for i in range(first, last):
+                    x = np.uint64(hashes[i]) * a_k + b_k
+                    least = min(least, np.uint32(x + (x >> np.uint64(61))))
             minima[k] = least
+
+
+@njit(cache=True, nogil=True)
+def may_wrap(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """For each (a, b), whether some 32-bit h makes t >= p: whether h*a + b can be (k+1)*2**61 - 1 - j, j <= k."""
+    found = np.zeros(a.shape[0], np.bool_)
+    for i in range(a.shape[0]):
+        for k in range(4):
+            for j in range(k + 1):
+                target = np.uint64(k + 1) * (MASK61 + np.uint64(1)) - np.uint64(1 + j)
+                product = target - np.uint64(b[i])
+                h = product // np.uint64(a[i])
+                found[i] |= h * np.uint64(a[i]) == product and h < np.uint64(1 << 32)
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -102,9 +120,10 @@ def signatures(data, offsets, a, b, width, seed):  # type: ignore[no-untyped-def
     for row in range(rows):
         longest = max(longest, offsets[row + 1] - offsets[row])
     hashes = np.empty(longest, np.uint32)
+    wraps = may_wrap(a, b)
     for row in range(rows):
         count = window_hashes(data, offsets[row], offsets[row + 1], width, seed, hashes)
-        lower_minima(hashes, count, a, b, minima[row])
+        lower_minima(hashes, count, a, b, wraps, minima[row])
     return minima
 
 

@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from ..dedup.settings import FuzzyDedup
 from ..filter.rules import RULES
 from ..filter.thresholds import Quality
 from .charts import figure, histogram, number, row, size
@@ -23,7 +24,7 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
         section("Languages of what is left", languages(stats)),
         section("What the quality rules saw", histograms(stats, config)),
         section("Time", seconds(stats)),
-        section("Pipeline", f"<pre>{escape(steps_as_lines(config))}</pre>"),
+        section("Pipeline", f"<pre>{escape(steps_as_lines(config))}</pre>{promises(config)}"),
     ]
     kept, read = stats["documents_out"], stats["documents_in"]
     return f"""<!DOCTYPE html>
@@ -49,6 +50,12 @@ def steps_as_lines(config: Mapping[str, Any]) -> str:
     """The pipeline as a recipe has it, a step a line."""
     lines = [f"- {name}: {json.dumps(values)}" for step in config["pipeline"] for name, values in step.items()]
     return "\n".join(["pipeline:", *lines])
+
+
+def promises(config: Mapping[str, Any]) -> str:
+    """What the fuzzy deduplication of a pipeline finds."""
+    found = [FuzzyDedup(**step["fuzzy_dedup"]).promise() for step in config["pipeline"] if "fuzzy_dedup" in step]
+    return "".join(f'<p class="legend">Fuzzy deduplication with {escape(line)}.</p>' for line in found)
 
 
 def section(title: str, body: str) -> str:

@@ -1,7 +1,4 @@
-"""nemo-core's inference engine behind the engine protocol.
-
-T position, V vocabulary, K alternatives.
-"""
+"""nemo-core's inference engine behind the engine protocol."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +18,6 @@ from nemo_core.tokenizer.load import Tokenizer, load_tokenizer
 from .protocol import Delta, GenerateRequest, LoadedModel, TokenLogprob
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SCORE_CHUNK = 256  # positions whose logits over the vocabulary are held at once
 
 
 class TorchEngine:
@@ -29,68 +25,47 @@ class TorchEngine:
 
     def __init__(self, model: Decoder, tokenizer: Tokenizer, *, max_slots: int, max_length: int) -> None:
         self.max_slots, self.max_length = max_slots, max_length
-        self._model = model
         self._engine = CoreEngine(model, tokenizer, max_slots=max_slots, max_length=max_length)
-        self._pending: set[int] = set()
 
     @property
     def has_work(self) -> bool:
         """Whether a request is running or waiting."""
-        return bool(self._pending)
+        return self._engine.has_work
 
     @property
     def num_running(self) -> int:
         """Requests that hold a slot."""
-        return min(self.max_slots, len(self._pending))
+        return self._engine.num_running
 
     def add(self, request: GenerateRequest) -> None:
         """Queue a request."""
-        self._engine.add(Request(request.id, list(request.prompt_ids), sampling(request)))
-        self._pending.add(request.id)
+        self._engine.add(Request(id=request.id, prompt_ids=request.prompt_ids, sampling=sampling(request)))
 
     def cancel(self, request_id: int) -> None:
         """Free the request's slot."""
-        if request_id in self._pending:
-            self._pending.discard(request_id)
-            self._engine.cancel(request_id)
+        self._engine.cancel(request_id)
 
     def step(self) -> list[Delta]:
         """Advance every running request."""
-        return [self._translated(delta) for delta in self._engine.step()]
+        return [translated(delta) for delta in self._engine.step()]
 
-    def _translated(self, delta: CoreDelta) -> Delta:
-        if delta.finish_reason is not None:
-            self._pending.discard(delta.id)
-        return Delta(delta.id, delta.text, delta.token_ids, delta.logprobs, delta.finish_reason)
-
-    @torch.inference_mode()
     def score(self, prompt_ids: Sequence[int], *, top: int) -> list[TokenLogprob]:
-        """Log-probabilities of the prompt's tokens after the first, a chunk of positions at a time."""
-        device = self._model.head_weight.device
-        ids_T = torch.tensor(prompt_ids, device=device)
-        hidden_TE = self._model(ids_T[None, :-1])[0]
-        scored: list[TokenLogprob] = []
-        for start in range(0, len(hidden_TE), SCORE_CHUNK):
-            logprob_TV = self._model.logits(hidden_TE[start : start + SCORE_CHUNK]).float().log_softmax(-1)
-            targets_T = ids_T[start + 1 : start + 1 + len(logprob_TV)]
-            scored += table(logprob_TV, targets_T, top=top)
-        return scored
+        """Log-probabilities of the prompt's tokens after the first."""
+        scored = self._engine.score(prompt_ids, top=top)
+        return [TokenLogprob(token, *score) for token, score in zip(prompt_ids[1:], scored, strict=True)]
 
 
-def table(logprob_TV: torch.Tensor, targets_T: torch.Tensor, *, top: int) -> list[TokenLogprob]:
-    """Each target's log-probability and the `top` likeliest tokens at its place."""
-    chosen_T = logprob_TV.gather(-1, targets_T[:, None])[:, 0].tolist()
-    best_TK = logprob_TV.topk(top, dim=-1)
-    return [
-        TokenLogprob(token, logprob, list(zip(ids, values, strict=True)))
-        for token, logprob, ids, values in zip(
-            targets_T.tolist(), chosen_T, best_TK.indices.tolist(), best_TK.values.tolist(), strict=True
-        )
+def translated(delta: CoreDelta) -> Delta:
+    """The delta in the protocol's words."""
+    logprobs = [
+        TokenLogprob(token, logprob, top)
+        for token, logprob, top in zip(delta.token_ids, delta.logprobs, delta.top_logprobs)
     ]
+    return Delta(int(delta.id), delta.text, delta.token_ids, logprobs, delta.finish_reason)
 
 
 def sampling(request: GenerateRequest) -> SamplingParams:
-    """The request in nemo-core's words."""
+    """How the request wants its tokens chosen, in nemo-core's words."""
     return SamplingParams(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
@@ -100,7 +75,7 @@ def sampling(request: GenerateRequest) -> SamplingParams:
         repetition_penalty=request.repetition_penalty,
         stop=request.stop,
         seed=request.seed,
-        logprobs=request.logprobs or 0,
+        logprobs=request.logprobs,
         ignore_eos=request.ignore_eos,
     )
 
@@ -117,12 +92,17 @@ def load(
     place = choose_device(device)
     model = load_model(folder, device=place, dtype=DTYPES[dtype]).requires_grad_(False)
     tokenizer = load_tokenizer(folder)
-    engine = TorchEngine(model, tokenizer, max_slots=max_slots, max_length=max_length or limit)
-    parameters = sum(weight.numel() for weight in model.parameters())
-    facts = {"engine": "torch", "device": place, "dtype": dtype, "parameters": parameters}
     return LoadedModel(
-        engine=engine, tokenizer=tokenizer, facts=facts, tokenizer_info=tokenizer_info(folder, tokenizer)
+        engine=TorchEngine(model, tokenizer, max_slots=max_slots, max_length=max_length or limit),
+        tokenizer=tokenizer,
+        facts={"engine": "torch", "device": place, "dtype": dtype, "parameters": num_parameters(model)},
+        tokenizer_info=tokenizer_info(folder, tokenizer),
     )
+
+
+def num_parameters(model: Decoder) -> int:
+    """Weights of the model, shared ones once."""
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def choose_device(wanted: str) -> str:

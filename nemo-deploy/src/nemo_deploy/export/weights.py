@@ -70,7 +70,9 @@ def write_generation_config(source: Path, target: Path, tokenizer: Tokenizer) ->
     """The source's generation_config.json; every id that ends an answer is listed, so other servers stop there too."""
     path = source / "generation_config.json"
     config = load_config(source)
-    values = read_json(path) if path.is_file() else {"bos_token_id": config.bos_id, "pad_token_id": config.pad_id}
+    values: dict[str, Any] = (
+        read_json(path) if path.is_file() else {"bos_token_id": config.bos_id, "pad_token_id": config.pad_id}
+    )
     stops = sorted(tokenizer.stop_ids)
     values["eos_token_id"] = stops[0] if len(stops) == 1 else stops
     write_json(target / "generation_config.json", {k: v for k, v in values.items() if v not in (None, [])})

@@ -5,9 +5,11 @@ import socket
 
 from nemo_core.foundation.errors import UserError
 
+BACKLOG = 2048
+
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises UserError naming the address, and who holds the port where it is taken."""
+    """A listening socket. Raises UserError naming the address, and who holds the port where it is taken."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError) as error:
@@ -16,6 +18,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
+        listener.listen(BACKLOG)  # from here on clients queue, and nobody else can take the port
     except OSError as error:
         listener.close()
         raise UserError(explain(error, host, port)) from None

@@ -37,7 +37,15 @@ def listening_inodes(port: int) -> set[str]:
 def socket_inodes(descriptors: Path) -> set[str]:
     """Inodes of the sockets that a process has open; empty where it may not be looked at or has just ended."""
     try:
-        links = [str(entry.readlink()) for entry in descriptors.iterdir()]
+        links = [link_target(entry) for entry in descriptors.iterdir()]
     except (PermissionError, FileNotFoundError):
         return set()
     return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+def link_target(entry: Path) -> str:
+    """Where a descriptor leads; nothing where it was closed meanwhile."""
+    try:
+        return str(entry.readlink())
+    except FileNotFoundError:
+        return ""

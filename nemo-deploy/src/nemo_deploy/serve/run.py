@@ -79,6 +79,7 @@ def in_background(settings: ServeSettings, load: Loader | None = None) -> Iterat
         finally:
             prepared.server.should_exit = True
             prepared.server.force_exit = True
+        done.result()
 
 
 def await_first(up: "Future[str]", done: "Future[None]") -> None:

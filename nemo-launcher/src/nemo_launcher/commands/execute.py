@@ -6,11 +6,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..decide import EXIT_RETRY, EXIT_USER, Phase, RunState
 from ..errors import Interrupted, RunFailed
+from ..foundation.errors import EXIT_RETRY, EXIT_USER
 from ..journal import histories, read_events
 from ..operate import Operation, open_operation
 from ..plan import Plan
+from ..state import Phase, RunState
 from ..store import RunFolder
 from ..ui.format import duration
 from ..ui.live import view
@@ -30,21 +31,20 @@ def execute(plan: Plan, folder: RunFolder) -> dict[str, Any] | None:
     state = operation.run(view())
     say("")
     say(summary(plan, {n: str(s.phase) for n, s in state.stages.items()}, seconds_of(operation)))
+    report = make_report(folder) if plan.report else None
+    if report:
+        say(f"\nreport: {shown_path(str(report))}")
     if state.stopping and state.in_phase(Phase.STOPPED):
         raise Interrupted(f"stopped; 'nemo-launcher resume {shown_path(str(folder.path))}' continues where it stopped")
     if state.in_phase(Phase.FAILED):
         raise failure(operation, state)
-    result = finish(plan, folder, state, time.monotonic() - began)
+    result = finish(plan, folder, state, report, time.monotonic() - began)
     return None if sys.stdout.isatty() and sys.stderr.isatty() else result
 
 
-def finish(plan: Plan, folder: RunFolder, state: RunState, seconds: float) -> dict[str, Any]:
-    """The report, the closing line, and the result of a run that succeeded."""
-    report = make_report(folder) if plan.report else None
+def finish(plan: Plan, folder: RunFolder, state: RunState, report: Path | None, seconds: float) -> dict[str, Any]:
+    """The closing line and the result of a run that succeeded."""
     closing = closing_line(plan)
-    say("")
-    if report:
-        say(f"report: {shown_path(str(report))}")
     if closing:
         say(closing)
     done, skipped = state.in_phase(Phase.DONE), state.in_phase(Phase.SKIPPED)
@@ -54,14 +54,14 @@ def finish(plan: Plan, folder: RunFolder, state: RunState, seconds: float) -> di
 
 
 def make_report(folder: RunFolder) -> Path | None:
-    """The HTML report; a defect in it is shown, and leaves the finished run finished."""
+    """The HTML report of a run, finished or not; a defect in it is shown, and changes nothing of the run."""
     from ..report import render_run
 
     try:
         return render_run(folder.path)
     except Exception:  # noqa: BLE001 - the stages' work is done and stays done, whatever the report stumbles over
         traceback.print_exc()
-        say("the report could not be written (above); the run itself is complete")
+        say("the report could not be written (above); the run itself is as shown")
         return None
 
 

@@ -13,7 +13,8 @@ from ..config.secrets import redacted
 from ..contracts import installed, load_contract
 from ..foundation import atomic
 from ..foundation.artifact import git_revision
-from ..plan import Plan, make_plan
+from ..plan import Plan
+from ..planning import make_plan
 from ..settings import WorkflowSettings
 from ..store import RunFolder
 from .execute import execute

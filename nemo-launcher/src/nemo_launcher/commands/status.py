@@ -5,16 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..decide import Phase
 from ..journal import History, histories, read_events
 from ..plan import Plan
 from ..processes import Identity, is_alive
 from ..settings import RunReference
+from ..state import Phase
 from ..store import RunFolder, find_run, read_json
 from ..ui.format import duration, table
 from ..ui.progress import progress_parts
 
-PHASES = {"started": Phase.RUNNING, "ended": Phase.WAITING, "done": Phase.DONE, "skipped": Phase.SKIPPED}
+PHASES = {"started": Phase.RUNNING, "ended": Phase.STOPPED, "done": Phase.DONE, "skipped": Phase.SKIPPED}
 
 
 def run(settings: RunReference) -> dict[str, Any] | None:

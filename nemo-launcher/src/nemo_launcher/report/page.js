@@ -108,7 +108,7 @@
 
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details.reason:not([open]), #answers details:not([open])")];
     opened.forEach((part) => { part.open = true; });
   });
   addEventListener("afterprint", () => opened.forEach((part) => { part.open = false; }));

@@ -122,11 +122,12 @@ class MetricRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One prompt and each model's answer (None where a model has none)."""
+    """One prompt and each model's answer (None where a model has none); `held_out` is None where that is unknown."""
 
     prompt: str
     reference: str
     answers: tuple[str | None, ...]
+    held_out: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,6 @@ class Exchange:
     answer: str
     model: str
     seconds: float | None
-    stage: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

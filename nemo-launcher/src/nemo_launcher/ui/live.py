@@ -5,8 +5,8 @@ import sys
 import time
 from typing import TextIO
 
-from ..decide import Phase
 from ..operate import Operation
+from ..state import Phase
 from .format import duration
 from .progress import progress_parts
 from .rows import Row, rows_of

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ..decide import Phase
 from ..operate import Operation
+from ..state import Phase
 from ..store import read_json
 
 

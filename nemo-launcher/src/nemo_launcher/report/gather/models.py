@@ -6,6 +6,7 @@ from typing import Any
 from ..view import Artifact, Evaluation, Exchange, MetricRow, Sample
 from .reading import Reader, integer, items, mapping, number, text
 
+TIMINGS = "logs/timings.jsonl"
 Models = Mapping[str, Mapping[str, Any]]
 
 
@@ -48,29 +49,38 @@ def _samples(models: Models) -> tuple[Sample, ...]:
     """Every prompt that any model was given, with all answers to it."""
     answers: dict[str, dict[str, str]] = {}
     references: dict[str, str] = {}
+    held_out: dict[str, bool] = {}
     for model, entry in models.items():
         for row in map(mapping, items(entry.get("samples"))):
             prompt = text(row.get("prompt"))
             answers.setdefault(prompt, {})[model] = text(row.get("answer"))
             references[prompt] = references.get(prompt) or text(row.get("reference"))
+            if isinstance(row.get("held_out"), bool):
+                held_out[prompt] = row["held_out"]
     return tuple(
-        Sample(prompt=prompt, reference=references[prompt], answers=tuple(given.get(model) for model in models))
+        Sample(
+            prompt=prompt,
+            reference=references[prompt],
+            answers=tuple(given.get(model) for model in models),
+            held_out=held_out.get(prompt),
+        )
         for prompt, given in answers.items()
     )
 
 
 def read_exchanges(artifact: Artifact, reader: Reader) -> tuple[Exchange, ...]:
-    """Questions and answers of an endpoint's transcript."""
-    rows = reader.rows(
-        reader.root / artifact.path / "transcript.jsonl", why=f"the conversation of {artifact.stage} is not shown"
-    )
+    """Questions and answers of an endpoint's transcript, with the seconds of its log where that is whole."""
+    folder = reader.root / artifact.path
+    rows = reader.rows(folder / "transcript.jsonl", why=f"the conversation of {artifact.stage} is not shown")
+    timings = reader.rows(folder / TIMINGS)
+    if len(timings) != len(rows):
+        timings = [{}] * len(rows)
     return tuple(
         Exchange(
             question=text(row.get("question")),
             answer=text(row.get("answer")),
             model=text(row.get("model")),
-            seconds=number(row.get("seconds")),
-            stage=artifact.stage,
+            seconds=number(timing.get("seconds", row.get("seconds"))),
         )
-        for row in rows
+        for row, timing in zip(rows, timings, strict=True)
     )

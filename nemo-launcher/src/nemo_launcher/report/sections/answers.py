@@ -36,8 +36,18 @@ def _card(sample: Sample, models: Sequence[str]) -> Html:
         else None
     )
     return tag(
-        "article", tag("h3", sample.prompt, dir="auto"), tag("dl", pairs, reference, cls="answers"), cls="sample"
+        "article",
+        tag("h3", tag("bdi", sample.prompt), _origin(sample)),
+        tag("dl", pairs, reference, cls="answers"),
+        cls="sample",
     )
+
+
+def _origin(sample: Sample) -> Html | None:
+    """Whether the training data held the question."""
+    if sample.held_out is None:
+        return None
+    return tag("small", " held out from training" if sample.held_out else " also in the training data")
 
 
 def _answer(model: str, answer: str | None) -> Html:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..markup import EMPTY, Html, section, tag
 from ..view import Artifact, Run
 
-QUESTION = "What is a module?"
+QUESTION = "What is this about?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,10 @@ def steps(run: Run) -> list[Step]:
     last = {artifact.kind: artifact for artifact in run.artifacts}
     found: list[Step] = []
     if servable := last.get("exported") or last.get("checkpoint"):
-        found += _serve(servable)
+        path = shlex.quote(servable.path)
+        found.append(Step(why="Serve the model and chat in a browser", command=f"nemo-deploy serve {path}"))
     if checkpoint := last.get("checkpoint"):
-        found += _generate(checkpoint)
+        found.append(_generate(run, checkpoint))
     if run.learnings:
         found.append(Step(why="Look at every curve in TensorBoard", command="tensorboard --logdir artifacts"))
     again = "resume" if run.state != "done" else "status"
@@ -45,15 +46,14 @@ def steps(run: Run) -> list[Step]:
     return [*found, Step(why=why, command=f"nemo-launcher {again} .")]
 
 
-def _serve(artifact: Artifact) -> list[Step]:
-    return [
-        Step(why="Serve the model and chat in a browser", command=f"nemo-deploy serve {shlex.quote(artifact.path)}")
-    ]
-
-
-def _generate(artifact: Artifact) -> list[Step]:
+def _generate(run: Run, artifact: Artifact) -> Step:
     path = shlex.quote(artifact.path)
-    return [Step(why="Let it write", command=f"nemo-core generate {path} prompt={shlex.quote(QUESTION)}")]
+    if artifact.stats.get("objective") == "pretrain":
+        return Step(why="Let it continue a text", command=f"nemo-core generate model={path} prompt='The module'")
+    question = run.exchanges[0].question if run.exchanges else QUESTION
+    return Step(
+        why="Ask it on the command line", command=f"nemo-core generate model={path} chat={shlex.quote(question)}"
+    )
 
 
 def _step(step: Step) -> Html:
