@@ -1,6 +1,6 @@
 """One training step of a 10-million-parameter Llama on this machine's cores: nemo-core and transformers, same weights.
 
-Rounds alternate between the contestants, so that other work on the machine meets both alike; the least CPU time is printed.
+Rounds alternate, so that other work on the machine meets both contestants alike; the least CPU time counts.
 """
 
 import json
