@@ -28,7 +28,7 @@ from nemo_core.train.objective import next_token_loss
 from nemo_core.train.pretrain import assemble, held_out
 from nemo_core.train.recovery import Diverged
 from nemo_core.train.session import make_plan
-from nemo_core.train.settings import PretrainSettings
+from nemo_core.train.settings import OptimizerSettings, PretrainSettings
 
 
 def manifest(folder) -> dict:
@@ -99,6 +99,20 @@ def test_a_run_that_was_asked_to_stop_continues_bit_for_bit(settings, tmp_path, 
     for name, weight in load_model(pretrained).named_parameters():
         assert torch.equal(weight, parts.model.get_parameter(name)), name
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row] == list(range(1, 13))
+
+
+def test_muon_learns_and_continues_bit_for_bit(settings, tmp_path):
+    settings = dataclasses.replace(settings, optimizer=OptimizerSettings(kind="muon"))
+    whole = assemble(settings)
+    account = train(whole, plan_of(settings), tmp_path / "whole")
+    assert account.after["validation_loss"] < account.before["validation_loss"] - 1
+    parts = assemble(settings)
+    with pytest.raises(Preempted):
+        train(dataclasses.replace(parts, data=Interrupting(parts.data, 6, signal.SIGTERM)), plan_of(settings), tmp_path)
+    resumed = assemble(settings)
+    train(resumed, plan_of(settings), tmp_path)
+    for name, weight in whole.model.named_parameters():
+        assert torch.equal(weight, resumed.model.get_parameter(name)), name
 
 
 @pytest.mark.slow

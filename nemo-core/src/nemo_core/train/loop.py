@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from ..checkpoint.state import (
     has_state,
@@ -45,7 +45,7 @@ class Parts:
     model: Decoder
     data: Data
     objective: Objective
-    optimizer: AdamW
+    optimizer: Optimizer
     schedule: Callable[[int], float]
     validate: Callable[[], Mapping[str, float]]
     compute: Compute

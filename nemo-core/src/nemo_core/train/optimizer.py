@@ -1,24 +1,67 @@
-"""AdamW over the weights that are trained."""
+"""Optimizers over the weights that are trained."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from torch import nn
-from torch.optim import AdamW
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+
+EMBEDDINGS = ("embed_tokens", "lm_head")
 
 
 def build_optimizer(
     model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
 ) -> AdamW:
     """Fused AdamW; weight decay acts on matrices, not on norms and biases."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    return adamw([weight for _, weight in trained_weights(model)], learning_rate, weight_decay, betas)
+
+
+def build_muon(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
+) -> "MuonWithAdamW":
+    """Muon for the hidden matrices, AdamW for embeddings, output head, norms and biases; one learning rate for both."""
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, weight in trained_weights(model):
+        is_hidden = weight.ndim == 2 and not any(part in name for part in EMBEDDINGS)
+        (hidden if is_hidden else rest).append(weight)
+    muon = Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+    return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas))
+
+
+def adamw(weights: list[nn.Parameter], learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:
+    """AdamW (Loshchilov and Hutter 2019), fused."""
     groups = [
-        {"params": [w for w in trained if w.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [w for w in trained if w.ndim < 2], "weight_decay": 0.0},
+        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
     ]
     return AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas, fused=True)
 
 
-def set_learning_rate(optimizer: AdamW, rate: float) -> None:
+class MuonWithAdamW(Optimizer):
+    """Two optimizers that act as one: their groups and their state are this one's.
+
+    Muon (Jordan et al. 2024) makes each matrix's update orthogonal; scaled to the size of an AdamW update (Liu et al.
+    2025), both share a learning rate.
+    """
+
+    def __init__(self, muon: Muon, rest: AdamW) -> None:
+        super().__init__([*muon.param_groups, *rest.param_groups], {})
+        self.parts: tuple[Optimizer, ...] = (muon, rest)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        for part in self.parts:
+            part.state = self.state
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Update every weight. A closure is refused: Muon and AdamW would call it once each."""
+        if closure is not None:
+            raise ValueError("MuonWithAdamW takes no closure")
+        for part in self.parts:
+            part.step()
+        return None
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Let the next step use `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from ..foundation import artifact
 from ..foundation.artifact import Draft
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from .loop import Account, Plan
-from .optimizer import build_optimizer
+from .optimizer import build_muon, build_optimizer
 from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
@@ -67,10 +67,11 @@ def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: Worl
         world.wait()
 
 
-def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> AdamW:
+def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> Optimizer:
     """The optimizer of `settings`."""
     betas = (settings.beta1, settings.beta2)
-    return build_optimizer(model, learning_rate=learning_rate, weight_decay=settings.weight_decay, betas=betas)
+    build = {"adamw": build_optimizer, "muon": build_muon}[settings.kind]
+    return build(model, learning_rate=learning_rate, weight_decay=settings.weight_decay, betas=betas)
 
 
 def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Callable[[int], float]:

@@ -28,8 +28,12 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """AdamW (Loshchilov and Hutter 2019)."""
+    """How weights follow their gradients."""
 
+    kind: Annotated[
+        Literal["adamw", "muon"],
+        Meta(description="muon: for hidden matrices, with adamw for the rest; learns from less"),
+    ] = "adamw"
     weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay of matrices")] = 0.1
     beta1: Annotated[float, Meta(ge=0, lt=1, description="decay of the mean gradient")] = 0.9
     beta2: Annotated[float, Meta(ge=0, lt=1, description="decay of the mean squared gradient")] = 0.95
