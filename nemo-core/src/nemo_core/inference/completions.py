@@ -1,6 +1,7 @@
 """Continue many prompts at once and wait for all of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ..model.decoder import Decoder
 from ..tokenizer.load import Tokenizer
@@ -19,12 +20,22 @@ def generate(
 ) -> list[Completion]:
     """One completion per prompt, in order; `sampling` is shared or one for each.
 
-    A shared seed is spread: prompt i uses seed + i, so that equal prompts get different answers.
+    A shared seed is spread: prompt i uses seed + i, so that equal prompts get different answers. Equal prompts are read
+    once. Raises InputError for a prompt that cannot be continued, as `Engine.add` does.
     """
-    engine = Engine(model, tokenizer, max_slots=max(1, min(max_slots, len(prompts))), stream_text=False)
+    if isinstance(sampling, SamplingParams):
+        own = [spread(sampling, index) for index in range(len(prompts))]
+    else:
+        own = list(sampling)
+    engine = Engine(
+        model,
+        tokenizer,
+        max_slots=max(1, min(max_slots, len(prompts))),
+        max_length=max((len(p) + s.max_tokens for p, s in zip(prompts, own, strict=True)), default=None),
+        stream_text=False,
+    )
     for index, prompt in enumerate(prompts):
-        own = spread(sampling, index) if isinstance(sampling, SamplingParams) else sampling[index]
-        engine.add(Request(id=index, prompt_ids=prompt, sampling=own))
+        engine.add(Request(id=index, prompt_ids=prompt, sampling=own[index]))
     parts: list[list[Delta]] = [[] for _ in prompts]
     while engine.has_work:
         for delta in engine.step():
@@ -36,8 +47,6 @@ def generate(
 
 def spread(sampling: SamplingParams, index: int) -> SamplingParams:
     """The same parameters with the seed of prompt `index`."""
-    from dataclasses import replace
-
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
 
 
