@@ -21,11 +21,11 @@ Split = Literal["train", "validation"]
 ROLES = ("system", "user", "assistant", "tool")
 SHAREGPT_ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 PAIRS = (
+    ("instruction", "output"),
     ("input", "output"),
     ("prompt", "completion"),
     ("prompt", "response"),
     ("question", "answer"),
-    ("instruction", "output"),
 )
 
 

@@ -259,10 +259,13 @@ def _default(item: "dataclasses.Field[Any]") -> str:
 
 
 def _about(annotation: Any) -> str:
+    """The description in an annotation, or in one of its alternatives (``Annotated[int, ...] | None``)."""
     if typing.get_origin(annotation) is typing.Annotated:
-        for note in typing.get_args(annotation)[1:]:
-            if isinstance(note, msgspec.Meta) and note.description:
-                return note.description
+        notes = typing.get_args(annotation)[1:]
+        own = [note.description for note in notes if isinstance(note, msgspec.Meta) and note.description]
+        return own[0] if own else _about(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(filter(None, map(_about, typing.get_args(annotation))), "")
     return ""
 
 

@@ -213,7 +213,7 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
     for micro in micro_batches(mine.to(parts.compute.device), rows=rows):
         with parts.compute.precision():
             loss = parts.objective(parts.model, micro) / max(1, num_targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += loss.detach()
     parts.world.sum_([total])
     return float(total)

@@ -154,7 +154,7 @@ class SftSettings(RunSettings, LearningSettings, SftTask):
 
     steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
     batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float | None, Meta(gt=0, description="highest rate; null: 1e-3, with lora 5e-3")] = None  # type: ignore[assignment]
+    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: 1e-3, with lora 5e-3")] = 0.0
     validation_every: Annotated[
         int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
     ] = 20

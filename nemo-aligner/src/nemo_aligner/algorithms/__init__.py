@@ -1,0 +1,1 @@
+"""What an update minimises: one objective per algorithm, from items to micro batches to a loss."""

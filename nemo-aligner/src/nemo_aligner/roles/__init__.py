@@ -1,0 +1,1 @@
+"""The parts a model plays: policy (learns), reference (stays), generator (samples), judge (scores)."""

@@ -1,0 +1,1 @@
+"""Raw web pages made or fetched, packed as WARC."""

@@ -1,0 +1,1 @@
+"""Text repaired: broken encodings, odd Unicode, stray controls and blanks."""

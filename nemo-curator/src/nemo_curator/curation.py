@@ -1,0 +1,178 @@
+"""Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .dedup.settings import FuzzyDedup
+from .foundation import artifact
+from .foundation.errors import ConfigError
+from .foundation.progress import Progress
+from .foundation.settings import to_plain
+from .pipeline import DEFAULT, Pipeline, Segment
+from .read.files import Listing, list_input
+from .read.records import Reading
+from .recipe import Run
+from .report.page import render
+from .shards import plan as plans
+from .shards import pool
+from .shards import tally as tallies
+from .shards.compare import compare
+from .shards.layout import Layout
+
+SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curated:
+    """What a run made."""
+
+    output: Path
+    documents_in: int
+    documents_out: int
+    dropped: dict[str, int]
+    report: Path
+
+
+def curate(
+    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] = DEFAULT, overwrite: bool = False, **reading: Any
+) -> Curated:
+    """Curate the documents of `input` into the artifact `output`.
+
+    `pipeline` is a list of step names, or of one-key mappings from a name to its settings; `reading` takes the other
+    settings of ``nemo-curator run``. Raises ConfigError, InputError or ArtifactError where the caller is wrong.
+    """
+    return run(Run(input=Path(input), output=Path(output), pipeline=list(pipeline), overwrite=overwrite, **reading))
+
+
+def run(settings: Run) -> Curated:
+    """Run the pipeline of `settings`."""
+    pipeline = Pipeline.parse(settings.pipeline)
+    listing = list_input(settings.input)
+    check_formats(pipeline, listing)
+    config = {**to_plain(settings), "pipeline": pipeline.plain()}
+    config.pop("workers")
+    with artifact.create(
+        settings.output,
+        kind="documents",
+        package="nemo-curator",
+        config=config,
+        inputs={"input": settings.input},
+        overwrite=settings.overwrite,
+    ) as draft:
+        layout = Layout(draft.path)
+        plan = make_plan(settings, pipeline, listing)
+        plans.save(plan, layout.work)
+        announce(pipeline)
+        work_through(layout, plan, workers=pool.num_workers(settings.workers))
+        draft.stats.update(stats_of(layout, plan, listing))
+        (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
+        shutil.rmtree(layout.work)
+    return Curated(
+        output=settings.output,
+        documents_in=draft.stats["documents_in"],
+        documents_out=draft.stats["documents_out"],
+        dropped=dropped_of(draft.stats),
+        report=settings.output / "report.html",
+    )
+
+
+def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan:
+    """What is to be done."""
+    reading = Reading(
+        text_field=settings.text_field,
+        id_field=settings.id_field,
+        max_document_bytes=settings.max_document_bytes,
+    )
+    return plans.Plan(
+        pipeline=pipeline, reading=reading, shards=plans.group(listing.files, shard_bytes=settings.shard_bytes)
+    )
+
+
+def announce(pipeline: Pipeline) -> None:
+    """Say on stderr what fuzzy deduplication will find."""
+    for step in pipeline.steps:
+        if isinstance(step.settings, FuzzyDedup):
+            print(f"{step.name}: {step.settings.promise()}", file=sys.stderr)
+
+
+def check_formats(pipeline: Pipeline, listing: Listing) -> None:
+    """Raise ConfigError where there is HTML and no step that extracts text from it."""
+    page = next((file for file in listing.files if file.format in ("warc", "html")), None)
+    if page and not pipeline.extracts:
+        raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
+
+
+def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
+    """Every segment over every shard, with a comparison of all documents between two segments."""
+    segments = plan.pipeline.segments()
+    shards = len(plan.shards)
+    with pool.Pool(workers) as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
+        for index, segment in enumerate(segments):
+            todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
+            progress.advance(shards - len(todo), note=title(segment.alone, index))
+            calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
+            for kept in spread.run(SHARD_TARGET, calls):
+                progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
+            if segment.together:
+                compare(layout, index, segment.together, shards=shards)
+            if index:
+                remove_documents(layout, index - 1, shards)
+
+
+def title(steps: Sequence[Any], index: int) -> str:
+    """What a segment does, in a word."""
+    return ", ".join(step.name for step in steps) or ("read" if index == 0 else "drop duplicates")
+
+
+def remove_documents(layout: Layout, segment: int, shards: int) -> None:
+    """Free the room of texts that the next segment has written anew."""
+    for shard in range(shards):
+        layout.documents(shard, segment, last=False).unlink(missing_ok=True)
+        layout.keys(shard, segment).unlink(missing_ok=True)
+
+
+def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, Any]:
+    """The figures of the run, added up from those of its shards."""
+    segments = plan.pipeline.segments()
+    totals = [
+        tallies.add(tallies.load(layout.tally(shard, index)) for shard in range(len(plan.shards)))
+        for index in range(len(segments))
+    ]
+    steps = [step for total in totals for step in total.steps]
+    return {
+        "documents_in": totals[0].documents_in,
+        "documents_out": steps[-1].documents,
+        "bytes_in": totals[0].bytes_in,
+        "bytes_out": steps[-1].bytes,
+        "funnel": [{k: v for k, v in asdict(step).items() if k != "seconds"} for step in steps],
+        "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
+        "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
+        "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
+        "seconds": seconds_of(segments, totals),
+        "ignored_files": listing.ignored[:100],
+    }
+
+
+def seconds_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, float]:
+    """Seconds of all workers by step; a deduplication's are those of its keys and of leaving out what it found."""
+    seconds: dict[str, float] = {}
+    for segment, total in zip(segments, totals, strict=True):
+        timed = [(step.step, step.seconds) for step in total.steps]
+        if segment.together:
+            timed.append((segment.together.name, total.comparison.seconds))
+        for name, spent in timed:
+            seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
+    return seconds
+
+
+def dropped_of(stats: dict[str, Any]) -> dict[str, int]:
+    """How many documents went for each reason, most first."""
+    counts: dict[str, int] = {}
+    for step in stats["funnel"]:
+        for reason, number in step["dropped"].items():
+            counts[reason] = counts.get(reason, 0) + number
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

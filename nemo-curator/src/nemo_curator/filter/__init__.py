@@ -1,0 +1,1 @@
+"""Rules that tell prose from litter: scores as columns first, thresholds after."""

@@ -1,0 +1,1 @@
+"""Compiled loops over Arrow string buffers; they release the GIL and are cached on disk."""

@@ -1,0 +1,1 @@
+"""The language each document is written in."""

@@ -1,0 +1,36 @@
+"""Parquet tables, a slice of rows at a time."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..document import Reject
+from .files import InputFile
+from .records import Reading, Record, document_from_fields, record_id
+
+ROWS = 256
+
+
+def read(file: InputFile, reading: Reading) -> Iterator[Record]:
+    """Every row of the file."""
+    number = 0
+    try:
+        with pq.ParquetFile(file.path) as table:
+            wanted = (reading.text_field, reading.id_field, "url", "title")
+            columns = [name for name in table.schema_arrow.names if name in wanted]
+            for batch in table.iter_batches(batch_size=ROWS, columns=columns):
+                for fields in batch.to_pylist():
+                    place = f"{file.name}:{number + 1}"
+                    yield document_from_fields(fields, file=file, ordinal=number, place=place, reading=reading)
+                    number += 1
+    except UnicodeDecodeError as error:
+        yield damaged(file, number, "invalid_utf8", error)
+    except (pa.ArrowInvalid, OSError) as error:
+        yield damaged(file, number, "corrupt_parquet", error)
+
+
+def damaged(file: InputFile, number: int, reason: str, error: Exception) -> Reject:
+    """The reject for a file that cannot be read on from this row."""
+    place = f"{file.name}:{number + 1}"
+    return Reject(id=record_id(file, number), source=place, reason=reason, detail=f"{place}: {error}")

@@ -1,0 +1,80 @@
+"""Documents and rejects of any input file, as they stream by."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from ..document import Document, Reject
+from .files import InputFile
+
+Record = Document | Reject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How records are read."""
+
+    text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
+    id_field: Annotated[str, Meta(description="field of your own ids, kept as source_id")] = "id"
+    max_document_bytes: Annotated[int, Meta(ge=1, description="larger documents are rejected")] = 10_000_000
+
+
+def record_id(file: InputFile, ordinal: int) -> str:
+    """The stable id of a record: its file's name in the input and its number in the file, from 0."""
+    return f"{file.name}#{ordinal:08d}"
+
+
+def read_file(file: InputFile, reading: Reading) -> Iterator[Record]:
+    """Every record of `file`, in order; what is damaged comes as a Reject and the rest follows."""
+    if file.num_bytes == 0:
+        return iter([Reject(id=record_id(file, 0), source=file.name, reason="empty_file", detail=file.name)])
+    reader: Callable[[InputFile, Reading], Iterator[Record]] = import_module(f"{__package__}.{file.format}").read
+    return reader(file, reading)
+
+
+def document_from_fields(
+    fields: dict[str, object], *, file: InputFile, ordinal: int, place: str, reading: Reading
+) -> Record:
+    """The document in a JSON object or a Parquet row; a Reject where its text cannot be used."""
+    own_id = fields.get(reading.id_field)
+    common: dict[str, Any] = {
+        "id": record_id(file, ordinal),
+        "source": place,
+        "source_id": "" if own_id is None else str(own_id),
+        "url": text_or_empty(fields.get("url")),
+    }
+    text = fields.get(reading.text_field)
+    if text is None:
+        known = ", ".join(sorted(fields)[:8]) or "none"
+        reason = "missing_text" if reading.text_field not in fields else "text_is_null"
+        return Reject(**common, reason=reason, detail=f"{place}: no {reading.text_field!r}; its fields: {known}")
+    if not isinstance(text, str):
+        detail = f"{place}: {reading.text_field!r} is {type(text).__name__}"
+        return Reject(**common, reason="text_not_a_string", detail=detail)
+    fault = text_fault(text, reading)
+    if fault:
+        return Reject(**common, reason=fault, detail=f"{place}: {len(text)} characters", text=text[:1000])
+    return Document(**common, text=text, title=text_or_empty(fields.get("title")))
+
+
+def text_fault(text: str, reading: Reading) -> str | None:
+    """Why a text cannot be used; None where it can."""
+    if not text or text.isspace():
+        return "empty_text"
+    if len(text) > reading.max_document_bytes:
+        return "document_too_long"
+    if "\0" in text:
+        return "nul_character"
+    try:
+        num_bytes = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        return "lone_surrogate"
+    return "document_too_long" if num_bytes > reading.max_document_bytes else None
+
+
+def text_or_empty(value: object) -> str:
+    """A string field that need not be there."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -1,0 +1,176 @@
+"""Pages in WARC files: HTML in response records, gzip member by member (ISO 28500).
+
+Records are framed here, so that a damaged one is named, skipped and followed by the next; fastwarc parses each.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from ..document import Document, Reject
+from .files import InputFile
+from .html import page_fault
+from .inflate import DamagedError, GzipStream, PlainStream
+from .records import Reading, Record, record_id
+
+MAX_HEAD = 1 << 20
+HTTP_HEAD_ROOM = 1 << 16
+VERSION = re.compile(rb"WARC/1\.[01]\r\n")
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+RESPONSE = re.compile(rb"^warc-type:[ \t]*response[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+HTML_TYPES = ("text/html", "application/xhtml+xml")
+
+
+class NoRecordError(Exception):
+    """The stream does not stand at a WARC record."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One record as bytes; `whole` is None where it is of no interest, or is longer than a document may be."""
+
+    head: bytes
+    length: int
+    whole: bytes | None
+
+
+class Frames:
+    """Records cut out of a stream of bytes."""
+
+    def __init__(self, stream: GzipStream | PlainStream, reading: Reading) -> None:
+        self._stream, self._reading, self._held = stream, reading, b""
+
+    def next(self) -> Frame | None:
+        """The next record; None at the end. Raises DamagedError and NoRecordError."""
+        self._skip_blank_lines()
+        if not self._held:
+            return None
+        head = self._head()
+        found = LENGTH.search(head)
+        if found is None:
+            raise NoRecordError("a record has no Content-Length")
+        length = int(found.group(1))
+        wanted = RESPONSE.search(head) and length <= self._reading.max_document_bytes + HTTP_HEAD_ROOM
+        body = self._take(length, keep=bool(wanted))
+        return Frame(head, length, head + body + b"\r\n\r\n" if wanted else None)
+
+    def resume(self) -> bool:
+        """Go on behind the damage; False where nothing follows."""
+        found = VERSION.search(self._held, 1)
+        if found and isinstance(self._stream, PlainStream):
+            self._held = self._held[found.start() :]
+            return True
+        self._held = b""
+        return self._stream.skip_member() or self._search_version()
+
+    def _search_version(self) -> bool:
+        if not isinstance(self._stream, PlainStream):
+            return False
+        while more := self._stream.read_some():
+            self._held += more
+            found = VERSION.search(self._held)
+            if found:
+                self._held = self._held[found.start() :]
+                return True
+            self._held = self._held[-16:]
+        return False
+
+    def _skip_blank_lines(self) -> None:
+        while True:
+            self._held = self._held.lstrip(b"\r\n")
+            if self._held:
+                return
+            self._held = self._stream.read_some()
+            if not self._held:
+                return
+
+    def _head(self) -> bytes:
+        while (end := self._held.find(b"\r\n\r\n")) < 0:
+            if len(self._held) > MAX_HEAD or (len(self._held) >= 10 and not VERSION.match(self._held)):
+                raise NoRecordError("no WARC record begins here")
+            more = self._stream.read_some()
+            if not more:
+                raise NoRecordError("the file ends within a record's head")
+            self._held += more
+        if not VERSION.match(self._held):
+            raise NoRecordError("no WARC record begins here")
+        head, self._held = self._held[: end + 4], self._held[end + 4 :]
+        return head
+
+    def _take(self, length: int, *, keep: bool) -> bytes:
+        parts, missing = [], length
+        while missing:
+            if not self._held:
+                self._held = self._stream.read_some()
+                if not self._held:
+                    raise DamagedError("truncated_record", 0)
+            piece, self._held = self._held[:missing], self._held[missing:]
+            missing -= len(piece)
+            if keep:
+                parts.append(piece)
+        return b"".join(parts)
+
+
+def read(file: InputFile, reading: Reading) -> Iterator[Record]:
+    """Every response record of the file that holds HTML; ordinals count all records."""
+    with open(file.path, "rb") as handle:
+        stream = GzipStream(handle) if file.name.endswith(".gz") else PlainStream(handle)
+        frames = Frames(stream, reading)
+        ordinal = 0
+        while True:
+            try:
+                frame = frames.next()
+            except (DamagedError, NoRecordError) as error:
+                yield damaged(file, ordinal, error)
+                ordinal += 1
+                if not frames.resume():
+                    return
+                continue
+            if frame is None:
+                return
+            record = page(frame, file=file, ordinal=ordinal, reading=reading)
+            ordinal += 1
+            if record is not None:
+                yield record
+
+
+def damaged(file: InputFile, ordinal: int, error: DamagedError | NoRecordError) -> Reject:
+    """The reject for a record that cannot be read."""
+    reason = error.reason if isinstance(error, DamagedError) else "not_a_warc_record"
+    place = f"{file.name}:{ordinal + 1}"
+    return Reject(id=record_id(file, ordinal), source=place, reason=reason, detail=f"{place}: {error}")
+
+
+def page(frame: Frame, *, file: InputFile, ordinal: int, reading: Reading) -> Record | None:
+    """The page in a record; None where it is no response or holds no HTML."""
+    if not RESPONSE.search(frame.head):
+        return None
+    place = f"{file.name}:{ordinal + 1}"
+    common = {"id": record_id(file, ordinal), "source": place}
+    if frame.whole is None:
+        return Reject(**common, reason="document_too_long", detail=f"{place}: {frame.length} bytes")
+    record = parse(frame.whole)
+    if record is None or not record.is_http:
+        return Reject(**common, reason="not_http", detail=f"{place}: the response holds no HTTP message")
+    if (record.http_content_type or "text/html").lower() not in HTML_TYPES:
+        return None
+    url = record.headers.get("WARC-Target-URI") or ""
+    status = record.http_headers.status_code or 200
+    if not 200 <= status < 300:
+        return Reject(**common, reason="http_error", detail=f"{place}: status {status}", url=url)
+    html = record.reader.read()
+    fault = "document_too_long" if len(html) > reading.max_document_bytes else page_fault(html)
+    if fault:
+        return Reject(**common, reason=fault, detail=f"{place}: {len(html)} bytes", url=url)
+    return Document(
+        **common, url=url.strip("<>"), source_id=record.record_id or "", html=html, charset=record.http_charset or ""
+    )
+
+
+def parse(whole: bytes) -> Any:
+    """The record with its HTTP head parsed and its body decoded; None where fastwarc finds none."""
+    from fastwarc.warc import ArchiveIterator
+
+    return next(iter(ArchiveIterator(BytesIO(whole), parse_http=True, auto_decode="all")), None)

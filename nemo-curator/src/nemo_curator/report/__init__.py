@@ -1,0 +1,1 @@
+"""What happened to the documents, as a page to look at."""

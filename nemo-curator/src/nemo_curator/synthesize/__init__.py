@@ -1,0 +1,1 @@
+"""Training rows derived from documents: questions with answers, and preferences between answers."""

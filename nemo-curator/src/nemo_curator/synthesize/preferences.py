@@ -1,0 +1,88 @@
+"""``nemo-curator preferences``: each good answer beside a poor one to the same question."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from ..foundation import artifact
+from ..foundation.atomic import atomic_file
+from ..foundation.errors import InputError
+from ..foundation.progress import track
+from ..foundation.settings import to_plain
+from .faults import FAULTS
+from .rows import SPLITS, Row, fraction_of, read_rows, write_row
+from .settings import Preferences
+
+OTHERS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preferred:
+    """What was made."""
+
+    output: Path
+    train: int
+    validation: int
+    faults: dict[str, int]
+
+
+def run(settings: Preferences) -> Preferred:
+    """Spoil the answers of every conversation. Raises InputError where there are too few to mix."""
+    artifact.read(settings.conversations, "conversations")
+    with artifact.create(
+        settings.output,
+        kind="preferences",
+        package="nemo-curator",
+        config=to_plain(settings),
+        inputs={"conversations": settings.conversations},
+        overwrite=settings.overwrite,
+    ) as draft:
+        rows: dict[str, int] = {}
+        faults = dict.fromkeys(FAULTS, 0)
+        for split in SPLITS:
+            conversations = list(read_rows(settings.conversations, split))
+            rows[split] = 0
+            with atomic_file(draft.path / "data" / f"{split}.jsonl") as handle:
+                for fault, row in track(spoil_all(conversations, settings), f"preferences {split}", unit="rows"):
+                    write_row(handle, row)
+                    rows[split] += 1
+                    faults[fault] += 1
+        if not rows["train"]:
+            raise InputError(f"conversations={settings.conversations}: needs two different subjects in train.jsonl")
+        draft.stats.update(rows, faults=faults)
+    return Preferred(output=settings.output, **rows, faults=faults)
+
+
+def spoil_all(conversations: Sequence[Row], settings: Preferences) -> Iterator[tuple[str, Row]]:
+    """Name of the fault and the preference row, for every question; nothing where all have one subject."""
+    answers = [row["messages"][-1]["content"] for row in conversations]
+    for index, row in enumerate(conversations):
+        random = Random(int(fraction_of("fault", settings.seed, row["id"]) * 2**53))
+        others = other_answers(index, conversations, answers, random)
+        if not others:
+            continue
+        for fault in random.sample(list(FAULTS), settings.per_question):
+            poor = FAULTS[fault](answers[index], others, random)
+            if poor != answers[index]:
+                yield fault, preference(row, fault, poor)
+
+
+def other_answers(index: int, conversations: Sequence[Row], answers: Sequence[str], random: Random) -> list[str]:
+    """A few answers about other subjects."""
+    tries = [random.randrange(len(answers)) for _ in range(4 * OTHERS)]
+    subject = conversations[index]["subject"]
+    found = [answers[t] for t in tries if conversations[t]["subject"] != subject and answers[t] != answers[index]]
+    return list(dict.fromkeys(found))[:OTHERS]
+
+
+def preference(row: Row, fault: str, poor: str) -> Row:
+    """One row; its id ends in the name of the fault."""
+    return {
+        "id": f"{row['id']}~{fault}",
+        "subject": row["subject"],
+        "prompt": row["messages"][:-1],
+        "chosen": row["messages"][-1:],
+        "rejected": [{"role": "assistant", "content": poor}],
+        "source": row["source"],
+    }

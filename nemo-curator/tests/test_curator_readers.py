@@ -1,0 +1,275 @@
+"""Whatever is wrong with an input, the rest of it is read, and the fault is named with its place."""
+
+import gzip
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nemo_curator.document import Document, Reject
+from nemo_curator.foundation.errors import InputError
+from nemo_curator.read.files import list_input
+from nemo_curator.read.records import Reading, read_file
+from nemo_curator.testing.corpora import prose, write_jsonl
+
+
+def read_all(path, **reading):
+    return [record for file in list_input(path).files for record in read_file(file, Reading(**reading))]
+
+
+def texts(records):
+    return [r.text for r in records if isinstance(r, Document)]
+
+
+def faults(records):
+    return [(r.reason, r.source) for r in records if isinstance(r, Reject)]
+
+
+def member(number, body, *, length=None, kind="response", mime="text/html", status="200 OK"):
+    """One gzip member with one WARC record."""
+    message = f"HTTP/1.1 {status}\r\nContent-Type: {mime}\r\n\r\n".encode() + body
+    head = (
+        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{number}>\r\n"
+        f"WARC-Target-URI: http://site/{number}\r\nWARC-Date: 2020-01-01T00:00:00Z\r\n"
+        f"Content-Type: application/http;msgtype=response\r\nContent-Length: {length or len(message)}\r\n\r\n"
+    )
+    return head.encode() + message + b"\r\n\r\n"
+
+
+def pages(count):
+    return [member(n, b"<html><body>" + os.urandom(1500).hex().encode() + b"</body></html>") for n in range(count)]
+
+
+def warc(path, records, *, packed=True, whole=False):
+    parts = [gzip.compress(r, mtime=0) for r in records] if packed and not whole else records
+    data = b"".join(parts)
+    path.write_bytes(gzip.compress(data) if whole else data)
+    return path
+
+
+BAD_LINES = [
+    (b"no json", "not_json"),
+    (b'{"text": "open', "not_json"),
+    (b'{"other": 1}', "missing_text"),
+    (b'{"text": null}', "text_is_null"),
+    (b'{"text": 5}', "text_not_a_string"),
+    (b'{"text": ["a"]}', "text_not_a_string"),
+    (b"[1, 2]", "not_an_object"),
+    (b'{"text": "\xff\xfe"}', "invalid_utf8"),
+    (b'\xff{"text": "x"}', "invalid_utf8"),
+    (b'{"text": "\\ud800"}', "lone_surrogate"),
+    (b'{"text": "a\\u0000b"}', "nul_character"),
+    (b'{"text": "a\x00b"}', "not_json"),
+    (b'{"text": ""}', "empty_text"),
+    (b'{"text": "  \\n "}', "empty_text"),
+    (b"[" * 5000, "not_json"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD_LINES)
+def test_a_bad_line_is_named_and_its_neighbours_are_kept(tmp_path, line, reason):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "before"}, line, {"text": "after"}])
+    records = read_all(path)
+    assert texts(records) == ["before", "after"]
+    assert faults(records) == [(reason, "a.jsonl:2")]
+    assert [r.id for r in records] == [f"a.jsonl#0000000{n}" for n in range(3)]
+    assert records[1].detail.startswith("a.jsonl:2: ")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_document_of_fifty_megabytes_is_rejected_without_being_held(tmp_path, suffix):
+    path = write_jsonl(tmp_path / f"a.jsonl{suffix}", [{"text": "a"}, {"text": "x" * 50_000_000}, {"text": "b"}])
+    records = read_all(path, max_document_bytes=1_000_000)
+    assert texts(records) == ["a", "b"]
+    assert faults(records) == [("document_too_long", "a.jsonl" + suffix + ":2")]
+    assert len(records[1].text) <= 1000
+
+
+def test_the_limit_counts_utf8_bytes(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "é" * 50}, {"text": "é" * 51}])
+    assert [len(t) for t in texts(read_all(path, max_document_bytes=100))] == [50]
+
+
+def test_one_character_is_a_document(tmp_path):
+    assert texts(read_all(write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}]))) == ["x"]
+
+
+def test_own_ids_and_fields(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"body": "hello", "key": 7, "title": "T", "url": "u"}])
+    (record,) = read_all(path, text_field="body", id_field="key")
+    assert (record.text, record.source_id, record.title, record.url) == ("hello", "7", "T", "u")
+
+
+def test_blank_lines_count_but_are_no_documents(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": "a"}, "", {"text": "b"}])
+    assert [r.source for r in read_all(path)] == ["a.jsonl:1", "a.jsonl:3"]
+
+
+def test_truncated_gzip_keeps_what_came_before(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl.gz", [{"text": os.urandom(40).hex()} for _ in range(200)])
+    path.write_bytes(path.read_bytes()[:-2000])
+    records = read_all(path)
+    assert 100 < len(texts(records)) < 200
+    assert [reason for reason, _ in faults(records)] == ["truncated_gzip"]
+    assert faults(records)[0][1] == f"a.jsonl.gz:{len(texts(records)) + 1}"
+
+
+def test_a_file_that_is_no_gzip_says_so(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(b"this is not gzip")
+    assert faults(read_all(tmp_path)) == [("corrupt_gzip", "a.jsonl.gz:1")]
+
+
+@pytest.mark.parametrize(("cut", "reason"), [(0, None), (3000, "truncated_zstd")])
+def test_zstd(tmp_path, cut, reason):
+    rows = b"".join(json.dumps({"text": os.urandom(40).hex()}).encode() + b"\n" for _ in range(5000))
+    packed = pa.compress(rows, codec="zstd", asbytes=True)
+    (tmp_path / "a.jsonl.zst").write_bytes(packed[: len(packed) - cut])
+    records = read_all(tmp_path)
+    assert [r for r, _ in faults(records)] == ([reason] if reason else [])
+    assert len(texts(records)) == 5000 if not cut else 0 < len(texts(records)) < 5000
+
+
+def test_empty_files_are_named(tmp_path):
+    for name in ("a.jsonl", "b.html", "c.warc.gz", "d.parquet", "e.jsonl.gz"):
+        (tmp_path / name).touch()
+    assert {reason for reason, _ in faults(read_all(tmp_path))} == {"empty_file"}
+    assert len(read_all(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("form", ["member per record", "one member", "plain"])
+def test_warc_in_every_packing(tmp_path, form):
+    name = "a.warc" if form == "plain" else "a.warc.gz"
+    warc(tmp_path / name, pages(5), packed=form != "plain", whole=form == "one member")
+    records = read_all(tmp_path)
+    assert [r.url for r in records] == [f"http://site/{n}" for n in range(5)]
+    assert [r.source_id for r in records] == [f"<urn:uuid:{n}>" for n in range(5)]
+    assert all(r.html.startswith(b"<html>") for r in records)
+
+
+def test_only_responses_with_html_are_pages(tmp_path):
+    records = [
+        member(0, b"GET /", kind="request"),
+        member(1, b"<p>yes</p>"),
+        member(2, b"\x89PNG", mime="image/png"),
+        member(3, b"<p>gone</p>", status="404 Not Found"),
+        member(4, b"<p>also</p>", mime="application/xhtml+xml; charset=utf-8"),
+        member(5, b"\x00\x01\x02"),
+    ]
+    warc(tmp_path / "a.warc.gz", records)
+    found = read_all(tmp_path)
+    assert [r.html for r in found if isinstance(r, Document)] == [b"<p>yes</p>", b"<p>also</p>"]
+    assert faults(found) == [("http_error", "a.warc.gz:4"), ("binary_content", "a.warc.gz:6")]
+
+
+def test_a_chunked_and_compressed_body_is_unpacked(tmp_path):
+    body = gzip.compress(b"<p>hello</p>")
+    message = b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\nContent-Type: text/html\r\n\r\n"
+    chunked = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    whole = b"HTTP/1.1 200 OK\r\n" + message + chunked
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: u\r\nContent-Length: {len(whole)}\r\n"
+    head += "Content-Type: application/http; msgtype=response\r\n\r\n"
+    (tmp_path / "a.warc").write_bytes(head.encode() + whole + b"\r\n\r\n")
+    assert [r.html for r in read_all(tmp_path)] == [b"<p>hello</p>"]
+
+
+@pytest.mark.parametrize("cut", [1, 500, 1900])
+def test_a_truncated_warc_keeps_the_records_before(tmp_path, cut):
+    path = warc(tmp_path / "a.warc.gz", pages(5))
+    path.write_bytes(path.read_bytes()[:-cut])
+    records = read_all(tmp_path)
+    assert [r.url for r in records if isinstance(r, Document)] == [f"http://site/{n}" for n in range(4 + (cut == 1))]
+    assert [reason for reason, _ in faults(records)] == ["truncated_gzip"]
+
+
+def test_damage_inside_a_warc_costs_one_record(tmp_path):
+    parts = [bytearray(gzip.compress(page, mtime=0)) for page in pages(6)]
+    parts[2][700:760] = b"\0" * 60
+    (tmp_path / "a.warc.gz").write_bytes(b"".join(parts))
+    records = read_all(tmp_path)
+    assert [r.url for r in records if isinstance(r, Document)] == [f"http://site/{n}" for n in (0, 1, 3, 4, 5)]
+    assert [reason for reason, _ in faults(records)] == ["corrupt_gzip"]
+
+
+def test_a_wrong_length_in_a_plain_warc_costs_what_it_hides(tmp_path):
+    records = pages(4)
+    records[1] = member(1, b"<p>short</p>", length=70)
+    warc(tmp_path / "a.warc", records, packed=False)
+    found = read_all(tmp_path)
+    assert [r.url for r in found if isinstance(r, Document)] == [f"http://site/{n}" for n in (0, 1, 3)]
+    assert faults(found) == [("not_a_warc_record", "a.warc:3")]
+    warc(tmp_path / "a.warc", [b"garbage in front\r\n\r\n", *records[2:]], packed=False)
+    found = read_all(tmp_path)
+    assert faults(found) == [("not_a_warc_record", "a.warc:1")]
+    assert len(found) == 3
+
+
+def test_a_huge_page_is_rejected_and_the_next_is_read(tmp_path):
+    warc(tmp_path / "a.warc.gz", [member(0, b"<p>" + b"x" * 50_000_000), member(1, b"<p>small</p>")])
+    records = read_all(tmp_path)
+    assert faults(records) == [("document_too_long", "a.warc.gz:1")]
+    assert records[1].html == b"<p>small</p>"
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=400), position=st.integers(0, 9000), cut=st.integers(0, 400))
+def test_no_damage_makes_a_warc_crash_or_hides_all_of_it(tmp_path_factory, data, position, cut):
+    folder = tmp_path_factory.mktemp("warc")
+    whole = b"".join(gzip.compress(page, mtime=0) for page in pages(5))
+    broken = whole[:position] + data + whole[position + cut :]
+    (folder / "a.warc.gz").write_bytes(broken)
+    records = read_all(folder)
+    assert len([r for r in records if isinstance(r, Document)]) >= 3 - (cut > 300)
+
+
+def test_html_folder(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/b.htm").write_text("<p>two</p>")
+    (tmp_path / "a.html").write_text("<p>one</p>")
+    (tmp_path / "c.html").write_bytes(b"\0\0\0\1")
+    (tmp_path / "d.html").write_bytes(b"<p>" + b"x" * 2000)
+    (tmp_path / "notes.txt").write_text("left alone")
+    (tmp_path / ".hidden.html").write_text("no")
+    listing = list_input(tmp_path)
+    assert [f.name for f in listing.files] == ["a.html", "c.html", "d.html", "deep/b.htm"]
+    assert listing.ignored == ["notes.txt"]
+    records = read_all(tmp_path, max_document_bytes=1000)
+    assert [r.id for r in records if isinstance(r, Document)] == ["a.html#00000000", "deep/b.htm#00000000"]
+    assert faults(records) == [("binary_content", "c.html"), ("document_too_long", "d.html")]
+
+
+def test_parquet_with_and_without_text(tmp_path):
+    pq.write_table(pa.table({"text": ["a", None, ""], "id": [1, 2, 3]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"content": ["a"]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"text": [1.5]}), tmp_path / "c.parquet")
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 but not really")
+    records = read_all(tmp_path)
+    assert texts(records) == ["a"]
+    assert [reason for reason, _ in faults(records)] == [
+        "text_is_null", "empty_text", "missing_text", "text_not_a_string", "corrupt_parquet"
+    ]  # fmt: skip
+    assert records[0].source_id == "1"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "absent", r"absent: no such file or folder"),
+        (lambda p: p, r"the folder is empty; it reads .warc, "),
+        (lambda p: (p / "a.txt").write_text("x") and p / "a.txt", r"'a.txt' is of no known format"),
+        (lambda p: (p / "a.txt").write_text("x") and (p / "b").write_text("x") and p, r"none of its 2 files is of"),
+    ],
+)
+def test_inputs_that_hold_nothing_are_refused(tmp_path, make, message):
+    with pytest.raises(InputError, match=message):
+        list_input(make(tmp_path))
+
+
+def test_order_of_files_is_the_order_of_ids(tmp_path):
+    for name in ("a.jsonl", "a.jsonl.gz", "a b.jsonl", "a-1.jsonl", "a/x.jsonl", "B.jsonl"):
+        write_jsonl(tmp_path / name, [{"text": prose(1)}])
+    ids = [record.id for record in read_all(tmp_path)]
+    assert ids == sorted(ids)

@@ -1,0 +1,1 @@
+"""The OpenAI routes: completions, chat completions, tokenize."""

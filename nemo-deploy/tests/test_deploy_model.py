@@ -1,0 +1,138 @@
+"""A real (tiny, random) Llama behind the server: real clients, numbers against transformers."""
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+import torch
+
+from nemo_deploy.serve.run import in_background
+from nemo_deploy.serve.settings import ServeSettings
+
+CHAT = [{"role": "user", "content": "What is textwrap?"}]
+
+
+@pytest.fixture(scope="module")
+def url(tiny_model):
+    with in_background(ServeSettings(model=tiny_model, port=0, max_slots=4, threads=1)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def http(url, client_at):
+    return client_at(url)
+
+
+@pytest.fixture
+def client(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
+
+
+def test_client_lists_the_model(client, tiny_model):
+    (model,) = client.models.list().data
+    assert model.id == tiny_model.name
+    assert client.models.retrieve(model.id).id == model.id
+
+
+def test_greedy_completion_equals_transformers(client, tiny_model, reference):
+    model, tokenizer = reference
+    ids = tokenizer("What is json? ", return_tensors="pt").input_ids
+    wanted = model.generate(ids, max_new_tokens=24, do_sample=False, pad_token_id=0, eos_token_id=-1)
+    reply = client.completions.create(
+        model=tiny_model.name,
+        prompt="What is json? ",
+        max_tokens=24,
+        temperature=0,
+        extra_body={"ignore_eos": True},
+    )
+    assert reply.choices[0].text == tokenizer.decode(wanted[0, ids.shape[1] :], skip_special_tokens=True)
+    assert reply.usage.completion_tokens == 24
+
+
+def test_prompt_logprobs_equal_transformers_as_lm_eval_asks_for_them(http, reference):
+    model, tokenizer = reference
+    prompts = [tokenizer(text).input_ids for text in ("It wraps text.", "What is json? It reads and writes.")]
+    body = {"prompt": prompts, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True, "seed": 1234}
+    for ids, choice in zip(prompts, http.post("/v1/completions", body).json["choices"]):
+        with torch.no_grad():
+            logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        wanted = logprobs[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+        table = choice["logprobs"]
+        assert len(table["token_logprobs"]) == len(table["top_logprobs"]) == len(ids) + 1
+        torch.testing.assert_close(torch.tensor(table["token_logprobs"][1:-1]), wanted, atol=1e-4, rtol=1e-4)
+        greedy = [
+            max(top.values()) == own for top, own in zip(table["top_logprobs"][1:-1], table["token_logprobs"][1:-1])
+        ]
+        assert greedy == (logprobs[:-1].argmax(-1) == torch.tensor(ids[1:])).tolist()
+
+
+def test_chat_reproduces_with_a_seed_and_streams_the_same(client, tiny_model):
+    ask = {"model": tiny_model.name, "messages": CHAT, "max_completion_tokens": 30, "seed": 11}
+    first, again, other = (
+        client.chat.completions.create(**{**ask, "seed": seed}).choices[0].message.content for seed in (11, 11, 12)
+    )
+    pieces = [chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**ask, stream=True)]
+    assert first == again == "".join(pieces)
+    assert first != other
+    assert len(pieces) > 5
+
+
+def test_stop_logprobs_and_n_through_the_client(client, tiny_model):
+    ask = {"model": tiny_model.name, "prompt": "Wrap", "max_tokens": 40, "seed": 1}
+    free = client.completions.create(**ask).choices[0].text
+    stopped = client.completions.create(**ask, stop=free[10:12]).choices[0]
+    assert (stopped.text, stopped.finish_reason) == (free[: free.index(free[10:12])], "stop")
+    reply = client.chat.completions.create(
+        model=tiny_model.name, messages=CHAT, max_completion_tokens=4, n=3, logprobs=True, top_logprobs=2, seed=3
+    )
+    assert [choice.index for choice in reply.choices] == [0, 1, 2]
+    for choice in reply.choices:
+        for entry in choice.logprobs.content:
+            assert entry.top_logprobs[0].logprob >= entry.top_logprobs[1].logprob
+            assert entry.logprob <= entry.top_logprobs[0].logprob + 1e-6
+
+
+def test_concurrent_answers_equal_sequential_ones(client, tiny_model):
+    def ask(seed):
+        body = {"model": tiny_model.name, "prompt": f"What is {seed}?", "max_tokens": 8 + seed, "seed": seed}
+        return client.completions.create(**body).choices[0].text
+
+    alone = [ask(seed) for seed in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(12))) == alone
+
+
+def test_errors_arrive_as_the_clients_own(client, tiny_model):
+    with pytest.raises(openai.NotFoundError, match="available: 'tiny-llama'"):
+        client.completions.create(model="gpt-9", prompt="a")
+    with pytest.raises(openai.BadRequestError, match="so at most 127"):
+        client.completions.create(model=tiny_model.name, prompt="a", max_tokens=10**9)
+
+
+def test_tokenizer_routes_agree_with_transformers(http, reference, tiny_model):
+    _, tokenizer = reference
+    assert http.post("/tokenize", {"prompt": "Grüße, 123"}).json["tokens"] == tokenizer("Grüße, 123").input_ids
+    wanted = tokenizer.apply_chat_template(CHAT, add_generation_prompt=True, return_dict=False)
+    assert http.post("/tokenize", {"messages": CHAT}).json["tokens"] == wanted
+    info = http.get("/tokenizer_info").json
+    assert info["eos_token"] == "<|endoftext|>"
+    assert "im_start" in info["chat_template"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_streams(url, tiny_model):
+    body = '{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, "stream": true}'
+    command = ["curl", "-sN", f"{url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d", body]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('data: {"id":"chatcmpl-')
+    assert done.stdout.endswith("data: [DONE]\n\n")

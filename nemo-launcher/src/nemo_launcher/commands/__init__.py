@@ -1,0 +1,1 @@
+"""The commands of nemo-launcher: each reads or acts on one run."""

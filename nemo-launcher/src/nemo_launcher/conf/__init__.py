@@ -1,0 +1,1 @@
+"""Configuration groups that Hydra finds as ``pkg://nemo_launcher.conf``."""

@@ -1,0 +1,1 @@
+"""From a workflow file and key=value words to a checked `Workflow`."""

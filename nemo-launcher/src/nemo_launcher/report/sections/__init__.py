@@ -1,0 +1,1 @@
+"""The parts of the page: each module renders one concern, as a pure function from `Run` to markup."""

@@ -1,0 +1,1 @@
+"""Tiny real stages for the launcher's tests."""

@@ -1,0 +1,21 @@
+"""`--help` explains every command and every setting."""
+
+import importlib
+
+import pytest
+from packages import ALL
+
+from nemo_core.foundation.command import resolve
+from nemo_core.foundation.settings import describe
+
+
+def commands():
+    return [(name, command) for name in ALL for command in importlib.import_module(f"nemo_{name}.cli").PROGRAM.commands]
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[f"{name}-{c.name}" for name, c in commands()])
+def test_a_command_its_settings_and_an_example_are_explained(name, command):
+    unexplained = [row.key for row in describe(resolve(command.settings)) if " " not in row.about.strip()]
+    assert unexplained == []
+    assert command.summary and command.examples
+    assert all(example.startswith(f"nemo-{name} {command.name}") for example in command.examples)
