@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_core.inference import SamplingParams
@@ -54,6 +54,7 @@ def test_a_row_is_drawn_alike_whatever_its_neighbours_ask_for():
         assert alone == together[index]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 10, width=32), min_size=1, max_size=300).filter(any), st.floats(1e-9, 1 - 1e-9))
 def test_inverting_finds_the_weight_at_a_share_of_the_total(weights, share):
     found = int(invert(torch.tensor([weights]), torch.tensor([share], dtype=torch.float64)))

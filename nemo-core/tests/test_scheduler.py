@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_core.inference.scheduler import common_prefix, plan_step
@@ -16,6 +16,7 @@ class Row:
     num_cached: int = 0
 
 
+@settings(deadline=None)
 @given(
     arrivals=st.lists(st.tuples(st.integers(0, 5), TOKENS, st.integers(1, 4)), min_size=1, max_size=15),
     max_slots=st.integers(1, 4),
@@ -84,6 +85,7 @@ def test_the_first_of_equal_prompts_computes_and_the_others_wait_a_step_to_copy(
     assert [(c.slot, c.start, c.stop) for c in second.chunks] == [(0, 30, 31), (1, 29, 30)]
 
 
+@settings(deadline=None)
 @given(TOKENS, TOKENS, TOKENS)
 def test_common_prefix_counts_equal_beginnings(beginning, left, right):
     expected = next((i for i, (a, b) in enumerate(zip(left, right)) if a != b), min(len(left), len(right)))

@@ -1,12 +1,10 @@
 """How a server comes up, is shared, breaks and ends."""
 
 import os
-import re
 import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -16,48 +14,6 @@ from nemo_deploy.serve.listen import free_port
 from nemo_deploy.testing.bytes_engine import BytesEngine, BytesTokenizer, load
 
 BODY = {"prompt": "abc", "max_tokens": 60}
-
-
-class GatedEngine(BytesEngine):
-    """Takes a step only when the test says so."""
-
-    def __init__(self):
-        super().__init__(max_slots=2, max_length=4096)
-        self.gate = threading.Semaphore(0)
-        self.steps_done = threading.Semaphore(0)
-
-    def step(self):
-        self.gate.acquire()
-        deltas = super().step()
-        self.steps_done.release()
-        return deltas
-
-    def open(self):
-        self.gate.release(1_000_000)
-
-
-@pytest.fixture
-def serve_gated(serve_bytes):
-    @contextmanager
-    def serve(**settings):
-        engine = GatedEngine()
-        model = LoadedModel(engine=engine, tokenizer=BytesTokenizer())
-        with serve_bytes(lambda: model, **settings) as client:
-            try:
-                yield client, engine
-            finally:
-                engine.open()
-
-    return serve
-
-
-def wait_for_requests(client, count):
-    """Read /metrics until `count` requests are there; each read waits for the server, so this is no busy loop."""
-    for _ in range(2000):
-        text = client.get("/metrics").body.decode()
-        if sum(float(n) for n in re.findall(r"^nemo_num_requests_(?:running|waiting) (.*)$", text, re.M)) == count:
-            return
-    raise AssertionError(f"there never were {count} requests")
 
 
 def test_live_answers_before_the_model_is_loaded_and_ready_after(serve_bytes, client_at):
@@ -146,7 +102,7 @@ def test_slow_reader_holds_nobody_up(serve_bytes):
 def test_full_queue_says_when_to_come_back(serve_gated):
     with ThreadPoolExecutor(3) as pool, serve_gated(max_queue=1) as (client, gated):
         waiting = [pool.submit(client.post, "/v1/completions", BODY) for _ in range(3)]
-        wait_for_requests(client, 3)
+        client.wait_for_requests(3)
         reply = client.post("/v1/completions", BODY)
         gated.open()
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")

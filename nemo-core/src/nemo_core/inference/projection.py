@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..model.linear import onednn_takes
 from ..peft.lora import LoraLinear
 
 
@@ -22,7 +23,7 @@ class Projection:
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self.bias_O = bias_O
-        self.is_packed = can_pack(weight_OI)
+        self.is_packed = onednn_takes(weight_OI) and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight_OI) if self.is_packed else weight_OI
 
     def __call__(self, x_NI: Tensor) -> Tensor:
@@ -33,16 +34,6 @@ class Projection:
             return self(x_NI.expand(2, -1))[:1]
         y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, self.weight, self.bias_O, "none", [], "")
         return y_NO
-
-
-def can_pack(weight: Tensor) -> bool:
-    """Whether this torch has the oneDNN layout for such a weight."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-    )
 
 
 def fuse(layers: Sequence[nn.Module]) -> Projection:
