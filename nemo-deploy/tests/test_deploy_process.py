@@ -51,6 +51,7 @@ def test_ready_line_kill_and_restart_on_the_same_port_then_drain_on_sigterm(tiny
         assert second.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly(tiny_model):
     with process(tiny_model, "threads=1") as running:
         first_line(running, timeout_s=START_S)
@@ -90,6 +91,7 @@ def command_lines():
     return found
 
 
+@pytest.mark.slow
 def test_ask_continues_where_it_was_cut_off_and_gives_the_same_digest(tiny_model, tmp_path):
     words = ("question=[one, two, three]",)
     assert ask(tmp_path, tiny_model, *words) == 0
