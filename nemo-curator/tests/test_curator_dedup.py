@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_curator import curate
@@ -67,6 +67,7 @@ def test_more_and_shorter_bands_find_more():
     assert groups[0] > groups[2]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30))
 def test_components_are_those_of_a_flood_fill(rows):
     bands = [(np.array([row[band] for row in rows], np.uint64), np.arange(len(rows))) for band in (0, 1)]

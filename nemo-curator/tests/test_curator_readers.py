@@ -254,6 +254,15 @@ def test_parquet_with_and_without_text(tmp_path):
     assert records[0].source_id == "1"
 
 
+def test_invalid_utf8_in_a_parquet_row_costs_that_row(tmp_path):
+    offsets, data = pa.array([0, 3, 5, 8], pa.int32()).buffers()[1], pa.py_buffer(b"one\xff\xfetwo")
+    column = pa.Array.from_buffers(pa.string(), 3, [None, offsets, data])
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    records = read_all(tmp_path)
+    assert texts(records) == ["one", "two"]
+    assert faults(records) == [("invalid_utf8", "a.parquet:2")]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

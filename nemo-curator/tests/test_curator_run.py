@@ -204,6 +204,7 @@ def test_a_full_disk_ends_with_75_and_the_run_continues_when_there_is_room(corpu
         ),
         ([{"quality": {"preset": "gofer"}}], r"invalid enum value 'gofer'"),
         ([{"language": {"threshold": 2}}], r"pipeline\[0\] \(language\): threshold: expected `float` <= 1"),
+        ([{"language": {"keep": ["English"]}}], r"pipeline\[0\] \(language\): keep: expected `str` matching regex"),
         (["repair", "extract"], r"extract comes first"),
         ([], r"pipeline: has no step; choose from extract, "),
         ([{"repair": {}, "quality": {}}], r"is no step; write a name"),

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from nemo_deploy.engines.protocol import LoadedModel
 from nemo_deploy.serve.run import in_background
 from nemo_deploy.serve.settings import ServeSettings
+from nemo_deploy.testing.bytes_engine import BytesEngine, BytesTokenizer
 from nemo_deploy.testing.bytes_engine import load as load_bytes
 
 
@@ -79,6 +82,39 @@ def serve_bytes():
 def client(serve_bytes):
     with serve_bytes(max_body_bytes=20_000) as client:
         yield client
+
+
+class GatedEngine(BytesEngine):
+    """Takes a step only when the test says so."""
+
+    def __init__(self):
+        super().__init__(max_slots=2, max_length=4096)
+        self.gate = threading.Semaphore(0)
+        self.steps_done = threading.Semaphore(0)
+
+    def step(self):
+        self.gate.acquire()
+        deltas = super().step()
+        self.steps_done.release()
+        return deltas
+
+    def open(self):
+        self.gate.release(1_000_000)
+
+
+@pytest.fixture
+def serve_gated(serve_bytes):
+    @contextmanager
+    def serve(**settings):
+        engine = GatedEngine()
+        model = LoadedModel(engine=engine, tokenizer=BytesTokenizer())
+        with serve_bytes(lambda: model, **settings) as client:
+            try:
+                yield client, engine
+            finally:
+                engine.open()
+
+    return serve
 
 
 TEXTS = ["What is textwrap? It wraps text.", "Wrap and fill paragraphs of text.", "What is json? It reads and writes."]

@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -16,39 +15,6 @@ from nemo_deploy.serve.listen import free_port
 from nemo_deploy.testing.bytes_engine import BytesEngine, BytesTokenizer, load
 
 BODY = {"prompt": "abc", "max_tokens": 60}
-
-
-class GatedEngine(BytesEngine):
-    """Takes a step only when the test says so."""
-
-    def __init__(self):
-        super().__init__(max_slots=2, max_length=4096)
-        self.gate = threading.Semaphore(0)
-        self.steps_done = threading.Semaphore(0)
-
-    def step(self):
-        self.gate.acquire()
-        deltas = super().step()
-        self.steps_done.release()
-        return deltas
-
-    def open(self):
-        self.gate.release(1_000_000)
-
-
-@pytest.fixture
-def serve_gated(serve_bytes):
-    @contextmanager
-    def serve(**settings):
-        engine = GatedEngine()
-        model = LoadedModel(engine=engine, tokenizer=BytesTokenizer())
-        with serve_bytes(lambda: model, **settings) as client:
-            try:
-                yield client, engine
-            finally:
-                engine.open()
-
-    return serve
 
 
 def wait_for_requests(client, count):

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,7 @@ def test_ready_line_kill_and_restart_on_the_same_port_then_drain_on_sigterm(tiny
         assert second.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_cleanly(tiny_model):
     with process(tiny_model, "threads=1") as running:
         first_line(running, timeout_s=START_S)
@@ -83,12 +86,13 @@ def command_lines():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            found.append(open(f"/proc/{pid}/cmdline").read())
+            found.append(Path(f"/proc/{pid}/cmdline").read_text())
         except OSError:
             continue
     return found
 
 
+@pytest.mark.slow
 def test_ask_continues_where_it_was_cut_off_and_gives_the_same_digest(tiny_model, tmp_path):
     words = ("question=[one, two, three]",)
     assert ask(tmp_path, tiny_model, *words) == 0

@@ -140,7 +140,7 @@ def test_ctrl_c_lets_stages_save_and_resume_continues(place: Place, undisturbed:
     assert process.returncode == 130
     assert "nemo-launcher resume runs/flow' continues" in err
     assert not alive_marked(place)
-    assert {s["stage"]: s["state"] for s in place.json("status", "flow")["stages"]}["a"] != "running"
+    assert {s["stage"]: s["state"] for s in place.json("status", "flow")["stages"]}["a"] == "stopped"
     place.call("resume", "flow")
     assert place.digests() == undisturbed
 
@@ -153,6 +153,18 @@ def test_a_stage_that_ignores_the_request_to_stop_is_killed_after_the_grace_time
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 130
     assert not alive_marked(place)
+
+
+def test_a_run_under_nohup_survives_its_terminal(place: Place) -> None:
+    place.workflow({"a": {**SLOW, "with": {"steps": 10}}})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = place.launch("run", "flow.yaml")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_for(lambda: place.status("a").get("state") == "running")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
 
 
 def test_cancel_stops_a_living_launcher_and_its_stages(place: Place) -> None:

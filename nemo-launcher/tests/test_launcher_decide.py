@@ -93,7 +93,10 @@ def test_a_killed_stage_is_tried_once_more() -> None:
     state, actions = after(state_of(CHAIN, retries=0), *RUNNING_A, ended("a", None, signal=9))
     assert actions == [Start("a", 2)]
     state, _ = decide(state, ended("a", None, signal=9))
-    assert (state.stages["a"].phase, state.stages["a"].reason) == (Phase.FAILED, "killed by signal 9")
+    assert (state.stages["a"].phase, state.stages["a"].reason) == (
+        Phase.FAILED,
+        "killed by signal 9: out of memory, or killed by hand",
+    )
 
 
 def test_a_stage_killed_after_its_artifact_was_in_place_is_done() -> None:

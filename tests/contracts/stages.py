@@ -36,10 +36,10 @@ def replaced(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def references(value: Any) -> list[str]:
-    """The stages that a value refers to."""
+    """The stages whose artifacts a value refers to; a folder inside one is no artifact."""
     found: list[str] = []
-    replaced(value, lambda text: found.append(text[1:]) or text if text.startswith(REFERENCE) else text)
-    return found
+    replaced(value, lambda text: found.append(text) or text)
+    return [text.removeprefix(REFERENCE) for text in found if text.startswith(REFERENCE) and ":" not in text]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,11 @@ class Workshop:
 
     def settings(self, stage: str) -> dict[str, Any]:
         """The smallest settings of `stage`, its references made real."""
-        return replaced(
-            smallest()[stage], lambda text: str(self.make(text[1:])) if text.startswith(REFERENCE) else text
-        )
+        return replaced(smallest()[stage], self.real)
+
+    def real(self, text: str) -> str:
+        """The path that a reference stands for; other text as it is."""
+        if not text.startswith(REFERENCE):
+            return text
+        stage, _, inner = text.removeprefix(REFERENCE).partition(":")
+        return str(self.make(stage) / inner)

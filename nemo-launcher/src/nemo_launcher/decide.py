@@ -26,6 +26,7 @@ from .state import (
 )
 
 RETRIES_AFTER_KILL = 1
+KILL_MEANINGS = {9: ": out of memory, or killed by hand", 11: ": a crash in compiled code"}
 
 
 def decide(state: RunState, event: Event) -> tuple[RunState, list[Action]]:
@@ -70,7 +71,7 @@ def may_try_again(event: Ended) -> bool:
 def why(event: Ended) -> str:
     """How an attempt ended, in words."""
     if event.signal is not None:
-        return f"killed by signal {event.signal}"
+        return f"killed by signal {event.signal}{KILL_MEANINGS.get(event.signal, '')}"
     if event.exit_code == 0:
         return "ended well but wrote no whole artifact"
     meanings = {EXIT_USER: "settings or input are wrong", EXIT_RETRY: "preempted or out of a resource"}

@@ -15,9 +15,15 @@ def forwarded(heard: list[signal.Signals]) -> Iterator[None]:
     def hear(number: int, _: FrameType | None) -> None:
         heard.append(signal.Signals(number))
 
-    before = {number: signal.signal(number, hear) for number in STOP_SIGNALS}
+    asked = [number for number in STOP_SIGNALS if not (number == signal.SIGHUP and is_ignored(number))]
+    before = {number: signal.signal(number, hear) for number in asked}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def is_ignored(number: signal.Signals) -> bool:
+    """True where this process was started to ignore a signal, as nohup does."""
+    return signal.getsignal(number) == signal.SIG_IGN

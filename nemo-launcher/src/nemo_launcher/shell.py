@@ -42,12 +42,14 @@ def run(settings: ShellSettings) -> dict[str, Any]:
 
 
 def named_inputs(given: str | dict[str, str]) -> dict[str, Path]:
-    """Inputs by name, "" for a single one. InputError where one does not exist."""
+    """Inputs by name, "" for a single one. InputError where one does not exist, ArtifactError where one is damaged."""
     named = {"": given} if isinstance(given, str) else given
     paths = {name: Path(text).expanduser().resolve() for name, text in named.items()}
     for path in paths.values():
         if not path.exists():
             raise InputError(f"input {path}: no such file or folder")
+        if (path / artifact.MANIFEST).is_file():
+            artifact.read(path, artifact.KINDS)
     return paths
 
 

@@ -115,8 +115,14 @@ def find_run(name: str | None, cwd: Path) -> RunFolder:
             raise UserError(
                 f"{runs}: no runs are here; start one with 'nemo-launcher run workflow.yaml', or name its folder"
             )
-        return RunFolder(max(known.values(), key=lambda p: p.parent.joinpath("journal.jsonl").stat().st_mtime).parent)
+        return RunFolder(max(known.values(), key=last_change).parent)
     for folder in (cwd / Path(name).expanduser(), runs / name):
         if (folder / "plan.json").is_file():
             return RunFolder(folder)
     raise UserError(f"{name}: no such run{did_you_mean(name, known)} (runs here: {', '.join(sorted(known)) or 'none'})")
+
+
+def last_change(plan: Path) -> float:
+    """When something last happened in the run that `plan` belongs to."""
+    journal = plan.with_name("journal.jsonl")
+    return (journal if journal.is_file() else plan).stat().st_mtime

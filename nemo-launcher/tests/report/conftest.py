@@ -244,7 +244,7 @@ def results() -> dict[str, Any]:
 def write_plan(run: Path, stages: Sequence[tuple[str, str, tuple[str, ...], float, float]] = STAGES) -> None:
     plan = {
         "name": "quickstart",
-        "workflow": "/work/examples/quickstart/workflow.yaml",
+        "workflow": "/suite/examples/quickstart/workflow.yaml",
         "stages": [{"name": name, "use": use, "needs": list(needs)} for name, use, needs, _, _ in stages],
         "left_out": ["benchmark"],
     }

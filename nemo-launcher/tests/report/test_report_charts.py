@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_launcher.report.charts import Line, Part, bar, line_chart
@@ -41,6 +41,7 @@ def test_nothing_to_draw_is_said_in_words(points):
     assert "<svg" not in svg
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(anything, anything), max_size=30))
 def test_whatever_the_numbers_the_line_stays_inside(points):
     points.sort(key=lambda point: (math.isnan(point[0]), point[0]))
@@ -50,6 +51,7 @@ def test_whatever_the_numbers_the_line_stays_inside(points):
         assert all(0 <= x <= 1000 and 0 <= y <= 1000 for x, y in coordinates(svg))
 
 
+@settings(deadline=None)
 @given(st.lists(fit, min_size=1, max_size=20))
 def test_a_nice_scale_holds_all_values_between_few_ticks(values):
     scale = nice_scale(values)
@@ -60,6 +62,7 @@ def test_a_nice_scale_holds_all_values_between_few_ticks(values):
     assert len(tick_labels(scale)) == len(scale.ticks)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
 def test_ticks_of_steps_are_whole_numbers_inside_the_data(steps):
     scale = step_scale(steps)
@@ -67,6 +70,7 @@ def test_ticks_of_steps_are_whole_numbers_inside_the_data(steps):
     assert all(-1e-6 <= scale.place(tick) <= 1 + 1e-6 for tick in scale.ticks)
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=1e-50, max_value=1e50), st.integers(1, 10))
 def test_a_nice_step_is_round_and_cuts_into_no_more_parts_than_asked(length, parts):
     step = nice_step(length, parts=parts)
@@ -92,6 +96,7 @@ def test_shares_have_percentages_on_their_axis():
     assert tick_labels(nice_scale([0.5, 0.9]), share=True)[-1] == "90%"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(-1e6, 1e6)), max_size=2000, unique_by=lambda p: p[0]))
 def test_thinning_keeps_ends_and_extremes(points):
     points.sort()
@@ -113,6 +118,7 @@ def test_drawable_refuses_what_would_overflow():
     assert [drawable(x) for x in (0.0, 1e100, 1e101, math.nan, math.inf)] == [True, True, False, False, False]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e18), max_size=6), st.floats(0, 1e18))
 def test_parts_of_a_bar_never_leave_it(values, whole):
     svg = bar([Part(value=v, title="x", cls="c1") for v in values], whole=whole, label="bar")

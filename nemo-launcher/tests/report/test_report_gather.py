@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_launcher.report import figures
@@ -84,11 +84,13 @@ odd_rows = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(odd_rows, max_size=8))
 def test_no_journal_is_too_odd_to_fold(rows):
     fold(rows)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["step", "loss", "reward/x", "note"]), scalars, max_size=4), max_size=20)
 )
@@ -109,6 +111,7 @@ def test_values_that_are_not_finite_are_counted_and_not_drawn(tmp_path, make_art
     assert series.not_finite == 2
 
 
+@settings(deadline=None)
 @given(
     stats=st.dictionaries(
         st.sampled_from(["funnel", "examples", "languages", "documents_in", "before", "objective"]), values

@@ -58,6 +58,8 @@ class Finished:
 
 def run(settings: TokenizeSettings) -> TokenizeResult:
     """Make the tokens artifact of `settings`."""
+    if (settings.tokenizer / artifact.MANIFEST).is_file():
+        artifact.read(settings.tokenizer, ("tokenizer", "checkpoint", "exported"))
     with artifact.create(
         settings.output,
         kind="tokens",

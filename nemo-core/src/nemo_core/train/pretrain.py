@@ -45,6 +45,8 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     Raises InputError where there are too few tokens or a token is outside the vocabulary, ConfigError where the
     sequence is longer than the model's positions.
     """
+    if (settings.tokens / artifact.MANIFEST).is_file():
+        artifact.read(settings.tokens, "tokens")
     compute = choose_compute(settings)
     tokenizer = load_tokenizer(settings.tokens / "tokenizer")
     config = shape(settings, tokenizer)
@@ -85,8 +87,6 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
 
 def open_windows(settings: PretrainSettings, split: str, tokenizer: Tokenizer) -> Windows:
     """The windows of a split. Raises InputError where there are too few tokens, or one the tokenizer does not know."""
-    if (settings.tokens / artifact.MANIFEST).is_file():
-        artifact.read(settings.tokens, "tokens")
     dataset = IndexedDataset(settings.tokens / split)
     separator = tokenizer.eos_id if settings.separate_documents else None
     windows = Windows(dataset.tokens, settings.sequence_length, separator)

@@ -26,9 +26,11 @@ class ExactDedup:
 class FuzzyDedup:
     """Drop documents whose text another one nearly has (MinHash LSH with the hash functions of cuDF)."""
 
-    bands: Annotated[int, Meta(ge=1, description="bands of the signature; a pair with one equal band is united")] = 20
-    rows: Annotated[int, Meta(ge=1, description="hashes in a band")] = 13
-    width: Annotated[int, Meta(ge=2, description="characters in a shingle")] = 24
+    bands: Annotated[
+        int, Meta(ge=1, le=1000, description="bands of the signature; a pair with one equal band is united")
+    ] = 20
+    rows: Annotated[int, Meta(ge=1, le=100, description="hashes in a band")] = 13
+    width: Annotated[int, Meta(ge=2, le=1000, description="characters in a shingle")] = 24
     seed: Annotated[int, Meta(ge=0, lt=1 << 32, description="seed of the permutations")] = 42
     survivor: Annotated[Literal["first", "longest"], Meta(description=SURVIVOR)] = "first"
 

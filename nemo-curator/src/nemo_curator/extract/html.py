@@ -1,11 +1,18 @@
 """The extract step: the main content of a page as text, with its title."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+DEEPEST = 3000  # the search for the main content takes time with the square of the depth
+TAG = re.compile(rb"<(/?)([a-zA-Z][^\s/>]{0,20})")
+NOT_NESTED = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr "
+    b"p li dt dd option tr td th thead tbody tfoot colgroup body html head".split()
+)
 BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -42,8 +49,21 @@ def page_or_text(html: bytes | None, charset: str, text: str, title: str, settin
     """Text, title and, where nothing was left, why it is dropped."""
     if html is None:
         return text, title, None
+    if html.count(b"<") > DEEPEST and depth(html) > DEEPEST:
+        return "", title, "nested_too_deeply"
     found_text, found_title = extract(html, charset, settings)
     return found_text, found_title or title, None if found_text else "no_main_content"
+
+
+def depth(html: bytes) -> int:
+    """How deeply elements are nested, near enough; those whose end is often left out do not count."""
+    deepest = level = 0
+    for closing, name in TAG.findall(html):
+        if name.lower() in NOT_NESTED:
+            continue
+        level = max(0, level - 1) if closing else level + 1
+        deepest = max(deepest, level)
+    return deepest
 
 
 def extract(html: bytes, charset: str, settings: Extract) -> tuple[str, str]:

@@ -18,9 +18,10 @@ MODEL = Path("resources/lid.176.ftz")
 class Language:
     """The language step: write each document's language, and keep the wanted ones."""
 
-    keep: Annotated[list[str], Meta(description="ISO 639 codes to keep, such as en; empty keeps all")] = field(
-        default_factory=list
-    )
+    keep: Annotated[
+        list[Annotated[str, Meta(pattern="^[a-z]{2,3}$")]],
+        Meta(description="ISO 639 codes to keep, such as en; empty keeps all"),
+    ] = field(default_factory=list)
     threshold: Annotated[float, Meta(ge=0, le=1, description="least probability of the language found")] = 0.65
     characters: Annotated[int, Meta(ge=80, description="how much of each document is looked at")] = 2000
 

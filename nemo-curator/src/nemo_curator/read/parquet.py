@@ -20,14 +20,21 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
             wanted = (reading.text_field, reading.id_field, "url", "title")
             columns = [name for name in table.schema_arrow.names if name in wanted]
             for batch in table.iter_batches(batch_size=ROWS, columns=columns):
-                for fields in batch.to_pylist():
-                    place = f"{file.name}:{number + 1}"
-                    yield document_from_fields(fields, file=file, ordinal=number, place=place, reading=reading)
+                for row in range(batch.num_rows):
+                    yield read_row(batch.slice(row, 1), file=file, number=number, reading=reading)
                     number += 1
-    except UnicodeDecodeError as error:
-        yield damaged(file, number, "invalid_utf8", error)
     except (pa.ArrowInvalid, OSError) as error:
         yield damaged(file, number, "corrupt_parquet", error)
+
+
+def read_row(row: pa.RecordBatch, *, file: InputFile, number: int, reading: Reading) -> Record:
+    """The document in one row, or why there is none."""
+    try:
+        (fields,) = row.to_pylist()
+    except UnicodeDecodeError as error:
+        return damaged(file, number, "invalid_utf8", error)
+    place = f"{file.name}:{number + 1}"
+    return document_from_fields(fields, file=file, ordinal=number, place=place, reading=reading)
 
 
 def damaged(file: InputFile, number: int, reason: str, error: Exception) -> Reject:

@@ -1,6 +1,7 @@
 """``nemo-launcher plan``: what a run would do, stage by stage."""
 
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from ..store import RunFolder
 from ..ui.format import table
 from ..ui.summary import shown_path
 from .run import plan_of
+
+READS_WIDTH = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +66,24 @@ def as_table(plan: Plan, forecasts: dict[str, Forecast]) -> str:
             stage.name,
             forecasts[stage.name].will,
             stage.use,
-            ", ".join(f"{name}={source.stage or shown_path(source.path)}" for name, source in stage.inputs.items()),
+            reads(stage),
             stage.kind or "",
             room(stage),
             forecasts[stage.name].why,
         )
         for stage in plan.stages
     ]
-    lines = [table(("stage", "will", "use", "inputs", "makes", "resources", "why"), rows)]
+    lines = [table(("stage", "will", "use", "reads", "makes", "resources", "why"), rows)]
     if plan.left_out:
         lines.append(f"left out (no target needs them): {', '.join(plan.left_out)}")
     lines.append(f"run folder: {shown_path(plan.run_dir)}")
     return "\n".join(lines)
+
+
+def reads(stage: PlannedStage) -> str:
+    """The stages and paths that a stage reads, cut to what fits beside the rest."""
+    sources = dict.fromkeys(source.stage or shown_path(source.path) for source in stage.inputs.values())
+    return textwrap.shorten(", ".join(sources), READS_WIDTH, placeholder=" ...")
 
 
 def room(stage: PlannedStage) -> str:

@@ -14,7 +14,7 @@ from ..store import RunFolder, find_run, read_json
 from ..ui.format import duration, table
 from ..ui.progress import progress_parts
 
-PHASES = {"started": Phase.RUNNING, "ended": Phase.WAITING, "done": Phase.DONE, "skipped": Phase.SKIPPED}
+PHASES = {"started": Phase.RUNNING, "ended": Phase.STOPPED, "done": Phase.DONE, "skipped": Phase.SKIPPED}
 
 
 def run(settings: RunReference) -> dict[str, Any] | None:

@@ -72,7 +72,13 @@ def is_number(value: object) -> bool:
 
 
 def closing_line(plan: Plan) -> str:
-    """The workflow's `closing` with each ``{stage.key}`` replaced from that stage's manifest."""
+    """The workflow's `closing` with each ``{stage.key}`` replaced from that stage's manifest.
+
+    "" where it speaks of a stage that the run's targets leave out.
+    """
+    planned = {stage.name for stage in plan.stages}
+    if any(match.group(1) not in planned for match in PLACEHOLDER.finditer(plan.closing)):
+        return ""
     manifests = manifests_of(plan)
 
     def fill(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ const $ = (id) => document.getElementById(id);
 const turns = [];            // {role, content} as the API takes them
 let model = null;            // name of the served model
 let running = null;          // AbortController of the answer that streams now
+let forgotten = 0;           // oldest turns that no longer fit into the model's context
 
 // --- server ---------------------------------------------------------------------------------------------------
 
@@ -61,13 +62,17 @@ async function* answer(signal) {
   const reply = await fetch("/v1/chat/completions", {
     method: "POST", signal, headers: headers(),
     body: JSON.stringify({
-      model, messages: turns, stream: true, stream_options: { include_usage: true },
+      model, messages: turns.slice(forgotten), stream: true, stream_options: { include_usage: true },
       temperature: Number($("temperature").value), max_completion_tokens: Number($("max-tokens").value) || 1,
     }),
   });
   if (!reply.ok) {
     if (reply.status === 401) askForKey();
-    throw new Error((await reply.json()).error.message);
+    const { error } = await reply.json();
+    if (error.code !== "context_length_exceeded" || turns.length - forgotten < 3) throw new Error(error.message);
+    forgotten += 2;
+    yield* answer(signal);
+    return;
   }
   for await (const event of events(reply.body)) {
     if (event.error) throw new Error(event.error.message);
@@ -134,6 +139,7 @@ async function ask(question) {
   setRunning(controller);
   try {
     const { reason, usage, seconds } = await grow(turn, controller);
+    if (forgotten) addNote(turn, "the context is full: the oldest turns are no longer sent");
     if (reason === "length") addNote(turn, "cut off at the token limit");
     if (usage && seconds > 0) $("speed").textContent = `${usage.completion_tokens} tokens, ${Math.round((usage.completion_tokens - 1) / seconds)}/s`;
   } catch (error) {
@@ -158,7 +164,7 @@ function submit() {
 
 function clearAll() {
   running?.abort();
-  turns.length = 0;
+  turns.length = forgotten = 0;
   document.querySelectorAll(".turn").forEach((turn) => turn.remove());
   $("welcome").hidden = false;
   $("speed").textContent = "";

@@ -1,6 +1,6 @@
 """Megabytes of text per second of CPU time, of each stage and of what others offer for it, on the same documents.
 
-python benchmarks/curator/measure.py [documents.jsonl]      (default: the documentation of this Python)
+python benchmarks/curator/bench_stages.py [documents.jsonl]      (default: the documentation of this Python)
 """
 
 import sys
