@@ -1,15 +1,16 @@
 """The command evaluate: one table for several models, on data none of them has seen."""
 
 import json
-import math
 
 import pytest
+import torch
 
 from nemo_aligner.cli import main
 from nemo_aligner.evaluation.preference import figures, own_figures
 from nemo_aligner.evaluation.table import table
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.foundation import artifact
+from nemo_core.tokenizer.load import load_tokenizer
 
 
 def evaluate_words(toys, output, **more):
@@ -37,10 +38,15 @@ def test_every_model_gets_every_metric_and_its_samples(toys, tmp_path, capsys):
 def test_the_answer_loss_is_the_mean_over_held_out_answer_tokens(toys, tmp_path):
     main(["evaluate", *evaluate_words(toys, tmp_path / "out", questions=1)])
     metrics = json.loads((tmp_path / "out/results.json").read_text())["models"]["first"]["metrics"]
-    model = load_model(toys.model)
-    vocabulary = model.config.vocab_size
-    assert metrics["answer_loss"]["count"] == 17
-    assert metrics["answer_loss"]["value"] == pytest.approx(math.log(vocabulary), rel=0.3)
+    model, tokenizer = load_model(toys.model), load_tokenizer(toys.model)
+    (row,) = [json.loads(line) for line in (toys.digits_to_repeat / "data/validation.jsonl").read_text().splitlines()][
+        :1
+    ]
+    ids, is_answer = tokenizer.encode_chat_with_mask(row["messages"])
+    logp_TV = model.logits(model(torch.tensor([ids])))[0].log_softmax(-1)
+    logps = [logp_TV[place - 1, ids[place]].item() for place, flag in enumerate(is_answer) if flag]
+    assert metrics["answer_loss"]["count"] == len(logps) == 17
+    assert metrics["answer_loss"]["value"] == pytest.approx(-sum(logps) / 17, rel=1e-5)
 
 
 def test_a_models_own_ranking_is_told_from_its_ranking_against_the_reference():
