@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,14 @@ class Client:
         lines = self.post(path, {**body, "stream": True}).body.decode().split("\n\n")
         assert lines[-2:] == ["data: [DONE]", ""]
         return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+    def wait_for_requests(self, count):
+        """Read /metrics until `count` requests are there; each read waits for the server, so this is no busy loop."""
+        for _ in range(2000):
+            text = self.get("/metrics").body.decode()
+            if sum(float(n) for n in re.findall(r"^nemo_num_requests_(?:running|waiting) (.*)$", text, re.M)) == count:
+                return
+        raise AssertionError(f"there never were {count} requests")
 
 
 @pytest.fixture(scope="session")

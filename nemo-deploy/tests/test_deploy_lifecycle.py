@@ -1,7 +1,6 @@
 """How a server comes up, is shared, breaks and ends."""
 
 import os
-import re
 import socket
 import sys
 import threading
@@ -15,15 +14,6 @@ from nemo_deploy.serve.listen import free_port
 from nemo_deploy.testing.bytes_engine import BytesEngine, BytesTokenizer, load
 
 BODY = {"prompt": "abc", "max_tokens": 60}
-
-
-def wait_for_requests(client, count):
-    """Read /metrics until `count` requests are there; each read waits for the server, so this is no busy loop."""
-    for _ in range(2000):
-        text = client.get("/metrics").body.decode()
-        if sum(float(n) for n in re.findall(r"^nemo_num_requests_(?:running|waiting) (.*)$", text, re.M)) == count:
-            return
-    raise AssertionError(f"there never were {count} requests")
 
 
 def test_live_answers_before_the_model_is_loaded_and_ready_after(serve_bytes, client_at):
@@ -112,7 +102,7 @@ def test_slow_reader_holds_nobody_up(serve_bytes):
 def test_full_queue_says_when_to_come_back(serve_gated):
     with ThreadPoolExecutor(3) as pool, serve_gated(max_queue=1) as (client, gated):
         waiting = [pool.submit(client.post, "/v1/completions", BODY) for _ in range(3)]
-        wait_for_requests(client, 3)
+        client.wait_for_requests(3)
         reply = client.post("/v1/completions", BODY)
         gated.open()
         assert (reply.status, reply.headers["retry-after"]) == (429, "1")

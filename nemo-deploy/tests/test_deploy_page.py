@@ -1,6 +1,7 @@
 """The chat page in a real browser, typed into as a person would."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -17,9 +18,11 @@ FLAGS = [
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
 
 
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -90,14 +93,14 @@ def test_stop_button_ends_an_answer_and_frees_the_slot(page, serve_gated):
         page.fill("#question", "Go on for ever")
         page.keyboard.press("Enter")
         gated.gate.release(30)
-        page.wait_for_function("document.querySelector('.turn.assistant').innerText.length > 5")
+        playwright.expect(page.locator(".turn.assistant")).to_contain_text(re.compile(".{5}"))
         keep_picture(page, "growing")
         page.click("#stop")
         page.wait_for_selector(".turn.assistant:not(.growing)")
         assert "stopped" in page.inner_text(".turn.assistant")
         assert page.is_visible("#send")
         gated.open()
-        page.wait_for_function("fetch('/metrics').then(r => r.text()).then(t => t.includes('requests_running 0.0'))")
+        client.wait_for_requests(0)
 
 
 def test_error_is_shown_and_the_key_field_opens_a_locked_server(page, serve_bytes, monkeypatch):
