@@ -18,8 +18,8 @@ SMALL = [
     "acquire.modules=[argparse, calendar, collections, configparser, csv, datetime, decimal, difflib, email, fractions,"
     " heapq, html, http, itertools, json, logging, random, shutil, statistics, string, tempfile, textwrap, zipfile]",
     "tokenizer.vocab_size=1024",
-    *("pretrain.steps=30", "pretrain.batch_size=4", "pretrain.sequence_length=128", "pretrain.validation_batches=2"),
-    *("sft.steps=10", "sft.batch_size=2"),
+    *("pretrain.steps=30", "pretrain.validation_batches=2"),
+    "sft.steps=20",
     *("dpo.steps=4", "dpo.batch_size=4", "dpo.validation_pairs=16"),
     *(
         "grpo.steps=2",
