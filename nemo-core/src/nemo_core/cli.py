@@ -1,5 +1,6 @@
 """Console script ``nemo-core``: the list of its commands."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -117,4 +118,6 @@ PROGRAM = Program(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line `words` (default: this process's) and return its exit code."""
+    # Threads that wait actively halve the speed of everything on cores shared with other work; read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return run_program(PROGRAM, words)
