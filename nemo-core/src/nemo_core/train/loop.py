@@ -206,7 +206,7 @@ def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable
 def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> float:
     """Leave the gradient of the mean loss in the weights and return that loss, over all rows of all processes."""
     parts.model.train()
-    zero_gradients(parts.model)
+    parts.model.zero_grad(set_to_none=True)
     mine = parts.world.share(batch)
     total = torch.zeros((), device=parts.compute.device)
     rows = plan.micro_batch_size or max(1, len(mine.ids_BT))
@@ -215,17 +215,16 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
             loss = parts.objective(parts.model, micro) / max(1, num_targets)
         loss.backward()
         total += loss.detach()
+    complete_gradients(parts.model)
     parts.world.sum_([total])
     return float(total)
 
 
-def zero_gradients(model: nn.Module) -> None:
-    """Set gradients to zero, in place where there are some, so that memory is taken once."""
+def complete_gradients(model: nn.Module) -> None:
+    """Give weights that this process had no rows for a gradient of zero, so that all processes sum alike."""
     for _, weight in trained_weights(model):
         if weight.grad is None:
             weight.grad = torch.zeros_like(weight)
-        else:
-            weight.grad.zero_()
 
 
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
