@@ -83,6 +83,7 @@ def our_grpo(toys: Toys, folder: Path, tokens: int) -> Callable[[int], None]:
             steps=steps,
             max_tokens=tokens,
             kl_beta=0.0,
+            temperature=1.0,
             learning_rate=1e-4,
             validation_prompts=1,
             save_every=1000,

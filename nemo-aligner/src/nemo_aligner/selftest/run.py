@@ -92,6 +92,7 @@ def repeat_digit(toys: Toys, output: Path, settings: SelftestSettings) -> list[C
             learning_rate=2e-3,
             schedule=CONSTANT,
             kl_beta=0.0,
+            temperature=1.0,
             max_tokens=ANSWER_TOKENS,
             rewards=(RewardUse(use="nemo_aligner.selftest.toys:repeats_digit"),),
             seed=settings.seed,
