@@ -30,8 +30,9 @@ def score(name, answer, *, finished=True, **options):
     ("name", "answer", "expected"),
     [
         ("mentions_subject", "OS.path joins names.", 1.0),
-        ("mentions_subject", "It is about a path.", 0.25),
-        ("mentions_subject", "Nothing.", 0.0),
+        ("mentions_subject", "It is about a path.", 0.5 * 4 / 7),
+        ("mentions_subject", "OS.PATHS", 0.5),
+        ("mentions_subject", "", 0.0),
         ("ends_with_full_stop", "It ends. ", 1.0),
         ("ends_with_full_stop", "It does not", 0.5),
         ("concise", "four words are enough", 1.0),

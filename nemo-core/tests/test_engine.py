@@ -2,15 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.config import ModelConfig
-from nemo_core.foundation.errors import InputError
+from nemo_core.foundation.errors import InputError, SuiteError
 from nemo_core.inference import Engine, Request, SamplingParams, generate
-from nemo_core.inference.sampling import choose, row_rules, uniform
-from nemo_core.inference.scheduler import Limits, admit
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.lora import add_lora, lora_layers, merge_lora
 from nemo_core.tokenizer.load import Tokenizer
@@ -177,7 +173,16 @@ def test_impossible_requests_are_refused(model, prompt, message):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"max_tokens": 0}, {"temperature": float("nan")}]
+    "wrong",
+    [
+        {"temperature": -1.0},
+        {"top_p": 0.0},
+        {"max_tokens": 0},
+        {"temperature": float("nan")},
+        {"stop": ("",)},
+        {"stop": "abc"},
+        {"logprobs": -1},
+    ],
 )
 def test_impossible_sampling_is_refused(wrong):
     with pytest.raises(InputError, match=f"{next(iter(wrong))}=.* is out of range"):
@@ -189,37 +194,106 @@ def test_an_answer_ends_where_the_positions_end(model):
     assert (len(answer.token_ids), answer.finish_reason) == (4, "length")
 
 
-@pytest.mark.parametrize("rules", [{"top_k": 3}, {"top_p": 0.6}, {"min_p": 0.3}, {"temperature": 0.5}])
-def test_draws_follow_the_filtered_distribution(rules):
-    from transformers import (
-        LogitsProcessorList,
-        MinPLogitsWarper,
-        TemperatureLogitsWarper,
-        TopKLogitsWarper,
-        TopPLogitsWarper,
+def test_long_prompts_are_read_in_chunks_beside_running_answers(model):
+    long, short = prompts(40, seed=1)[0] * 3, [1, 2]
+    long = (long * 40)[:50]
+    engine = Engine(model, None, max_slots=4, max_prefill_tokens=7)
+    engine.add(Request(id="short", prompt_ids=short, sampling=GREEDY))
+    engine.step()
+    engine.add(Request(id="long", prompt_ids=long, sampling=GREEDY))
+    gained = [[d.id for d in engine.step()] for _ in range(8)]
+    assert gained[:7] == [["short"]] * 7
+    assert gained[7] == ["short", "long"]
+    tokens = drain(engine)
+    whole = generate(model, None, [long], GREEDY)[0].token_ids
+    assert tokens["long"] == whole[1:]
+
+
+def test_a_prompt_takes_over_the_beginning_that_another_has_computed(model, monkeypatch):
+    computed = count_computed(monkeypatch)
+    beginning = prompts(9, seed=2)[4] * 3
+    beginning = (beginning * 30)[:30]
+    asked = [[*beginning, *tail] for tail in ([1], [2, 3], [1, 9], [4])]
+    shared = generate(model, None, asked, GREEDY)
+    assert sum(computed) <= len(beginning) + 4 * (2 + GREEDY.max_tokens)
+    for prompt, answer in zip(asked, shared):
+        assert answer.token_ids == generate(model, None, [prompt], GREEDY)[0].token_ids
+
+
+def test_a_conversation_goes_on_from_what_the_last_turn_left(model, monkeypatch):
+    engine = Engine(model, None, max_slots=2)
+    turn = prompts(9, seed=2)[4]
+    engine.add(Request(id=1, prompt_ids=turn, sampling=GREEDY))
+    answer = drain(engine)[1]
+    computed = count_computed(monkeypatch)
+    engine.add(Request(id=2, prompt_ids=[*turn, *answer, 7], sampling=GREEDY))
+    assert drain(engine)[2] == generate(model, None, [[*turn, *answer, 7]], GREEDY)[0].token_ids
+    assert computed[0] == 2
+
+
+def count_computed(monkeypatch) -> list[int]:
+    """Lets the runner work, and notes how many tokens each step gave it."""
+    from nemo_core.inference.runner import Runner
+
+    counts: list[int] = []
+    original = Runner.hidden
+
+    def counting(self, batch, cache):
+        counts.append(len(batch.ids_N))
+        return original(self, batch, cache)
+
+    monkeypatch.setattr(Runner, "hidden", counting)
+    return counts
+
+
+def test_the_cache_grows_with_the_answer(model):
+    import dataclasses
+
+    roomy = Decoder(dataclasses.replace(TINY, max_positions=1000))
+    roomy.load_state_dict(model.state_dict())
+    (answer,) = generate(roomy, None, [[1, 2]], SamplingParams(max_tokens=600, temperature=0.0))
+    ids = torch.tensor([[1, 2, *answer.token_ids]])
+    likeliest = roomy.logits(roomy(ids))[0, 1:-1].argmax(-1)
+    assert answer.token_ids == likeliest.tolist()
+
+
+def test_stop_ids_end_an_answer_and_are_part_of_it(model, tokenizer):
+    (free,) = generate(model, tokenizer, [[3, 4]], SamplingParams(max_tokens=20, seed=2, ignore_eos=True))
+    last = next(i for i, t in enumerate(free.token_ids) if t not in free.token_ids[:i] and i > 3)
+    stop = SamplingParams(max_tokens=20, seed=2, ignore_eos=True, stop_ids=(free.token_ids[last],))
+    (stopped,) = generate(model, tokenizer, [[3, 4]], stop)
+    assert (stopped.token_ids, stopped.finish_reason) == (free.token_ids[: last + 1], "stop")
+    assert stopped.text == tokenizer.decode(free.token_ids[:last])
+
+
+def test_repetition_penalty_equals_transformers(model, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the reference implementation is not installed")
+    save_model(model, tmp_path)
+    reference = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    prompt = [5, 6, 7, 5]
+    wanted = reference.generate(
+        torch.tensor([prompt]), do_sample=False, max_new_tokens=20, eos_token_id=None, repetition_penalty=1.7
     )
-
-    logits = torch.tensor([[2.0, 1.5, 1.0, 0.0, -1.0, -3.0]])
-    warpers = {
-        "top_k": TopKLogitsWarper,
-        "top_p": TopPLogitsWarper,
-        "min_p": MinPLogitsWarper,
-        "temperature": TemperatureLogitsWarper,
-    }
-    expected = LogitsProcessorList([warpers[k](v) for k, v in rules.items()])(None, logits.clone()).softmax(-1)[0]
-    count = 4000
-    columns = row_rules([SamplingParams(**rules)] * count, torch.device("cpu"))
-    drawn = choose(logits.expand(count, -1), columns, [uniform(1, i) for i in range(count)])
-    share = torch.bincount(drawn, minlength=6) / count
-    assert (share - expected).abs().max() < 0.03
-    assert (share[expected == 0] == 0).all()
+    rules = SamplingParams(max_tokens=20, temperature=0.0, repetition_penalty=1.7)
+    beside = generate(model, None, [prompt, [8]], [rules, GREEDY])
+    assert beside[0].token_ids == wanted[0, 4:].tolist()
+    assert beside[1].token_ids == generate(model, None, [[8]], GREEDY)[0].token_ids
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 500), max_size=20), st.integers(0, 8), st.integers(1, 8), st.integers(1, 600))
-def test_admission_keeps_order_slots_and_budget(waiting, running, slots, budget):
-    running = min(running, slots)
-    count = admit(waiting, running, Limits(max_slots=slots, max_prefill_tokens=budget))
-    assert 0 <= count <= min(len(waiting), slots - running)
-    assert count <= 1 or sum(waiting[:count]) <= budget
-    assert count or not waiting or running == slots
+def test_a_broken_model_is_reported(model):
+    import copy
+
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.model.norm.weight.fill_(torch.nan)
+    for temperature in (0.0, 1.0):
+        with pytest.raises(SuiteError, match=r"scores are not numbers \(NaN\)"):
+            generate(broken, None, [[1, 2]], SamplingParams(temperature=temperature))
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(model, tokenizer):
+    import dataclasses
+
+    small = Decoder(dataclasses.replace(TINY, vocab_size=200))
+    with pytest.raises(InputError, match="the tokenizer has 257 ids, the model 200: not made for each other"):
+        Engine(small, tokenizer)

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nemo_launcher.report.charts import Line, Part, bar, line_chart
@@ -62,6 +62,7 @@ def test_a_nice_scale_holds_all_values_between_few_ticks(values):
     assert len(tick_labels(scale)) == len(scale.ticks)
 
 
+@example([51])
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
 def test_ticks_of_steps_are_whole_numbers_inside_the_data(steps):

@@ -31,6 +31,8 @@ from .course import Course, Figures, Stopwatch
 from .figures import advantages_of, answer_figures, rollout_figures
 from .rollout import Sampling, Scored, consult, from_record, sample, score, to_record
 
+HELD_OUT = -1
+
 
 @dataclass(frozen=True)
 class PromptData:
@@ -209,8 +211,9 @@ class OnlineRun:
             )
 
     def measure(self, weights: Any) -> Figures:
-        """Mean reward and its parts on the held-out prompts, answered greedily."""
+        """Mean reward and its parts on the held-out prompts, sampled as in training, with the same seeds each time."""
         groups, prompts = self.cluster.groups, self.data.validation
-        sampling = Sampling(weights, self.settings.max_tokens, 0.0)
-        answers = sample(groups["generator"], prompts, [0] * len(prompts), sampling)
+        sampling = Sampling(weights, self.settings.max_tokens, self.settings.temperature)
+        seeds = [seed_of(self.settings.seed, HELD_OUT, place) for place in range(len(prompts))]
+        answers = sample(groups["generator"], prompts, seeds, sampling)
         return answer_figures(score(groups["judge"], prompts, answers))

@@ -1,7 +1,7 @@
 """A step's rollout: answers sampled from the latest weights, scored, and looked at by the reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..logprobs import Turn
@@ -75,7 +75,7 @@ def consult(reference: Group, prompts: Sequence[Prompt], scored: Sequence[Scored
 
 def to_record(scored: Sequence[Scored], *, version: int) -> dict[str, Any]:
     """The rollout as the journal keeps it."""
-    return {"version": version, "samples": [asdict(item) for item in scored]}
+    return {"version": version, "samples": [{**vars(item), "answer": vars(item.answer)} for item in scored]}
 
 
 def from_record(record: Mapping[str, Any]) -> list[Scored]:

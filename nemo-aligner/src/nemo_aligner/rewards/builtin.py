@@ -6,6 +6,7 @@ Options are keyword arguments with defaults; a recipe sets them under ``options`
 import re
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from .sample import Sample
 
@@ -18,15 +19,19 @@ def words_of(text: str) -> list[str]:
 
 
 def mentions_subject(samples: Sequence[Sample]) -> list[float]:
-    """1 where the answer names the row's subject; half the share of the subject's words it holds otherwise."""
-    return [_mention(words_of(s.field("subject")), words_of(s.answer)) for s in samples]
+    """1 where the answer names the row's subject, word for word; else half the share of it that it holds in one piece.
+
+    The piece may be part of a word: a model that cannot spell the subject yet gets closer step by step.
+    """
+    return [_mention(s.field("subject").lower(), s.answer.lower()) for s in samples]
 
 
-def _mention(subject: list[str], answer: list[str]) -> float:
-    length = len(subject)
-    if any(answer[start : start + length] == subject for start in range(len(answer) - length + 1)):
+def _mention(subject: str, answer: str) -> float:
+    wanted, found = words_of(subject), words_of(answer)
+    if any(found[start : start + len(wanted)] == wanted for start in range(len(found) - len(wanted) + 1)):
         return 1.0
-    return 0.5 * len(set(subject) & set(answer)) / max(1, len(set(subject)))
+    piece = SequenceMatcher(None, subject, answer, autojunk=False).find_longest_match()
+    return 0.5 * piece.size / len(subject)
 
 
 def ends_with_full_stop(samples: Sequence[Sample]) -> list[float]:

@@ -62,7 +62,7 @@ class Policy:
 
     def _backward(self, part: Any) -> LossTerms:
         terms = self.objective.loss(self.model, part)
-        terms.loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(terms.loss)
         return LossTerms(terms.loss.detach(), terms.shares, terms.peaks)
 
     def _set_learning_rate(self, step: int) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,3 +109,7 @@ def sort_rows(draw: random.Random, count: int) -> Iterator[dict[str, Any]]:
             draw.shuffle(other)
         answers = {"chosen": "".join(ordered), "rejected": "".join(other)}
         yield {"id": f"sort-{number}", "subject": "", "prompt": "".join(digits), **answers}
+
+
+if __name__ == "__main__":
+    print(make_toys(Path(sys.argv[1])))

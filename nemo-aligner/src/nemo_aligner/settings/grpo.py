@@ -23,8 +23,8 @@ class GrpoSettings(Training):
     group_size: Annotated[int, Meta(ge=2, description="answers to each prompt, compared with each other")] = 8
     updates_per_rollout: Annotated[int, Meta(ge=1, description="optimiser steps on each step's samples")] = 1
     max_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 48
-    temperature: Annotated[float, Meta(gt=0, description="of sampling, and of the log-probs trained on")] = 1.0
-    kl_beta: Annotated[float, Meta(ge=0, description="weight of the divergence from the reference; 0: none")] = 0.02
+    temperature: Annotated[float, Meta(gt=0, description="of sampling, and of the log-probs trained on")] = 0.6
+    kl_beta: Annotated[float, Meta(ge=0, description="weight of the divergence from the reference; 0: none")] = 0.05
     divergence: Annotated[Literal["k1", "k2", "k3"], Meta(description="estimator of that divergence")] = "k3"
     clip_low: Annotated[float, Meta(gt=0, lt=1, description="lower bound of the ratio, as 1 - this")] = 0.2
     clip_high: Annotated[float, Meta(gt=0, description="upper bound of the ratio, as 1 + this")] = 0.28

@@ -17,8 +17,9 @@ class RewardUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 DEFAULT_REWARDS = (
-    RewardUse(use="mentions_subject", weight=1.0),
-    RewardUse(use="ends_with_full_stop", weight=1.0),
-    RewardUse(use="concise", weight=1.0),
-    RewardUse(use="no_repetition", weight=1.0),
+    RewardUse(use="mentions_subject", weight=2.0),
+    RewardUse(use="reference_overlap", weight=2.0),
+    RewardUse(use="ends_with_full_stop"),
+    RewardUse(use="concise"),
+    RewardUse(use="no_repetition"),
 )

@@ -26,7 +26,9 @@ class Training:
     model: Annotated[Path, Meta(description="checkpoint to align, a Hugging Face folder; also the reference")]
     output: Annotated[Path, Meta(description="folder to write the aligned checkpoint to")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    learning_rate: Annotated[float, Meta(gt=0, description="highest learning rate of AdamW")] = 1e-5
+    learning_rate: Annotated[
+        float, Meta(gt=0, description="highest learning rate; for a few million weights, 1e-6 for billions")
+    ] = 3e-4
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(weight_decay=0.0))
     adapter: Adapter = field(default_factory=Adapter)

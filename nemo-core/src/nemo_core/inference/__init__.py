@@ -1,31 +1,29 @@
 """Text generation: one engine with continuous batching, used by every package that samples.
 
-The life of a request: it waits in order (`scheduler`), is admitted to a row of the key/value cache (`kv_cache`), its
-prompt is read at once (`packed`), then each step adds one token (`sampling`) until it ends; the rows stay dense.
+The life of a request: `Engine.add` checks it and puts it in line; `scheduler.plan_step` decides which slots compute
+which tokens; `runner.Runner` computes them and fills the `KVCache`; `sampling.draw` picks the next tokens; `sequence`
+turns them into text and decides whether the answer has ended. Nothing heavy is imported before it is used.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from .request import Completion, Delta, FinishReason, Request, SamplingParams
+
 if TYPE_CHECKING:
-    from .batch import generate
+    from .completions import generate
     from .engine import Engine
-    from .request import Completion, Delta, Request, SamplingParams
 
-__all__ = ["Completion", "Delta", "Engine", "Request", "SamplingParams", "generate"]
-
-PLACES = {
-    "Completion": "request",
-    "Delta": "request",
-    "Engine": "engine",
-    "Request": "request",
-    "SamplingParams": "request",
-    "generate": "batch",
-}
+__all__ = ["Completion", "Delta", "Engine", "FinishReason", "Request", "SamplingParams", "generate"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: this package also holds settings, which must load without torch."""
-    if name not in PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
+    """`Engine` and `generate`, which need torch, on first use."""
+    if name == "Engine":
+        from .engine import Engine
+
+        return Engine
+    if name == "generate":
+        from .completions import generate
+
+        return generate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,55 +1,73 @@
-"""Continue many prompts at once and wait for all of them."""
+"""The tokens of one step, laid out side by side.
 
-from collections.abc import Callable, Sequence
+N tokens of the step, B decoding slots, S cached positions.
+"""
 
-from ..model.decoder import Decoder
-from ..tokenizer.load import Tokenizer
-from .engine import Engine
-from .request import Completion, Delta, Request, SamplingParams
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor
 
-def generate(
-    model: Decoder,
-    tokenizer: Tokenizer | None,
-    prompts: Sequence[Sequence[int]],
-    sampling: SamplingParams | Sequence[SamplingParams],
-    *,
-    max_slots: int = 64,
-    on_finish: Callable[[int], None] = lambda index: None,
-) -> list[Completion]:
-    """One completion per prompt, in order; `sampling` is shared or one for each.
+from .scheduler import Chunk
 
-    A shared seed is spread: prompt i uses seed + i, so that equal prompts get different answers.
-    """
-    engine = Engine(model, tokenizer, max_slots=max(1, min(max_slots, len(prompts))), stream_text=False)
-    for index, prompt in enumerate(prompts):
-        own = spread(sampling, index) if isinstance(sampling, SamplingParams) else sampling[index]
-        engine.add(Request(id=index, prompt_ids=prompt, sampling=own))
-    parts: list[list[Delta]] = [[] for _ in prompts]
-    while engine.has_work:
-        for delta in engine.step():
-            parts[int(delta.id)].append(delta)
-            if delta.finish_reason is not None:
-                on_finish(int(delta.id))
-    return [join(list(prompt), deltas) for prompt, deltas in zip(prompts, parts)]
+BLOCK = 16  # cached lengths are rounded up to this, so that vector tails do not depend on the neighbours' lengths
 
 
-def spread(sampling: SamplingParams, index: int) -> SamplingParams:
-    """The same parameters with the seed of prompt `index`."""
-    from dataclasses import replace
+@dataclass(frozen=True)
+class Batch:
+    """Decoding slots first, one token each, then prompt chunks; `ends` says where each chunk's last token is."""
 
-    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + index)
+    ids_N: Tensor
+    positions_N: Tensor
+    slots_N: Tensor
+    decoding: "Decoding | None"
+    prompts: Sequence[Chunk]
+    ends: Sequence[int]
+
+    @classmethod
+    def of(
+        cls, chunks: Sequence[Chunk], tokens: Sequence[Sequence[int]], *, positions: int, device: torch.device
+    ) -> "Batch":
+        """Lay out `chunks` (those of one token first) of the slots' `tokens`; the cache has room for `positions`."""
+        ids: list[int] = []
+        places: list[int] = []
+        slots: list[int] = []
+        ends: list[int] = []
+        for chunk in chunks:
+            ids += tokens[chunk.slot][chunk.start : chunk.stop]
+            places += range(chunk.start, chunk.stop)
+            slots += [chunk.slot] * (chunk.stop - chunk.start)
+            ends.append(len(ids) - 1)
+        singles = [c for c in chunks if c.stop - c.start == 1]
+        return cls(
+            ids_N=torch.tensor(ids, device=device),
+            positions_N=torch.tensor(places, device=device),
+            slots_N=torch.tensor(slots, device=device),
+            decoding=Decoding.of(singles, positions=positions, device=device) if singles else None,
+            prompts=chunks[len(singles) :],
+            ends=ends,
+        )
 
 
-def join(prompt_ids: list[int], deltas: Sequence[Delta]) -> Completion:
-    """All deltas of one request as a completion."""
-    reason = deltas[-1].finish_reason
-    if reason is None:
-        raise ValueError("the request has not finished")
-    return Completion(
-        prompt_ids=prompt_ids,
-        token_ids=[token for delta in deltas for token in delta.token_ids],
-        logprobs=[logprob for delta in deltas for logprob in delta.logprobs],
-        text="".join(delta.text for delta in deltas),
-        finish_reason=reason,
-    )
+@dataclass(frozen=True)
+class Decoding:
+    """Slots that compute one token, and what is added to their scores so that each sees its own positions only."""
+
+    rows: slice | Tensor
+    count: int
+    span: int
+    bias_B11S: Tensor
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk], *, positions: int, device: torch.device) -> "Decoding":
+        """The longest slot sets how many positions are read, in whole blocks."""
+        longest = max(c.stop for c in chunks)
+        span = min(positions, -(-longest // BLOCK) * BLOCK)
+        stop_B1 = torch.tensor([[c.stop] for c in chunks], device=device)
+        unseen_BS = torch.arange(span, device=device) >= stop_B1
+        bias_BS = torch.zeros(unseen_BS.shape, device=device).masked_fill_(unseen_BS, -torch.inf)
+        slots = [c.slot for c in chunks]
+        dense = slots == list(range(len(slots)))
+        rows = slice(0, len(slots)) if dense else torch.tensor(slots, device=device)
+        return cls(rows, len(slots), span, bias_BS[:, None, None])

@@ -15,7 +15,7 @@ from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..peft.lora import load_adapter, merge_lora
 from ..tokenizer.load import Tokenizer, load_tokenizer
-from .batch import generate
+from .completions import generate
 from .request import SamplingParams
 from .settings import GenerateSettings, InspectSettings, MergeSettings
 

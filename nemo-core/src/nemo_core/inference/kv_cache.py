@@ -1,6 +1,6 @@
-"""Keys and values of the running requests, one row each; running rows are always the first ones, without gaps.
+"""Keys and values of every slot, allocated ahead of need.
 
-L layers, N rows, K key/value heads, S positions, D head width.
+L layer, R slot, K key/value head, P position, D head width.
 """
 
 import torch
@@ -8,36 +8,50 @@ from torch import Tensor
 
 from ..config import ModelConfig
 
+FIRST_POSITIONS = 256
+
 
 class KVCache:
-    """Storage [L, 2, N, K, S, D], allocated once, and the number of positions filled in each row."""
+    """Room for `slots` sequences of up to `length` positions, which grows by doubling as they get longer.
+
+    Zeroed, so that positions which are masked out never hold NaN.
+    """
 
     def __init__(
-        self, config: ModelConfig, *, rows: int, max_length: int, dtype: torch.dtype, device: torch.device
+        self, config: ModelConfig, *, slots: int, length: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        shape = (config.num_layers, 2, rows, config.num_kv_heads, max_length, config.head_dim)
-        self.store_L2NKSD = torch.zeros(shape, dtype=dtype, device=device)
-        self.length_N = torch.zeros(rows, dtype=torch.long, device=device)
-        self.lengths: list[int] = []
+        self.length = length
+        shape = config.num_layers, 2, slots, config.num_kv_heads, min(length, FIRST_POSITIONS), config.head_dim
+        self.data_L2RKPD = torch.zeros(shape, device=device, dtype=dtype)
 
-    def fill(self, prompts_L2MKSD: Tensor, source_M: list[int], lengths: list[int]) -> None:
-        """Append rows: row i takes prompt `source_M[i]` with `lengths[i]` positions."""
-        start, count, width = len(self.lengths), len(source_M), prompts_L2MKSD.shape[4]
-        self.store_L2NKSD[:, :, start : start + count, :, :width] = prompts_L2MKSD[:, :, source_M]
-        self.lengths += lengths
-        self.length_N[start : start + count] = torch.tensor(lengths, device=self.length_N.device)
+    @property
+    def positions(self) -> int:
+        """How many positions of each slot there is room for now."""
+        return self.data_L2RKPD.shape[4]
 
-    def advance(self) -> None:
-        """Every row has gained a position."""
-        self.length_N[: len(self.lengths)] += 1
-        self.lengths = [length + 1 for length in self.lengths]
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions`, keeping what is stored."""
+        old_L2RKPD = self.data_L2RKPD
+        if positions > self.positions:
+            grown = min(self.length, max(positions, 2 * self.positions))
+            self.data_L2RKPD = old_L2RKPD.new_zeros(*old_L2RKPD.shape[:4], grown, old_L2RKPD.shape[5])
+            self.data_L2RKPD[:, :, :, :, : old_L2RKPD.shape[4]] = old_L2RKPD
 
-    def remove(self, row: int) -> None:
-        """Free `row`; the last row takes its place."""
-        last = len(self.lengths) - 1
-        if row != last:
-            length = self.lengths[last]
-            self.store_L2NKSD[:, :, row, :, :length] = self.store_L2NKSD[:, :, last, :, :length]
-            self.length_N[row] = length
-            self.lengths[row] = length
-        self.lengths.pop()
+    def layer(self, index: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of one layer, [R, K, P, D] each."""
+        return self.data_L2RKPD[index, 0], self.data_L2RKPD[index, 1]
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Give slot `target` the first `length` positions of `source`."""
+        if source != target and length:
+            self._rows(target, length).copy_(self._rows(source, length))
+
+    def swap(self, left: int, right: int, length: int) -> None:
+        """Exchange the first `length` positions of two slots."""
+        if left != right and length:
+            kept = self._rows(left, length).clone()
+            self.copy(right, left, length)
+            self._rows(right, length).copy_(kept)
+
+    def _rows(self, slot: int, length: int) -> Tensor:
+        return self.data_L2RKPD[:, :, slot, :, :length]

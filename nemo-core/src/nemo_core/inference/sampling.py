@@ -1,122 +1,181 @@
-"""Choosing the next token of every row at once, each row by its own rules and its own random numbers.
+"""Next tokens of many sequences at once, each from its own distribution and its own random numbers.
 
-A row's random number is a hash of its seed and of how many tokens it has generated, so it does not depend on what
-else is in the batch. N rows, V vocabulary.
+R rows (sequences), V vocabulary, C candidates, B blocks of J candidates.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .request import SamplingParams
+from .request import Alternatives, SamplingParams
 
-MASK_64 = 2**64 - 1
+BLOCK = 64
+LARGEST_SHARE = 1 - 1e-12  # below 1, so that a weight of zero at the end is never reached
+SMALLEST_TEMPERATURE = 1e-6  # smaller ones are greedy in effect, and would overflow
+Rows = Tensor | None  # row numbers; None: all of them
 
 
 @dataclass(frozen=True)
-class RowRules:
-    """The sampling parameters of the running rows as columns; rebuilt when the rows change."""
+class SamplingTable:
+    """The sampling settings of the rows as columns. Rows with a cut tail are drawn from a sorted distribution."""
 
-    temperature_N1: Tensor
-    top_k_N: Tensor
-    top_p_N1: Tensor
-    min_p_N1: Tensor
-    penalty_N1: Tensor
-    all_greedy: bool
-    any_greedy: bool
-    uses_top_k: bool
-    uses_top_p: bool
-    uses_min_p: bool
-    uses_penalty: bool
+    greedy: Rows
+    whole: Rows
+    cut: Rows
+    temperature_R1: Tensor
+    top_k_R1: Tensor
+    top_p_R1: Tensor
+    min_p_R1: Tensor
+    widest: int
+    logprobs: Sequence[int | None]
+    scale_R1: Tensor | None
 
+    @classmethod
+    def of(cls, params: Sequence[SamplingParams], vocab_size: int, device: torch.device) -> "SamplingTable":
+        """Columns of `params`; how a row is drawn depends on its own settings alone, not on its neighbours'."""
+        kinds = [kind_of(p) for p in params]
 
-def row_rules(rows: Sequence[SamplingParams], device: torch.device) -> RowRules:
-    """Columns from rows."""
+        def rows(kind: str) -> Rows:
+            chosen = [i for i, k in enumerate(kinds) if k == kind]
+            return None if len(chosen) == len(kinds) else torch.tensor(chosen, dtype=torch.long, device=device)
 
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+        def column(values: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device)[:, None]
 
-    return RowRules(
-        temperature_N1=column([r.temperature or 1.0 for r in rows]),
-        top_k_N=torch.tensor([r.top_k for r in rows], dtype=torch.long, device=device),
-        top_p_N1=column([r.top_p for r in rows]),
-        min_p_N1=column([r.min_p for r in rows]),
-        penalty_N1=column([r.repetition_penalty for r in rows]),
-        all_greedy=all(r.temperature == 0 for r in rows),
-        any_greedy=any(r.temperature == 0 for r in rows),
-        uses_top_k=any(r.top_k > 0 for r in rows),
-        uses_top_p=any(r.top_p < 1 for r in rows),
-        uses_min_p=any(r.min_p > 0 for r in rows),
-        uses_penalty=any(r.repetition_penalty != 1 for r in rows),
-    )
-
-
-def uniform(seed: int, index: int) -> float:
-    """A number in [0, 1), a function of seed and index alone (SplitMix64; Steele, Lea and Flood 2014)."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xD1342543DE82EF95) & MASK_64
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & MASK_64
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & MASK_64
-    return ((mixed ^ (mixed >> 31)) >> 40) / 2**24
+        top_k = [p.top_k or vocab_size for p in params]
+        return cls(
+            greedy=rows("greedy"),
+            whole=rows("whole"),
+            cut=rows("cut"),
+            temperature_R1=column([max(p.temperature, SMALLEST_TEMPERATURE) for p in params]),
+            top_k_R1=column(top_k, torch.long),
+            top_p_R1=column([p.top_p for p in params]),
+            min_p_R1=column([p.min_p for p in params]),
+            widest=min(vocab_size, max((k for k, kind in zip(top_k, kinds) if kind == "cut"), default=0)),
+            logprobs=[p.logprobs for p in params],
+            scale_R1=column([scale_of(p) for p in params]) if any(scale_of(p) != 1 for p in params) else None,
+        )
 
 
-def penalise(logits_NV: Tensor, seen_NV: Tensor, penalty_N1: Tensor) -> Tensor:
-    """Make tokens seen before less likely (CTRL; Keskar et al. 2019, section 4.1)."""
-    return torch.where(seen_NV, torch.where(logits_NV > 0, logits_NV / penalty_N1, logits_NV * penalty_N1), logits_NV)
+def kind_of(params: SamplingParams) -> str:
+    """How a row's token is found: the likeliest, from the whole distribution, or from one with its tail cut."""
+    if params.temperature == 0:
+        return "greedy"
+    return "cut" if params.top_k or params.top_p < 1 or params.min_p > 0 else "whole"
 
 
-def keep_top_k(logits_NV: Tensor, top_k_N: Tensor) -> Tensor:
-    """-inf below each row's k-th largest score; rows with k = 0 are left alone."""
-    vocabulary = logits_NV.shape[1]
-    k_N = torch.where(top_k_N > 0, top_k_N.clamp(max=vocabulary), vocabulary)
-    limited = k_N < vocabulary
-    if not bool(limited.any()):
-        return logits_NV
-    widest = int(k_N[limited].max())
-    best_NK = logits_NV.topk(widest, -1).values
-    floor_N1 = best_NK.gather(1, (k_N.clamp(max=widest) - 1)[:, None])
-    return logits_NV.masked_fill((logits_NV < floor_N1) & limited[:, None], -torch.inf)
+def scale_of(params: SamplingParams) -> float:
+    """What scores are divided by before their log-probabilities are reported."""
+    return params.temperature or 1.0 if params.scaled_logprobs else 1.0
 
 
-def keep_top_p(logits_NV: Tensor, top_p_N1: Tensor) -> Tensor:
-    """-inf outside the smallest set of likeliest tokens that holds `top_p` (Holtzman et al. 2020)."""
-    ordered_NV, order_NV = logits_NV.sort(-1, descending=True)
-    probability_NV = ordered_NV.softmax(-1)
-    before_NV = probability_NV.cumsum(-1) - probability_NV
-    dropped_NV = (before_NV >= top_p_N1) & (top_p_N1 < 1)
-    return logits_NV.masked_fill(dropped_NV.gather(1, order_NV.argsort(-1)), -torch.inf)
+def take(values: Tensor, rows: Rows) -> Tensor:
+    """The given rows of `values`."""
+    return values if rows is None else values[rows]
 
 
-def keep_min_p(logits_NV: Tensor, min_p_N1: Tensor) -> Tensor:
-    """-inf for tokens less likely than `min_p` times the likeliest (Nguyen et al. 2024)."""
-    floor_N1 = logits_NV.max(-1, keepdim=True).values + min_p_N1.log()
-    return logits_NV.masked_fill(logits_NV < floor_N1, -torch.inf)
+def draw(logits_RV: Tensor, table: SamplingTable, uniform_R: Tensor) -> Tensor:
+    """The next token of each row, [R]; `uniform_R` in (0, 1) decides where its cumulative distribution is cut."""
+    token_R = torch.empty(logits_RV.shape[0], dtype=torch.long, device=logits_RV.device)
+    for rows, pick in ((table.greedy, pick_likeliest), (table.whole, pick_whole), (table.cut, pick_cut)):
+        if rows is None:
+            return pick(logits_RV, table, None, uniform_R)
+        if len(rows):
+            token_R[rows] = pick(logits_RV[rows], table, rows, uniform_R[rows])
+    return token_R
 
 
-def choose(logits_NV: Tensor, rules: RowRules, uniform_N: Sequence[float]) -> Tensor:
-    """The next token of each row, [N]: the likeliest, or drawn by inverting the cumulative distribution."""
-    greedy_N = logits_NV.argmax(-1)
-    if rules.all_greedy:
-        return greedy_N
-    scores_NV = logits_NV / rules.temperature_N1
-    if rules.uses_top_k:
-        scores_NV = keep_top_k(scores_NV, rules.top_k_N)
-    if rules.uses_top_p:
-        scores_NV = keep_top_p(scores_NV, rules.top_p_N1)
-    if rules.uses_min_p:
-        scores_NV = keep_min_p(scores_NV, rules.min_p_N1)
-    drawn_N = invert(scores_NV.softmax(-1), torch.tensor(uniform_N, dtype=torch.float64, device=logits_NV.device))
-    return drawn_N if not rules.any_greedy else torch.where(is_greedy(rules, uniform_N), greedy_N, drawn_N)
+def pick_likeliest(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
+    """Greedy choice."""
+    return logits_RV.argmax(-1)
 
 
-def is_greedy(rules: RowRules, uniform_N: Sequence[float]) -> Tensor:
-    """Rows whose random number is the mark of greedy choice (negative)."""
-    return torch.tensor([u < 0 for u in uniform_N], device=rules.top_k_N.device)
+def pick_whole(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
+    """A token from softmax(logits / temperature)."""
+    return invert(soften(logits_RV, take(table.temperature_R1, rows)), uniform_R)
 
 
-def invert(probability_NV: Tensor, uniform_N: Tensor) -> Tensor:
-    """The token at which the cumulative probability passes `uniform_N` of the total, [N]."""
-    cumulative_NV = probability_NV.double().cumsum(-1)
-    aim_N1 = uniform_N.clamp(min=0)[:, None] * cumulative_NV[:, -1:]
-    return torch.searchsorted(cumulative_NV, aim_N1, right=True).squeeze(1).clamp(max=probability_NV.shape[1] - 1)
+def pick_cut(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
+    """A token from the distribution without its tail: top-k, then top-p of what is left, then min-p."""
+    sorted_RC, index_RC = logits_RV.topk(table.widest, dim=-1)
+    rank_C = torch.arange(table.widest, device=logits_RV.device)
+    sorted_RC = sorted_RC.masked_fill(rank_C >= take(table.top_k_R1, rows), -torch.inf)
+    probability_RC = soften(sorted_RC, take(table.temperature_R1, rows))
+    before_RC = probability_RC.cumsum(-1) - probability_RC
+    kept_RC = (before_RC < take(table.top_p_R1, rows)) | (rank_C == 0)
+    kept_RC &= probability_RC >= take(table.min_p_R1, rows) * probability_RC[:, :1]
+    chosen_R = invert(probability_RC * kept_RC, uniform_R)
+    return index_RC.gather(1, chosen_R[:, None])[:, 0]
+
+
+def soften(logits_RV: Tensor, temperature_R1: Tensor) -> Tensor:
+    """softmax(logits / temperature)."""
+    return (logits_RV / temperature_R1).softmax(-1)
+
+
+def invert(weight_RC: Tensor, uniform_R: Tensor) -> Tensor:
+    """Where the running sum of each row's weights passes the row's share of their total, [R].
+
+    First among the sums of blocks of J weights, then inside the block found: much faster than one long running sum.
+    """
+    blocks_RBJ = F.pad(weight_RC, (0, -weight_RC.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK))
+    total_RB = blocks_RBJ.sum(-1)
+    block_R, rest_R = pass_share(total_RB, uniform_R)
+    inside_RJ = blocks_RBJ.gather(1, block_R[:, None, None].expand(-1, 1, BLOCK))[:, 0]
+    place_R, _ = pass_share(inside_RJ, rest_R)
+    return (block_R * BLOCK + place_R).clamp(max=weight_RC.shape[1] - 1)
+
+
+def pass_share(weight_RC: Tensor, share_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each row's running sum passes its share of the total, and how far into that weight (0 to 1) it does."""
+    sum_RC = weight_RC.cumsum(-1, dtype=torch.float64)
+    aim_R1 = share_R[:, None] * sum_RC[:, -1:]
+    place_R1 = torch.searchsorted(sum_RC, aim_R1, right=True).clamp(max=weight_RC.shape[1] - 1)
+    over_R1 = sum_RC.gather(1, place_R1) - aim_R1
+    return place_R1[:, 0], (1 - over_R1 / weight_RC.gather(1, place_R1)).clamp(0, LARGEST_SHARE)[:, 0]
+
+
+def penalize(logits_RV: Tensor, seen_RV: Tensor, penalty_R1: Tensor) -> Tensor:
+    """Lower what was seen: positive scores are divided by the penalty, negative ones multiplied (Keskar et al.)."""
+    lowered_RV = torch.where(logits_RV > 0, logits_RV / penalty_R1, logits_RV * penalty_R1)
+    return torch.where(seen_RV, lowered_RV, logits_RV)
+
+
+def report(logits_RV: Tensor, token_R: Tensor, table: SamplingTable) -> list[tuple[float, Alternatives]]:
+    """Each row's log-probability of its token, and its likeliest alternatives, best first, where it asks for them.
+
+    Where no row asks, the plain scores stand in: they too are no number where the model is broken.
+    """
+    if all(count is None for count in table.logprobs):
+        return [(score, []) for score in logits_RV.gather(1, token_R[:, None])[:, 0].tolist()]
+    if table.scale_R1 is not None:
+        logits_RV = logits_RV / table.scale_R1
+    normalizer_R = logits_RV.logsumexp(-1)
+    own = (logits_RV.gather(1, token_R[:, None])[:, 0] - normalizer_R).tolist()
+    return list(zip(own, alternatives(logits_RV, normalizer_R, [count or 0 for count in table.logprobs])))
+
+
+def alternatives(logits_RV: Tensor, normalizer_R: Tensor, counts: Sequence[int]) -> list[Alternatives]:
+    """The `counts` likeliest tokens of each row with their log-probabilities, best first."""
+    widest = min(max(counts, default=0), logits_RV.shape[1])
+    if widest == 0:
+        return [[] for _ in counts]
+    value_RC, index_RC = logits_RV.topk(widest, dim=-1)
+    pairs = zip(index_RC.tolist(), (value_RC - normalizer_R[:, None]).tolist(), counts)
+    return [list(zip(indices[:count], values[:count])) for indices, values, count in pairs]
+
+
+def uniforms(seeds_R: "np.ndarray[tuple[int], np.dtype[np.uint64]]", steps_R: Sequence[int]) -> Tensor:
+    """A number in (0, 1) for each row, float64: a hash (splitmix64, Steele et al. 2014) of its seed and its step."""
+    golden, first, second = (np.uint64(c) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+    mixed = seeds_R
+    for counter in (np.zeros(len(seeds_R), np.uint64), np.asarray(steps_R, np.uint64)):
+        mixed = mixed + (counter + np.uint64(1)) * golden
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * first
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * second
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    return torch.from_numpy(((mixed >> np.uint64(32)).astype(np.float64) + 0.5) / 2.0**32)

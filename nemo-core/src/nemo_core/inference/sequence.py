@@ -1,78 +1,79 @@
-"""One request on its way: its tokens so far, its text, and whether it is done."""
+"""One request on its way: its tokens, which of them are cached, and when its answer has ended."""
+
+import secrets
+from collections.abc import Set
+
+import torch
+from torch import Tensor
 
 from ..tokenizer.load import Tokenizer
-from .request import Delta, FinishReason, Request
+from .request import Alternatives, Delta, FinishReason, Request
+from .text import TextStream
+
+MASK_64 = 2**64 - 1
 
 
 class Sequence:
-    """Takes tokens one by one and turns them into deltas."""
+    """The tokens of a prompt and of the answer so far. At most `room` tokens are added."""
 
-    def __init__(
-        self,
-        request: Request,
-        *,
-        seed: int,
-        stop_ids: frozenset[int],
-        room: int,
-        tokenizer: Tokenizer | None,
-        stream_text: bool,
-    ) -> None:
-        self.request, self.sampling, self.seed, self.stop_ids = request, request.sampling, seed, stop_ids
-        self.limit = min(request.sampling.max_tokens, room)
-        self.token_ids: list[int] = []
+    def __init__(self, request: Request, *, room: int, tokenizer: Tokenizer | None, stream_text: bool) -> None:
+        sampling = request.sampling
+        self.request, self.sampling = request, sampling
+        self.tokens: list[int] = list(request.prompt_ids)
+        self.num_cached = 0
+        self.num_generated = 0
+        self.seed = (secrets.randbits(64) if sampling.seed is None else sampling.seed) & MASK_64
+        self._limit = min(sampling.max_tokens, room)
+        self._seen_V: Tensor | None = None
         self._tokenizer = tokenizer
-        self._streams = tokenizer is not None and (stream_text or bool(request.sampling.stop))
-        self._decoder = tokenizer.stream_decoder() if tokenizer is not None and self._streams else None
-        self._held = ""
+        self._stop_ids = stop_ids(request, tokenizer)
+        self._text: TextStream | None = None
+        if tokenizer is not None and (stream_text or sampling.stop):
+            self._text = TextStream(tokenizer, sampling.stop)
 
-    def accept(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> Delta:
-        """Add a token; the delta says what became certain by it."""
-        self.token_ids.append(token)
-        delta = Delta(id=self.request.id, token_ids=[token])
-        if logprob is not None:
+    def seen(self, vocab_size: int, device: torch.device) -> Tensor:
+        """Which tokens occurred so far, [V] bool."""
+        if self._seen_V is None:
+            self._seen_V = torch.zeros(vocab_size, dtype=torch.bool, device=device)
+            self._seen_V[self.tokens] = True
+        return self._seen_V
+
+    def accept(self, token: int, logprob: float, top: Alternatives) -> Delta:
+        """Add the next token; the delta says what became certain by it."""
+        self.tokens.append(token)
+        self.num_generated += 1
+        if self._seen_V is not None:
+            self._seen_V[token] = True
+        delta = Delta(self.request.id, [token])
+        if self.sampling.logprobs is not None:
             delta.logprobs, delta.top_logprobs = [logprob], [top]
-        ended_by_id = token in self.stop_ids
-        if self._decoder is not None and not ended_by_id:
-            self._held += self._decoder.feed([token])
-        cut = self._find_stop()
-        if ended_by_id or cut is not None:
-            delta.finish_reason = "stop"
-        elif len(self.token_ids) >= self.limit:
-            delta.finish_reason = "length"
-        delta.text = self._release_text(delta.finish_reason, cut)
+        self._read(token, delta)
         return delta
 
-    def _find_stop(self) -> int | None:
-        """Where the first stop string begins in the text that is held back."""
-        places = [self._held.find(text) for text in self.sampling.stop]
-        return min((place for place in places if place >= 0), default=None)
+    def _read(self, token: int, delta: Delta) -> None:
+        """Set the delta's text and finish reason."""
+        ended_by_id = token in self._stop_ids
+        if self._text is not None and not ended_by_id:
+            delta.text = self._text.feed(token)
+        delta.finish_reason = self._reason(ended_by_id)
+        if delta.finish_reason is not None:
+            delta.text += self._rest(self.num_generated - ended_by_id)
+            delta.finish_reason = self._reason(ended_by_id)
 
-    def _release_text(self, reason: FinishReason | None, cut: int | None) -> str:
-        if self._decoder is None:
-            return self._whole_text() if reason is not None else ""
-        if reason is not None:
-            rest = self._held + self._decoder.flush() if cut is None else self._held
-            cut = self._first_stop_in(rest) if cut is None else cut
-            return rest[:cut]
-        keep = self._overlap()
-        text, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return text
+    def _reason(self, ended_by_id: bool) -> FinishReason | None:
+        if ended_by_id or (self._text is not None and self._text.stopped):
+            return "stop"
+        return "length" if self.num_generated >= self._limit else None
 
-    def _first_stop_in(self, text: str) -> int | None:
-        return min((p for s in self.sampling.stop if (p := text.find(s)) >= 0), default=None)
+    def _rest(self, count: int) -> str:
+        """The text not handed out yet: what the stream holds or, where text is not streamed, that of `count` tokens."""
+        if self._text is not None:
+            return self._text.flush()
+        start = len(self.request.prompt_ids)
+        return self._tokenizer.decode(self.tokens[start : start + count]) if self._tokenizer else ""
 
-    def _overlap(self) -> int:
-        """Length of the longest end of the held text that may begin a stop string."""
-        longest = 0
-        for stop in self.sampling.stop:
-            for length in range(min(len(stop) - 1, len(self._held)), longest, -1):
-                if self._held.endswith(stop[:length]):
-                    longest = length
-                    break
-        return longest
 
-    def _whole_text(self) -> str:
-        if self._tokenizer is None:
-            return ""
-        ended = self.token_ids[-1] in self.stop_ids
-        return self._tokenizer.decode(self.token_ids[:-1] if ended else self.token_ids)
+def stop_ids(request: Request, tokenizer: Tokenizer | None) -> Set[int]:
+    """Token ids that end the answer: the request's own, and the tokenizer's unless they are to be ignored."""
+    own = frozenset(request.sampling.stop_ids)
+    return own if tokenizer is None or request.sampling.ignore_eos else own | tokenizer.stop_ids

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .linear import Linear
 from .rope import rotate
 
 
@@ -27,10 +28,10 @@ class Attention(nn.Module):
         hidden, head_dim, bias = config.hidden_size, config.head_dim, config.attention_bias
         self.head_dim = head_dim
         self.shares_keys = config.num_kv_heads != config.num_heads
-        self.q_proj = nn.Linear(hidden, config.num_heads * head_dim, bias=bias)
-        self.k_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=bias)
-        self.v_proj = nn.Linear(hidden, config.num_kv_heads * head_dim, bias=bias)
-        self.o_proj = nn.Linear(config.num_heads * head_dim, hidden, bias=bias)
+        self.q_proj = Linear(hidden, config.num_heads * head_dim, bias=bias)
+        self.k_proj = Linear(hidden, config.num_kv_heads * head_dim, bias=bias)
+        self.v_proj = Linear(hidden, config.num_kv_heads * head_dim, bias=bias)
+        self.o_proj = Linear(config.num_heads * head_dim, hidden, bias=bias)
 
     def split_heads(self, x_BTE: Tensor) -> Tensor:
         """[B,T,H*D] -> [B,H,T,D]."""

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .linear import product
+
 
 def token_log_probs(
     hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, *, chunk: int = 1024, temperature: float = 1.0
@@ -34,7 +36,7 @@ def entropies(hidden_NE: Tensor, weight_VE: Tensor, *, chunk: int, temperature: 
     """Entropy in nats of each token's distribution, [N]."""
     parts = [torch.zeros(0, device=hidden_NE.device)]
     for part_CE in hidden_NE.split(chunk):
-        logp_CV = ((part_CE @ weight_VE.T).float() / temperature).log_softmax(-1)
+        logp_CV = (product(part_CE, weight_VE).float() / temperature).log_softmax(-1)
         parts.append(-(logp_CV.exp() * logp_CV).sum(-1))
     return torch.cat(parts)
 
@@ -53,7 +55,7 @@ class ChunkedLogProbs(torch.autograd.Function):
         ctx.normalizer_N = torch.empty_like(logp_N)
         for start in range(0, hidden_NE.shape[0], chunk):
             rows = slice(start, start + chunk)
-            score_CV = (hidden_NE[rows] @ weight_VE.T).float().div_(temperature)
+            score_CV = product(hidden_NE[rows], weight_VE).float().div_(temperature)
             ctx.normalizer_N[rows] = score_CV.logsumexp(-1)
             logp_N[rows] = score_CV.gather(1, targets_N[rows, None]).squeeze(1) - ctx.normalizer_N[rows]
         return logp_N
@@ -67,13 +69,13 @@ class ChunkedLogProbs(torch.autograd.Function):
         grad_weight_VE = torch.zeros_like(weight_VE) if ctx.needs_input_grad[1] else None
         for start in range(0, hidden_NE.shape[0], ctx.chunk):
             rows = slice(start, start + ctx.chunk)
-            score_CV = (hidden_NE[rows] @ weight_VE.T).float().div_(ctx.temperature)
+            score_CV = product(hidden_NE[rows], weight_VE).float().div_(ctx.temperature)
             slope_CV = score_CV.sub_(ctx.normalizer_N[rows, None]).exp_()
             scale_C1 = grad_N[rows, None] / ctx.temperature
             slope_CV.mul_(-scale_C1)
             slope_CV.scatter_add_(1, targets_N[rows, None], scale_C1)
             slope_CV = slope_CV.to(hidden_NE.dtype)
-            grad_hidden_NE[rows] = slope_CV @ weight_VE
+            grad_hidden_NE[rows] = product(slope_CV, weight_VE.T)
             if grad_weight_VE is not None:
-                grad_weight_VE.addmm_(slope_CV.T, hidden_NE[rows])
+                grad_weight_VE += product(hidden_NE[rows].T, slope_CV.T).T
         return grad_hidden_NE, grad_weight_VE, None, None, None

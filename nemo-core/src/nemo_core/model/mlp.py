@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .linear import Linear
 
 
 class GatedMLP(nn.Module):
@@ -12,9 +13,9 @@ class GatedMLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         hidden, wide, bias = config.hidden_size, config.ffn_size, config.mlp_bias
-        self.gate_proj = nn.Linear(hidden, wide, bias=bias)
-        self.up_proj = nn.Linear(hidden, wide, bias=bias)
-        self.down_proj = nn.Linear(wide, hidden, bias=bias)
+        self.gate_proj = Linear(hidden, wide, bias=bias)
+        self.up_proj = Linear(hidden, wide, bias=bias)
+        self.down_proj = Linear(wide, hidden, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Widen twice, gate, narrow."""

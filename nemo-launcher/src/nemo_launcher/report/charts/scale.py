@@ -59,6 +59,7 @@ def step_scale(values: Iterable[float], *, parts: int = 5) -> Scale:
     """A scale of training steps: it ends where the data ends, with whole numbers as ticks."""
     low, high = span(values)
     step = max(1.0, nice_step(high - low, parts=parts))
+    step = step * 2 if step % 1 else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return Scale(low=low, high=high, ticks=tuple(index * step for index in range(first, last + 1)))
 
