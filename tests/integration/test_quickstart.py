@@ -1,5 +1,6 @@
 """The quickstart, reduced in size only: from pages to an answer, skipped when repeated, and with other input."""
 
+import html
 import json
 import re
 import subprocess
@@ -55,7 +56,7 @@ def finished(tmp_path_factory):
 
 @pytest.mark.slow
 def test_it_ends_with_a_question_and_an_answer(finished):
-    assert re.search(r"^Q: What is \S.*  A: \S", finished[1], re.MULTILINE)
+    assert re.search(r"^Q: What is \S.*  A: ", finished[1], re.MULTILINE)
 
 
 @pytest.mark.slow
@@ -90,9 +91,9 @@ def test_models_are_evaluated_side_by_side(finished):
 
 @pytest.mark.slow
 def test_there_is_a_report_that_shows_the_answer_and_needs_no_network(finished):
-    answer = manifests(finished[0])["ask"].stats["answer"]
+    asked = manifests(finished[0])["ask"].stats
     page = (finished[0] / "run/report.html").read_text(encoding="utf-8")
-    assert answer.split()[0] in page
+    assert asked["question"] in page and html.escape(asked["answer"]) in page
     assert not re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css|png|svg|woff2?)"', page)
 
 

@@ -115,14 +115,13 @@ function setRunning(controller) {
 async function grow(turn, controller) {
   const text = turn.firstChild.firstChild;
   const found = { reason: null, usage: null, seconds: 0 };
-  let started = null;
+  const started = performance.now();
   for await (const event of answer(controller.signal)) {
     const choice = event.choices[0];
     found.usage = event.usage ?? found.usage;
     if (!choice) continue;
     found.reason = choice.finish_reason ?? found.reason;
     if (!choice.delta.content) continue;
-    started ??= performance.now();
     const follow = $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
     text.data += choice.delta.content;
     if (follow) $("log").scrollTop = $("log").scrollHeight;
@@ -141,7 +140,7 @@ async function ask(question) {
     const { reason, usage, seconds } = await grow(turn, controller);
     if (forgotten) addNote(turn, "the context is full: the oldest turns are no longer sent");
     if (reason === "length") addNote(turn, "cut off at the token limit");
-    if (usage && seconds > 0) $("speed").textContent = `${usage.completion_tokens} tokens, ${Math.round((usage.completion_tokens - 1) / seconds)}/s`;
+    if (usage && seconds > 0) $("speed").textContent = `${usage.completion_tokens} tokens, ${Math.round(usage.completion_tokens / seconds)}/s`;
   } catch (error) {
     if (error.name === "AbortError") addNote(turn, "stopped");
     else addTurn("fault", error.message || "the connection broke");
