@@ -96,6 +96,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     when losses stay infinite.
     """
     account = restore(parts, folder)
+    parts.world.wait()  # a slow process must not find the first state that a fast one saves
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
         loop = Loop(parts, plan, folder, account, stop=stop, progress=progress)
         progress.advance(account.step)
