@@ -115,40 +115,48 @@ def test_muon_learns_and_continues_bit_for_bit(settings, tmp_path):
         assert torch.equal(weight, resumed.model.get_parameter(name)), name
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_any_step_continues_bit_for_bit(tiny_words, tmp_path, pretrained):
-    output = tmp_path / "model"
-    metrics = tmp_path / "model.partial/metrics.jsonl"
-    words = ["pretrain", *tiny_words, f"output={output}", "save_every=1"]
-    limit = random.randint(1, 8)
-    process = subprocess.Popen([sys.executable, "-m", "nemo_core", *words], stderr=subprocess.DEVNULL)
-    try:
-        while max((row["step"] for row in read_metrics(metrics)), default=0) < limit:
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(timeout=0.01)
-    finally:
-        process.kill()
-        process.wait()
-    assert not output.exists()
-    assert main(words) == 0
-    assert (output / "model.safetensors").read_bytes() == (pretrained / "model.safetensors").read_bytes()
-    assert manifest(output)["digest"] == manifest(pretrained)["digest"]
+def undisturbed(words, tmp_path):
+    """The folder that `words` make when nothing happens."""
+    assert main([*words, f"output={tmp_path / 'undisturbed'}"]) == 0
+    return tmp_path / "undisturbed"
 
 
-@pytest.mark.slow
-def test_sigterm_ends_a_run_with_code_75_and_the_same_command_finishes_it(tiny_words, tmp_path, pretrained):
-    words = ["pretrain", *tiny_words, f"output={tmp_path / 'model'}"]
+def started(words, metrics, *, step):
+    """A process that runs `words` and has logged `step`."""
     process = subprocess.Popen([sys.executable, "-m", "nemo_core", *words], stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "model.partial/metrics.jsonl"
-    while not any("loss" in row for row in read_metrics(metrics)):
+    while max((row["step"] for row in read_metrics(metrics)), default=0) < step:
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.01)
+            process.wait(timeout=0.005)
+    return process
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_step_continues_bit_for_bit(tiny_words, tmp_path):
+    output = tmp_path / "model"
+    words = ["pretrain", *tiny_words, "steps=200", "save_every=1"]
+    process = started(
+        [*words, f"output={output}"], tmp_path / "model.partial/metrics.jsonl", step=random.randint(1, 60)
+    )
+    process.kill()
+    process.communicate()
+    assert not output.exists()
+    assert main([*words, f"output={output}"]) == 0
+    whole = undisturbed(words, tmp_path)
+    assert (output / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert manifest(output)["digest"] == manifest(whole)["digest"]
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_run_with_code_75_and_the_same_command_finishes_it(tiny_words, tmp_path):
+    words = ["pretrain", *tiny_words, "steps=1000"]
+    output = tmp_path / "model"
+    process = started([*words, f"output={output}"], tmp_path / "model.partial/metrics.jsonl", step=1)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 75, error
     assert "asked to stop; the state after step" in error
-    assert main(words) == 0
-    assert manifest(tmp_path / "model")["digest"] == manifest(pretrained)["digest"]
+    assert main([*words, f"output={output}"]) == 0
+    assert manifest(output)["digest"] == manifest(undisturbed(words, tmp_path))["digest"]
 
 
 @pytest.mark.parametrize("rows", [1, 3])

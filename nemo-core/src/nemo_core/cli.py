@@ -1,10 +1,9 @@
 """Console script ``nemo-core``: the list of its commands."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .foundation.command import Command, Program, Stage, StageInput
+from .foundation.command import WAIT_PASSIVELY, Command, Program, Stage, StageInput
 from .foundation.command import main as run_program
 
 DOCUMENTS = StageInput(kinds=("documents",), external=True)
@@ -113,11 +112,10 @@ PROGRAM = Program(
             positional="model",
         ),
     ),
+    environment=WAIT_PASSIVELY,
 )
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line `words` (default: this process's) and return its exit code."""
-    # Threads that wait actively halve the speed of everything on cores shared with other work; read when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return run_program(PROGRAM, words)

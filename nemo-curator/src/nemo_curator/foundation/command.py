@@ -11,13 +11,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import EXIT_INTERRUPTED, EXIT_USER, SuiteError, UserError
 
 BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
+
+# Threads that wait actively halve the speed of everything on cores shared with other work; read when torch loads.
+WAIT_PASSIVELY = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,13 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A package's console script."""
+    """A package's console script; `environment` holds variables to set where the caller has not."""
 
     package: str
     summary: str
     commands: tuple[Command, ...]
     doctor: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Command:
         """The command called `name`; UserError with the nearest one otherwise."""
@@ -82,6 +86,8 @@ def resolve(target: str) -> Any:
 def main(program: Program, words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; expected failures are one message on stderr."""
     words = list(sys.argv[1:] if words is None else words)
+    for name, value in program.environment.items():
+        os.environ.setdefault(name, value)
     try:
         return dispatch(program, words)
     except SuiteError as error:
