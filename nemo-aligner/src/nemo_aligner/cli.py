@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nemo_core.foundation.command import Command, Program, Stage, StageInput
+from nemo_core.foundation.command import WAIT_PASSIVELY, Command, Program, Stage, StageInput
 from nemo_core.foundation.command import main as run_program
 
 DPO = Command(
@@ -19,6 +19,7 @@ DPO = Command(
         output="checkpoint",
         cpus=2,
     ),
+    environment=WAIT_PASSIVELY,
 )
 GRPO = Command(
     name="grpo",

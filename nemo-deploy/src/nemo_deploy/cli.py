@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nemo_core.foundation.command import Command, Program, Stage, StageInput
+from nemo_core.foundation.command import WAIT_PASSIVELY, Command, Program, Stage, StageInput
 from nemo_core.foundation.command import main as run_program
 
 PROGRAM = Program(
@@ -46,6 +46,7 @@ PROGRAM = Program(
             ),
         ),
     ),
+    environment=WAIT_PASSIVELY,
 )
 
 
