@@ -19,7 +19,6 @@ DPO = Command(
         output="checkpoint",
         cpus=2,
     ),
-    environment=WAIT_PASSIVELY,
 )
 GRPO = Command(
     name="grpo",
@@ -70,6 +69,7 @@ PROGRAM = Program(
     package="nemo-aligner",
     summary="DPO, GRPO and other alignment of language models, in one process or on Ray.",
     commands=(DPO, GRPO, EVALUATE, SELFTEST),
+    environment=WAIT_PASSIVELY,
 )
 
 
