@@ -163,3 +163,16 @@ def test_one_subject_alone_cannot_be_preferred(tmp_path, capsys):
     assert main(["questions", f"documents={tmp_path}/documents", f"output={tmp_path}/q"]) == 0
     assert main(["preferences", f"conversations={tmp_path}/q", f"output={tmp_path}/p"]) == 2
     assert "needs two different subjects" in capsys.readouterr().err
+
+
+def test_where_every_page_begins_alike_its_own_first_sentence_is_the_answer(tmp_path, capsys):
+    own = [f"Module number {number} counts the sheep of field {number} at night." for number in range(12)]
+    rows = [
+        {"text": f"Skip to the main content of this page.\n\n{sentence}\n\n{prose(number)}", "title": f"module{number}"}
+        for number, sentence in enumerate(own)
+    ]
+    write_jsonl(tmp_path / "pages.jsonl", rows)
+    curate(tmp_path / "pages.jsonl", tmp_path / "documents", pipeline=["repair"])
+    assert main(["questions", f"documents={tmp_path / 'documents'}", f"output={tmp_path / 'questions'}"]) == 0
+    lines = "".join(path.read_text() for path in sorted((tmp_path / "questions/data").glob("*.jsonl")))
+    assert sum(sentence in lines for sentence in own) >= len(own) - 3

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from ..foundation.errors import InputError
 from ..foundation.progress import track
 from ..foundation.settings import to_plain
 from .rows import Row, fraction_of, write_row
-from .sentences import beginning, lead_of, name_subject
+from .sentences import Lead, beginning, leads_of, name_subject
 from .settings import Questions
 
 PHRASINGS = (
@@ -22,6 +23,7 @@ PHRASINGS = (
     "Explain {} in one sentence.",
     "Tell me briefly about {}.",
 )
+LEADS_TRIED = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,9 @@ def documents_of(part: Path) -> Iterator[tuple[str, str, str]]:
 
 def pairs(identity: str, title: str, text: str, *, split: str, settings: Questions, counts: Counts) -> Iterator[Row]:
     """The rows that a document gives: questions by its title, or a sentence to complete where it has none."""
-    lead = lead_of(text, title, min_words=settings.min_words, max_words=settings.max_words)
-    if lead.fault or used_up(lead.sentence, settings.max_uses, counts):
-        counts.skip(lead.fault or "lead_too_common")
+    lead = choose_lead(text, title, settings, counts)
+    if lead.fault:
+        counts.skip(lead.fault)
         return
     if title:
         number = settings.phrasings if split == "train" else 1
@@ -105,6 +107,18 @@ def pairs(identity: str, title: str, text: str, *, split: str, settings: Questio
     else:
         subject = beginning(lead.sentence)
         yield conversation(f"{identity}?0", subject, f"Complete: {subject}", lead.sentence, identity)
+
+
+def choose_lead(text: str, title: str, settings: Questions, counts: Counts) -> Lead:
+    """A document's lead sentence; where every page begins with the same words, the first of its own further down."""
+    leads = islice(leads_of(text, title, min_words=settings.min_words, max_words=settings.max_words), LEADS_TRIED)
+    first = next(leads, Lead("", "no_prose"))
+    if first.fault or not used_up(first.sentence, settings.max_uses, counts):
+        return first
+    for lead in leads:
+        if not lead.fault and not used_up(lead.sentence, settings.max_uses, counts):
+            return lead
+    return Lead(first.sentence, "lead_too_common")
 
 
 def used_up(sentence: str, limit: int, counts: Counts) -> bool:

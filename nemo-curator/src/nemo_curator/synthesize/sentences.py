@@ -1,6 +1,7 @@
 """The sentence that says what a document is about."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SENTENCE = re.compile(r"^(.+?[.!?])(?=\s+[A-Z\"'(\u2018\u201c]|\s*$)", re.DOTALL)
@@ -21,12 +22,16 @@ class Lead:
 
 def lead_of(text: str, title: str, *, min_words: int, max_words: int) -> Lead:
     """The first sentence of `text` behind its title, cleaned."""
+    return next(leads_of(text, title, min_words=min_words, max_words=max_words), Lead("", "no_prose"))
+
+
+def leads_of(text: str, title: str, *, min_words: int, max_words: int) -> Iterator[Lead]:
+    """The first sentence of each paragraph behind the title, cleaned."""
     for paragraph in paragraphs(text):
         if same(paragraph, title) or SIGNATURE.match(paragraph):
             continue
         sentence = first_sentence(" ".join(paragraph.translate(MARKS).split()))
-        return Lead(sentence, fault_of(sentence, min_words=min_words, max_words=max_words))
-    return Lead("", "no_prose")
+        yield Lead(sentence, fault_of(sentence, min_words=min_words, max_words=max_words))
 
 
 def paragraphs(text: str) -> list[str]:
