@@ -9,7 +9,7 @@ from nemo_curator import curate
 from nemo_curator.cli import main
 from nemo_curator.foundation import artifact
 from nemo_curator.synthesize.faults import FAULTS, cut_off, looping, off_subject, rambling
-from nemo_curator.synthesize.sentences import lead_of, name_subject
+from nemo_curator.synthesize.sentences import leads_of, name_subject
 from nemo_curator.testing.corpora import prose, write_jsonl
 
 
@@ -77,7 +77,7 @@ def test_rows_and_splits_are_the_same_every_time(documents, questions, tmp_path)
     ],
 )
 def test_lead_sentences(text, sentence, fault):
-    lead = lead_of(text, "T", min_words=3, max_words=25)
+    lead = next(leads_of(text, "T", min_words=3, max_words=25))
     assert lead.fault == fault
     if sentence is not None:
         assert lead.sentence == sentence

@@ -112,7 +112,7 @@ def pairs(identity: str, title: str, text: str, *, split: str, settings: Questio
 def choose_lead(text: str, title: str, settings: Questions, counts: Counts) -> Lead:
     """A document's lead sentence; where every page begins with the same words, the first of its own further down."""
     leads = islice(leads_of(text, title, min_words=settings.min_words, max_words=settings.max_words), LEADS_TRIED)
-    first = next(leads, Lead("", "no_prose"))
+    first = next(leads)
     if first.fault or not used_up(first.sentence, settings.max_uses, counts):
         return first
     for lead in leads:

@@ -20,16 +20,12 @@ class Lead:
     fault: str | None = None
 
 
-def lead_of(text: str, title: str, *, min_words: int, max_words: int) -> Lead:
-    """The first sentence of `text` behind its title, cleaned."""
-    return next(leads_of(text, title, min_words=min_words, max_words=max_words), Lead("", "no_prose"))
-
-
 def leads_of(text: str, title: str, *, min_words: int, max_words: int) -> Iterator[Lead]:
-    """The first sentence of each paragraph behind the title, cleaned."""
-    for paragraph in paragraphs(text):
-        if same(paragraph, title) or SIGNATURE.match(paragraph):
-            continue
+    """The first sentence of each paragraph behind the title, cleaned; one lead with a fault where there is none."""
+    prose = [p for p in paragraphs(text) if not same(p, title) and not SIGNATURE.match(p)]
+    if not prose:
+        yield Lead("", "no_prose")
+    for paragraph in prose:
         sentence = first_sentence(" ".join(paragraph.translate(MARKS).split()))
         yield Lead(sentence, fault_of(sentence, min_words=min_words, max_words=max_words))
 
