@@ -1,0 +1,29 @@
+"""Commands that train."""
+
+from ..foundation.command import Command, Stage, StageInput
+from .inputs import CONVERSATIONS, MODEL
+
+COMMANDS = (
+    Command(
+        name="pretrain",
+        summary="train a language model from scratch on a tokens artifact",
+        settings="nemo_core.train.settings:PretrainSettings",
+        run="nemo_core.train.pretrain:run",
+        examples=(
+            "nemo-core pretrain tokens=runs/tokens size=nano steps=300 output=runs/model",
+            "torchrun --nproc-per-node 2 -m nemo_core pretrain tokens=runs/tokens output=runs/model",
+        ),
+        stage=Stage(inputs={"tokens": StageInput(kinds=("tokens",))}, output="checkpoint", cpus=2, memory_gib=4),
+    ),
+    Command(
+        name="sft",
+        summary="fine-tune a model on conversations; only answers are learnt",
+        settings="nemo_core.train.settings:SftSettings",
+        run="nemo_core.train.sft:run",
+        examples=(
+            "nemo-core sft model=runs/model conversations=runs/questions output=runs/chat",
+            "nemo-core sft model=runs/model conversations=my.jsonl method=lora lora.rank=8 output=runs/chat",
+        ),
+        stage=Stage(inputs={"model": MODEL, "conversations": CONVERSATIONS}, output="checkpoint", cpus=2, memory_gib=4),
+    ),
+)

@@ -1,0 +1,5 @@
+"""Inputs that several stages take."""
+
+from ..foundation.command import StageInput
+
+DOCUMENTS = StageInput(kinds=("documents",))
