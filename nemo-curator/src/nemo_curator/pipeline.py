@@ -13,6 +13,13 @@ STEPS = {
     "repair": "nemo_curator.clean.repair:Repair",
     "language": "nemo_curator.language.identify:Language",
     "quality": "nemo_curator.filter.thresholds:Quality",
+    "c4_lines": "nemo_curator.filter.c4_lines:C4Lines",
+    "urls": "nemo_curator.filter.urls:Urls",
+    "bitext": "nemo_curator.filter.bitext:Bitext",
+    "classify": "nemo_curator.classify.settings:Classify",
+    "fasttext": "nemo_curator.classify.settings:FastText",
+    "redact": "nemo_curator.redact.settings:Redact",
+    "decontaminate": "nemo_curator.decontaminate.settings:Decontaminate",
     "exact_dedup": "nemo_curator.dedup.settings:ExactDedup",
     "fuzzy_dedup": "nemo_curator.dedup.settings:FuzzyDedup",
 }

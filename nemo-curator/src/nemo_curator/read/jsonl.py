@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,9 +19,12 @@ BUFFER_BYTES = 65_536  # lost where the file breaks off, so not large
 ESCAPE_FACTOR = 6  # "\u0041" takes six bytes for one
 
 
-def read(file: InputFile, reading: Reading) -> Iterator[Record]:
-    """Every line of the file; ordinals are line numbers less one, so they hold whatever else is in the file."""
-    decode = msgspec.json.Decoder().decode
+def read(file: InputFile, reading: Reading, *, decode: Callable[[bytes], object] | None = None) -> Iterator[Record]:
+    """Every line of the file; ordinals are line numbers less one, so they hold whatever else is in the file.
+
+    `decode` takes the place of the JSON decoder, for a caller who wants to see the fields as well.
+    """
+    decode = decode or msgspec.json.Decoder().decode
     number = 0
     try:
         with open_lines(file.path) as lines:
