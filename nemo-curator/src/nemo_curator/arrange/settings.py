@@ -48,7 +48,7 @@ class Shuffle(Arrangement):
 
 @dataclass(frozen=True, kw_only=True)
 class AddId(Arrangement):
-    """Settings of ``nemo-curator add-id``: ids of your own making; the old one becomes source_id where that is empty."""
+    """Settings of ``nemo-curator add-id``: ids of your own; an old one becomes source_id where that is empty."""
 
     prefix: Annotated[str, Meta(pattern=NAME, description="what every id begins with")] = "doc"
     kind: Annotated[

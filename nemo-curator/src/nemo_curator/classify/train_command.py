@@ -125,7 +125,8 @@ def train(settings: TrainClassifier) -> Trained:
     unseen = [(text, label) for text, label, out in zip(texts, labels, held, strict=True) if out]
     dictionary = training.dictionary_of([t for t, _ in seen], [n for _, n in seen], min_count=settings.min_count)
     if len(dictionary.labels) < 2:
-        raise InputError(f"files: only the label {', '.join(dictionary.labels) or '(none)'} is in them; two are needed")
+        only = ", ".join(name.removeprefix(LABEL) for name in dictionary.labels) or "(none)"
+        raise InputError(f"files: only the label {only} is in them; two are needed")
     unseen = [(text, label) for text, label in unseen if LABEL + label in dictionary.labels]
     with Progress("train", total=3, unit="steps") as progress:
         lines = training.encode([t for t, _ in seen], [n for _, n in seen], dictionary, shape)

@@ -68,7 +68,7 @@ def order_of(lines: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
 
 
 def train(lines: Lines, dictionary: Dictionary, shape: Shape, *, rate: float, seed: int) -> tuple[Matrix, Matrix]:
-    """Both matrices after stochastic gradient descent with a linearly falling rate; one thread, so the same each time."""
+    """Both matrices after stochastic gradient descent with a linearly falling rate; always the same."""
     inputs, outputs = initial(dictionary, shape, seed)
     for epoch in range(shape.epochs):
         order = order_of(len(lines.labels), seed, epoch)

@@ -10,11 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-LETTER, DIGIT, NUMERIC, SPACE, MARK, LINE_BREAK, TERMINAL, PLAIN = (1 << bit for bit in range(8))
+LETTER, DIGIT, NUMERIC, SPACE, MARK, LINE_BREAK, TERMINAL, PLAIN, SIGN = (1 << bit for bit in range(9))
 TABLE_SIZE = 0x20000
 LAST_IDEOGRAPH = 0x323AF
 LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 PLAIN_PUNCTUATION = "\n?!,."
+
+# What datatrove takes for punctuation: ASCII's, and these; bullets and arrows, for one, are words to it.
+SIGNS = frozenset(
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u00ab\u00b4\u00bb\u2013\u2014\u2019\u201c\u201d\u201e\u2026\u2236\u2501\u25ba"
+    "\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u3010\u3011\uff01\uff05\uff08\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\uff5e"
+)
 
 # Characters that end a sentence: the Unicode property Sentence_Terminal in the scripts of living languages.
 TERMINALS = (
@@ -42,9 +48,9 @@ COUNTS = (
 
 
 @cache
-def classes() -> npt.NDArray[np.uint8]:
+def classes() -> npt.NDArray[np.uint16]:
     """The class bits of every code point below TABLE_SIZE."""
-    table = np.zeros(TABLE_SIZE, np.uint8)
+    table = np.zeros(TABLE_SIZE, np.uint16)
     for code in range(TABLE_SIZE):
         table[code] = class_of(chr(code))
     return table
@@ -55,6 +61,7 @@ def class_of(character: str) -> int:
     bits = LETTER * character.isalpha() | DIGIT * character.isdecimal() | NUMERIC * character.isalnum()
     bits |= SPACE * character.isspace() | LINE_BREAK * (character in LINE_BREAKS) | TERMINAL * (character in TERMINALS)
     bits |= PLAIN * ((character.isascii() and character.isalnum()) or character in PLAIN_PUNCTUATION)
+    bits |= SIGN * (character in SIGNS or unicodedata.category(character) == "Cc")
     return bits | (MARK if unicodedata.category(character)[0] == "M" else 0)
 
 

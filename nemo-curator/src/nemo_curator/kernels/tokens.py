@@ -7,7 +7,7 @@ An apostrophe between letters belongs to the word.
 import numpy as np
 from numba import njit
 
-from .characters import LETTER, MARK, NUMERIC, SPACE, bits_of, code_point
+from .characters import LETTER, MARK, NUMERIC, SIGN, SPACE, bits_of, code_point
 from .words import PRIME, SEED, mix
 
 IN_WORD = LETTER | NUMERIC | MARK
@@ -36,7 +36,7 @@ def token_end(data, start, end, table):  # type: ignore[no-untyped-def]  # noqa:
             if code != first:
                 break
             i, length = i + step, length + 1
-        return i, length, SYMBOL
+        return i, length, SYMBOL if bits & SIGN else 0
     letter = bits & LETTER
     while i < end:
         code, step = code_point(data, i, end)

@@ -41,6 +41,10 @@ PHONE = (
     r"|(?<=tel: )\d[\d ()/-]{6,18}\d|(?<=[Pp]hone: )\d[\d ()/-]{6,18}\d|(?<=[Tt]el\. )\d[\d ()/-]{6,18}\d"
     r")(?![\w]|[.-]\d)"
 )
+CARD = (
+    r"(?<![\w.-])(?<!\d )(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{5})"
+    r"(?!\w|[ .-]\d)"
+)
 TOKENS = "|".join(
     (
         r"AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}",
@@ -116,7 +120,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "credit_card",
         "payment card numbers that pass the Luhn test",
-        re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w]|[.-]\d)"),
+        re.compile(CARD),
         checks.is_card_number,
         hints=tuple("23456"),
     ),

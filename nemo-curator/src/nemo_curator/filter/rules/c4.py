@@ -1,4 +1,7 @@
-"""The rules of C4 (Raffel et al. 2020, *Exploring the Limits of Transfer Learning*, section 2.2) and mC4 (Xue et al. 2021)."""
+"""The rules of C4 (Raffel et al. 2020, *Exploring the Limits of Transfer Learning*, section 2.2) and mC4.
+
+mC4 is of Xue et al. 2021, *mT5*.
+"""
 
 from .registry import Mask, Scores, rule
 

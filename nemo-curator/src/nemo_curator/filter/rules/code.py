@@ -53,5 +53,5 @@ def too_few_characters_per_token(score: Scores, minimum: float) -> Mask:
 
 @rule(score="fits_extension", threshold="min_fits_extension")
 def unfit_for_its_extension(score: Scores, minimum: float) -> Mask:
-    """Beyond what StarCoder's table allows for the file's language and extension, where `minimum` is 1."""
+    """Beyond what the file's language and extension allow, where `minimum` is 1 (StarCoder's table, as NeMo has it)."""
     return score < minimum

@@ -1,4 +1,4 @@
-"""The rules of data-juicer (Chen et al. 2023, *Data-Juicer: A One-Stop Data Processing System*; the defaults of its operators)."""
+"""The rules of data-juicer (Chen et al. 2023, *Data-Juicer*), with the defaults of its operators."""
 
 from .registry import Mask, Scores, rule
 

@@ -3,6 +3,7 @@
 import gzip
 from functools import cache
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -59,10 +60,11 @@ class NgramModel:
 @cache
 def load(path: Path) -> NgramModel:
     """The model of an ARPA file, plain or gzipped. Raises ConfigError naming the line that is none of its format."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
     grams: dict[Gram, tuple[float, float]] = {}
     order = 0
-    with opened as lines:
+    with cast(
+        IO[str], gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    ) as lines:
         for number, line in enumerate(lines, 1):
             line = line.strip()
             if line.startswith("\\") and line.endswith("-grams:"):
