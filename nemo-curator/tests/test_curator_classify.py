@@ -9,7 +9,8 @@ import pytest
 
 from nemo_curator.classify.fasttext_step import leaving, load_model
 from nemo_curator.classify.settings import Classify, FastText
-from nemo_curator.classify.train_command import PrepareFastText, TrainClassifier, prepare, train
+from nemo_curator.classify.train_command import prepare, train
+from nemo_curator.classify.train_settings import PrepareFastText, TrainClassifier
 from nemo_curator.cli import main
 from nemo_curator.foundation.errors import ArtifactError, ConfigError, InputError
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl

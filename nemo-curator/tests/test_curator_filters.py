@@ -1,6 +1,7 @@
 """Verdicts of the peers' own test tables, scores against plain definitions and datatrove, presets, own scores."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from nemo_curator.filter.bitext import Bitext
 from nemo_curator.filter.c4_lines import C4Lines
+from nemo_curator.filter.overview import markdown
 from nemo_curator.filter.presets import PRESETS
 from nemo_curator.filter.quality import first_faults
 from nemo_curator.filter.rules import RULES
@@ -536,3 +538,10 @@ def test_pairs_that_are_no_translations_are_dropped(tmp_path):
 def test_the_first_fault_is_told_with_its_figures():
     scores = registry.compute(documents(["a b"]), ["words"])
     assert first_faults(scores, {"min_words": 3}) == (["too_few_words"], ["words 2, min_words 3"])
+
+
+def test_the_page_of_filters_is_that_of_the_rules():
+    page = Path(__file__).parents[2] / "docs/reference/filters.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not beside the package")
+    assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_filters.py"

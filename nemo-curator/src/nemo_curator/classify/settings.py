@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ..foundation.errors import ConfigError
+from ..tables.settings import Passage
 from .families import FAMILIES, REFUSED, Family
 
 NAME = "^[a-z][a-z0-9_]*$"
@@ -112,3 +113,13 @@ class Classify:
         from .step import classifier
 
         return classifier(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyDocuments(Classify, Passage):
+    """Settings of ``nemo-curator classify``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreWithFastText(FastText, Passage):
+    """Settings of ``nemo-curator fasttext``."""

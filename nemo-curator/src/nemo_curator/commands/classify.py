@@ -7,7 +7,7 @@ COMMANDS = (
     Command(
         name="classify",
         summary="label and score documents with a local Hugging Face classifier, and keep those you want",
-        settings="nemo_curator.classify.command:ClassifyDocuments",
+        settings="nemo_curator.classify.settings:ClassifyDocuments",
         run="nemo_curator.classify.command:run",
         examples=(
             "nemo-curator classify input=documents output=rated model=models/fineweb-edu-classifier family=fineweb_edu",
@@ -18,7 +18,7 @@ COMMANDS = (
     Command(
         name="fasttext",
         summary="score documents with a fastText model, and sample those like its good examples",
-        settings="nemo_curator.classify.command:ScoreWithFastText",
+        settings="nemo_curator.classify.settings:ScoreWithFastText",
         run="nemo_curator.classify.command:run_fasttext",
         examples=(
             "nemo-curator fasttext input=documents output=sampled model=quality.bin label=hq",
@@ -29,14 +29,14 @@ COMMANDS = (
     Command(
         name="prepare-fasttext",
         summary="documents of one quality as training lines for fastText",
-        settings="nemo_curator.classify.train_command:PrepareFastText",
+        settings="nemo_curator.classify.train_settings:PrepareFastText",
         run="nemo_curator.classify.train_command:prepare",
         examples=("nemo-curator prepare-fasttext input=wikipedia label=hq output=hq.txt samples=100000",),
     ),
     Command(
         name="train-classifier",
         summary="train a fastText classifier on such lines",
-        settings="nemo_curator.classify.train_command:TrainClassifier",
+        settings="nemo_curator.classify.train_settings:TrainClassifier",
         run="nemo_curator.classify.train_command:train",
         examples=("nemo-curator train-classifier files=[hq.txt,cc.txt] output=quality.bin",),
     ),

@@ -8,7 +8,7 @@ COMMANDS = (
     Command(
         name="filter",
         summary="score documents by heuristics, and drop those beyond the limits of a preset or your own",
-        settings="nemo_curator.filter.command:Filter",
+        settings="nemo_curator.filter.settings:Filter",
         run="nemo_curator.filter.command:run",
         examples=(
             "nemo-curator filter input=documents output=filtered preset=fineweb",
@@ -21,7 +21,7 @@ COMMANDS = (
     Command(
         name="filter-lines",
         summary="remove the lines of pages that C4 removes",
-        settings="nemo_curator.filter.command:FilterLines",
+        settings="nemo_curator.filter.settings:FilterLines",
         run="nemo_curator.filter.command:run_lines",
         examples=("nemo-curator filter-lines input=documents output=lines end_marks=false",),
         stage=STAGE,
@@ -29,7 +29,7 @@ COMMANDS = (
     Command(
         name="filter-urls",
         summary="drop documents by lists of hosts, addresses and words in them",
-        settings="nemo_curator.filter.command:FilterUrls",
+        settings="nemo_curator.filter.settings:FilterUrls",
         run="nemo_curator.filter.command:run_urls",
         examples=("nemo-curator filter-urls input=documents output=safe blocked_domains=domains.txt",),
         stage=STAGE,
@@ -37,9 +37,16 @@ COMMANDS = (
     Command(
         name="filter-bitext",
         summary="drop pairs of sentences that are no translations of each other",
-        settings="nemo_curator.filter.command:FilterBitext",
+        settings="nemo_curator.filter.settings:FilterBitext",
         run="nemo_curator.filter.command:run_bitext",
         examples=("nemo-curator filter-bitext input=pairs.jsonl output=pairs text_field=en target_column=de",),
         stage=STAGE,
+    ),
+    Command(
+        name="filters",
+        summary="list the rules of filter: thresholds, drop reasons, presets, sources",
+        settings="nemo_curator.filter.settings:Filters",
+        run="nemo_curator.filter.overview:run",
+        examples=("nemo-curator filters preset=fineweb",),
     ),
 )

@@ -7,7 +7,7 @@ COMMANDS = (
     Command(
         name="redact",
         summary="replace personal data and secrets in documents, and count them",
-        settings="nemo_curator.redact.command:RedactDocuments",
+        settings="nemo_curator.redact.settings:RedactDocuments",
         run="nemo_curator.redact.command:run",
         examples=(
             "nemo-curator redact input=documents output=redacted",
@@ -19,7 +19,7 @@ COMMANDS = (
     Command(
         name="decontaminate",
         summary="cut passages of evaluation sets out of documents, or drop the documents",
-        settings="nemo_curator.decontaminate.command:DecontaminateDocuments",
+        settings="nemo_curator.decontaminate.settings:DecontaminateDocuments",
         run="nemo_curator.decontaminate.command:run",
         examples=(
             "nemo-curator decontaminate input=documents output=clean tasks={mmlu: mmlu.jsonl}",

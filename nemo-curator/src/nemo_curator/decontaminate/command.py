@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,12 @@ from ..read.records import Reading
 from ..shards import pool
 from ..tables import passage
 from ..tables.columns import unified
-from ..tables.settings import Passage
 from ..tables.source import read_batches
 from .index import build
-from .settings import Decontaminate
+from .settings import DecontaminateDocuments
 from .step import count_matches, write_common
 
 TARGET = "nemo_curator.decontaminate.command:count_file"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecontaminateDocuments(Decontaminate, Passage):
-    """Settings of ``nemo-curator decontaminate``."""
 
 
 def run(settings: DecontaminateDocuments) -> Curated:

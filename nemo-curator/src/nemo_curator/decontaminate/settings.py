@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ..foundation.errors import ConfigError
+from ..tables.settings import Passage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +61,8 @@ class Decontaminate:
         from .step import decontaminator
 
         return decontaminator(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecontaminateDocuments(Decontaminate, Passage):
+    """Settings of ``nemo-curator decontaminate``."""

@@ -1,34 +1,8 @@
-"""``nemo-curator filter``: score documents, and drop those beyond limits."""
-
-from dataclasses import dataclass
+"""``nemo-curator filter`` and its sisters: score documents, and drop those beyond limits or on lists."""
 
 from ..curation import Curated
 from ..tables import passage
-from ..tables.settings import Passage
-from .bitext import Bitext
-from .c4_lines import C4Lines
-from .thresholds import Quality
-from .urls import Urls
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filter(Quality, Passage):
-    """Settings of ``nemo-curator filter``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterLines(C4Lines, Passage):
-    """Settings of ``nemo-curator filter-lines``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterUrls(Urls, Passage):
-    """Settings of ``nemo-curator filter-urls``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterBitext(Bitext, Passage):
-    """Settings of ``nemo-curator filter-bitext``."""
+from .settings import Filter, FilterBitext, FilterLines, FilterUrls
 
 
 def run(settings: Filter) -> Curated:

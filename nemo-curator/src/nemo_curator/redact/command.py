@@ -1,16 +1,8 @@
 """``nemo-curator redact``: replace personal data and secrets."""
 
-from dataclasses import dataclass
-
 from ..curation import Curated
 from ..tables import passage
-from ..tables.settings import Passage
-from .settings import Redact
-
-
-@dataclass(frozen=True, kw_only=True)
-class RedactDocuments(Redact, Passage):
-    """Settings of ``nemo-curator redact``."""
+from .settings import RedactDocuments
 
 
 def run(settings: RedactDocuments) -> Curated:

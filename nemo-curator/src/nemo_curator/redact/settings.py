@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigError
 from ..foundation.settings import did_you_mean
+from ..tables.settings import Passage
 
 PRESIDIO = "presidio"
 
@@ -67,3 +68,8 @@ class Redact:
         from .step import redactor
 
         return redactor(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedactDocuments(Redact, Passage):
+    """Settings of ``nemo-curator redact``."""
