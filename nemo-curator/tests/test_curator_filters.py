@@ -1,5 +1,6 @@
 """Verdicts of the peers' own test tables, scores against plain definitions and datatrove, presets, own scores."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -545,3 +546,14 @@ def test_the_page_of_filters_is_that_of_the_rules():
     if not page.is_file():
         pytest.skip("the documentation is not beside the package")
     assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_filters.py"
+
+
+def test_the_example_is_a_score():
+    path = Path(__file__).parents[2] / "examples/curator-score/curator_score.py"
+    if not path.is_file():
+        pytest.skip("the examples are not beside the package")
+    spec = importlib.util.spec_from_file_location("curator_score", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_score(module.shouting)
+    assert module.shouting(["BUY NOW, ok", "calm"]) == [pytest.approx(2 / 3), 0.0]

@@ -70,12 +70,12 @@ class Parts:
 
     def _room(self, rows: pa.Table) -> int:
         """How many of the rows still go into this file."""
-        room = rows.num_rows if self._max_rows is None else min(rows.num_rows, self._max_rows - self._rows)
+        room: int = rows.num_rows if self._max_rows is None else min(rows.num_rows, self._max_rows - self._rows)
         if self._max_bytes is None or room == 0:
             return room
         sizes = pc.cumulative_sum(pc.binary_length(rows["text"].slice(0, room)).cast(pa.int64()))
         fitting = int(pc.sum(pc.less_equal(pc.add(sizes, self._bytes), self._max_bytes)).as_py() or 0)
-        return fitting or (0 if self._rows else 1)
+        return fitting or int(self._rows == 0)
 
     def _flush(self, *, whole_groups: bool) -> None:
         """Write what waits, in groups of ROW_GROUP rows."""

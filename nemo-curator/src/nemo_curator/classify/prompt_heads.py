@@ -34,7 +34,7 @@ class PromptHeads(nn.Module):
                 f"model={folder}: put the config.json of {config.get('base_model', 'its base model')} into {base}; the "
                 "published folder names its base model but does not describe it"
             )
-        self.backbone = AutoModel.from_config(AutoConfig.from_pretrained(base, local_files_only=True))
+        self.backbone = AutoModel.from_config(AutoConfig.from_pretrained(base, local_files_only=True))  # type: ignore[no-untyped-call]
         self.sizes = [int(size) for size in config["target_sizes"].values()]
         for index, size in enumerate(self.sizes):
             self.add_module(f"head_{index}", Head(self.backbone.config.hidden_size, size))

@@ -108,6 +108,12 @@ class Classify:
         whole = [pa.field(f"{self.prefix}_int_score", pa.int64())] if self.definition.head == "regression" else []
         return [pa.field(f"{self.prefix}_label", pa.string()), pa.field(f"{self.prefix}_score", pa.float64()), *whole]
 
+    def check(self) -> None:
+        """Raise ConfigError where the folder cannot hold the model, without loading it."""
+        from .step import check_folder
+
+        check_folder(self.model)
+
     def open(self) -> Any:
         """The step as a function from a batch to its verdict."""
         from .step import classifier

@@ -27,7 +27,7 @@ class FirstTokenHead(nn.Module):
 
     def __init__(self, config: Any, labels: int) -> None:
         super().__init__()
-        self.model = AutoModel.from_config(config)
+        self.model = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         self.fc = nn.Linear(config.hidden_size, labels)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -33,7 +33,10 @@ class Redact:
     engine: Annotated[
         Literal["rules", "presidio"], Meta(description="own rules, or presidio with its models (extra [pii])")
     ] = "rules"
-    language: Annotated[str, Meta(pattern="^[a-z]{2}$", description="language of presidio's models")] = "en"
+    language: Annotated[str, Meta(pattern="^[a-z]{2}$", description="language of presidio's rules")] = "en"
+    spacy_model: Annotated[str, Meta(description="presidio's spaCy model: an installed one, or a folder")] = (
+        "en_core_web_lg"
+    )
     min_score: Annotated[float, Meta(ge=0, le=1, description="least confidence of presidio")] = 0.5
 
     def __post_init__(self) -> None:

@@ -52,7 +52,7 @@ def run(settings: Passage, steps: Sequence[Any], *, files: Mapping[str, str] | N
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     config.pop("workers")
     for step in pipeline.steps:
-        step.settings.open()
+        getattr(step.settings, "check", step.settings.open)()
     with artifact.create(
         settings.output,
         kind="documents",

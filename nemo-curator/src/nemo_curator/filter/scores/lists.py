@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from .registry import Scores, texts_of
 from .repetition import plain_words
-from .resources import ENGLISH_STOP_WORDS, Resources, read_words
+from .resources import Resources, english_stop_words, read_words
 
 SCORES = {
     "flagged_words": "share of words on your list `flagged_words`; 0 without one",
@@ -16,7 +16,7 @@ SCORES = {
 def compute(documents: pa.Table, resources: Resources) -> dict[str, Scores]:
     """Both scores."""
     flagged = read_words(resources.flagged_words) if resources.flagged_words else frozenset()
-    stop = read_words(resources.stop_words) if resources.stop_words else ENGLISH_STOP_WORDS
+    stop = read_words(resources.stop_words) if resources.stop_words else english_stop_words()
     words = [plain_words(text) for text in texts_of(documents)]
     return {
         "flagged_words": np.array([share(each, flagged) for each in words], np.float64),

@@ -72,12 +72,22 @@ def compute(
     for score in dict.fromkeys(wanted):
         if score not in known:
             raise ConfigError(f"unknown score {score!r}{did_you_mean(score, known)}")
-        column = COLUMN_PREFIX + score
-        if not afresh and column in documents.column_names and not documents[column].null_count:
-            found[score] = documents[column].to_numpy().astype(np.float64)
+        if not afresh and (ready := ready_column(documents, score)) is not None:
+            found[score] = ready
         elif score not in found:
             found.update(family(known[score]).compute(documents, resources or Resources()))
     return {score: found[score] for score in dict.fromkeys(wanted)}
+
+
+def ready_column(documents: pa.Table, score: str) -> Scores | None:
+    """A score that the documents have as a column already; None where they do not, or not for all of them."""
+    column = COLUMN_PREFIX + score
+    if column not in documents.column_names or documents[column].null_count:
+        return None
+    if not pa.types.is_floating(documents[column].type):
+        return None
+    ready: Scores = documents[column].to_numpy().astype(np.float64)
+    return ready
 
 
 def texts_of(documents: pa.Table) -> list[str]:
