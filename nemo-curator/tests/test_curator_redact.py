@@ -160,3 +160,32 @@ def test_one_check_digit_in_ten_passes_the_luhn_test(number):
 @given(st.integers(min_value=0, max_value=10**18 - 1))
 def test_one_pair_of_check_digits_makes_an_iban(account):
     assert sum(is_iban(f"DE{check:02d}{account:018d}") for check in range(2, 99)) == 1
+
+
+@pytest.fixture(scope="module")
+def spacy_model(tmp_path_factory):
+    """A spaCy pipeline that knows one name and one place."""
+    import spacy
+
+    pipeline = spacy.blank("en")
+    ruler = pipeline.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": "Anna Miller"}, {"label": "GPE", "pattern": "Lisbon"}])
+    folder = tmp_path_factory.mktemp("spacy") / "model"
+    pipeline.to_disk(folder)
+    return str(folder)
+
+
+def test_presidio_finds_names_and_places(spacy_model):
+    text = "Anna Miller moved to Lisbon; call +44 20 7946 0958."
+    out = redacted(
+        text, engine="presidio", kinds=["PERSON", "LOCATION", "PHONE_NUMBER"], spacy_model=spacy_model, mode="replace"
+    )
+    assert out["text"].to_pylist() == ["<PERSON> moved to <LOCATION>; call <PHONE_NUMBER>."]
+    assert out["redacted_person"].to_pylist() == [1]
+
+
+def test_presidio_downloads_nothing_and_names_what_it_does_not_know(spacy_model):
+    with pytest.raises(ConfigError, match="spacy_model=xx_no_such_model: neither an installed spaCy model nor"):
+        Redact(engine="presidio", kinds=["PERSON"], spacy_model="xx_no_such_model").open()
+    with pytest.raises(ConfigError, match="presidio knows no 'SHOE_SIZE'"):
+        Redact(engine="presidio", kinds=["SHOE_SIZE"], spacy_model=spacy_model).open()

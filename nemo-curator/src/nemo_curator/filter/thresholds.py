@@ -20,74 +20,92 @@ PresetName = Literal["gopher", "gopher-datatrove", "fineweb", "c4", "mc4", "nemo
 class Thresholds:
     """What a document may at least or at most have; None switches a rule off."""
 
-    min_words: Count | None = None
-    max_words: Count | None = None
-    min_mean_word_length: Count | None = None
-    max_mean_word_length: Count | None = None
-    max_symbols_per_word: Count | None = None
-    max_bullet_lines: Share | None = None
-    max_ellipsis_lines: Share | None = None
-    min_alphabetic_words: Share | None = None
-    min_stop_words: Count | None = None
-    max_duplicate_lines: Share | None = None
-    max_duplicate_line_characters: Share | None = None
-    max_duplicate_paragraphs: Share | None = None
-    max_duplicate_paragraph_characters: Share | None = None
-    max_top_2_gram: Share | None = None
-    max_top_3_gram: Share | None = None
-    max_top_4_gram: Share | None = None
-    max_duplicate_5_grams: Share | None = None
-    max_duplicate_6_grams: Share | None = None
-    max_duplicate_7_grams: Share | None = None
-    max_duplicate_8_grams: Share | None = None
-    max_duplicate_9_grams: Share | None = None
-    max_duplicate_10_grams: Share | None = None
-    max_non_alphanumeric: Share | None = None
-    max_digits: Share | None = None
-    max_url_characters: Share | None = None
-    max_pornographic_urls: Count | None = None
-    max_white_space: Share | None = None
-    max_parentheses: Share | None = None
-    max_word_length: Count | None = None
-    max_boilerplate_paragraphs: Share | None = None
-    min_unique_lines: Share | None = None
-    min_unique_line_characters: Share | None = None
-    min_unique_paragraphs: Share | None = None
-    min_unique_paragraph_characters: Share | None = None
-    max_lines_without_end_mark: Share | None = None
-    min_language_score: Share | None = None
-    min_punctuated_lines: Share | None = None
-    max_short_lines: Share | None = None
-    max_repeated_line_characters: Share | None = None
-    max_newlines_per_word: Count | None = None
-    max_lorem_ipsum: Count | None = None
-    max_curly_brackets: Count | None = None
-    min_sentences: Count | None = None
-    min_third_longest_line: Count | None = None
-    min_characters: Count | None = None
-    max_characters: Count | None = None
-    min_alphanumeric_characters: Share | None = None
-    max_special_characters: Share | None = None
-    max_character_repetition: Share | None = None
-    max_word_repetition: Share | None = None
-    max_flagged_words: Share | None = None
-    min_stop_word_share: Share | None = None
-    min_mean_line_length: Count | None = None
-    max_mean_line_length: Count | None = None
-    min_longest_line: Count | None = None
-    max_longest_line: Count | None = None
-    min_tokens: Count | None = None
-    max_tokens: Count | None = None
-    max_perplexity: Count | None = None
-    min_lines: Count | None = None
-    max_lines: Count | None = None
-    min_comments: Share | None = None
-    max_comments: Share | None = None
-    min_alphabetic_characters: Share | None = None
-    max_xml_header: Share | None = None
-    min_visible_text: Share | None = None
-    min_characters_per_token: Count | None = None
-    min_fits_extension: Share | None = None
+    min_words: Annotated[Count | None, Meta(description="beyond it: too_few_words")] = None
+    max_words: Annotated[Count | None, Meta(description="beyond it: too_many_words")] = None
+    min_mean_word_length: Annotated[Count | None, Meta(description="beyond it: words_too_short")] = None
+    max_mean_word_length: Annotated[Count | None, Meta(description="beyond it: words_too_long")] = None
+    max_symbols_per_word: Annotated[Count | None, Meta(description="beyond it: too_many_symbols")] = None
+    max_bullet_lines: Annotated[Share | None, Meta(description="beyond it: too_many_bullets")] = None
+    max_ellipsis_lines: Annotated[Share | None, Meta(description="beyond it: too_many_ellipses")] = None
+    min_alphabetic_words: Annotated[Share | None, Meta(description="beyond it: too_few_alphabetic_words")] = None
+    min_stop_words: Annotated[Count | None, Meta(description="beyond it: too_few_stop_words")] = None
+    max_duplicate_lines: Annotated[Share | None, Meta(description="beyond it: too_many_duplicate_lines")] = None
+    max_duplicate_line_characters: Annotated[
+        Share | None, Meta(description="beyond it: too_much_text_in_duplicate_lines")
+    ] = None
+    max_duplicate_paragraphs: Annotated[Share | None, Meta(description="beyond it: too_many_duplicate_paragraphs")] = (
+        None
+    )
+    max_duplicate_paragraph_characters: Annotated[
+        Share | None, Meta(description="beyond it: too_much_text_in_duplicate_paragraphs")
+    ] = None
+    max_top_2_gram: Annotated[Share | None, Meta(description="beyond it: one_2_gram_too_often")] = None
+    max_top_3_gram: Annotated[Share | None, Meta(description="beyond it: one_3_gram_too_often")] = None
+    max_top_4_gram: Annotated[Share | None, Meta(description="beyond it: one_4_gram_too_often")] = None
+    max_duplicate_5_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_5_grams")] = None
+    max_duplicate_6_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_6_grams")] = None
+    max_duplicate_7_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_7_grams")] = None
+    max_duplicate_8_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_8_grams")] = None
+    max_duplicate_9_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_9_grams")] = None
+    max_duplicate_10_grams: Annotated[Share | None, Meta(description="beyond it: too_many_repeated_10_grams")] = None
+    max_non_alphanumeric: Annotated[Share | None, Meta(description="beyond it: too_many_symbol_characters")] = None
+    max_digits: Annotated[Share | None, Meta(description="beyond it: too_many_digits")] = None
+    max_url_characters: Annotated[Share | None, Meta(description="beyond it: too_many_urls")] = None
+    max_pornographic_urls: Annotated[Count | None, Meta(description="beyond it: pornographic_urls")] = None
+    max_white_space: Annotated[Share | None, Meta(description="beyond it: too_much_white_space")] = None
+    max_parentheses: Annotated[Share | None, Meta(description="beyond it: too_many_parentheses")] = None
+    max_word_length: Annotated[Count | None, Meta(description="beyond it: word_too_long")] = None
+    max_boilerplate_paragraphs: Annotated[Share | None, Meta(description="beyond it: too_much_boilerplate")] = None
+    min_unique_lines: Annotated[Share | None, Meta(description="beyond it: too_few_unique_lines")] = None
+    min_unique_line_characters: Annotated[
+        Share | None, Meta(description="beyond it: too_little_text_in_unique_lines")
+    ] = None
+    min_unique_paragraphs: Annotated[Share | None, Meta(description="beyond it: too_few_unique_paragraphs")] = None
+    min_unique_paragraph_characters: Annotated[
+        Share | None, Meta(description="beyond it: too_little_text_in_unique_paragraphs")
+    ] = None
+    max_lines_without_end_mark: Annotated[
+        Share | None, Meta(description="beyond it: too_many_lines_without_end_mark")
+    ] = None
+    min_language_score: Annotated[Share | None, Meta(description="beyond it: language_uncertain")] = None
+    min_punctuated_lines: Annotated[Share | None, Meta(description="beyond it: too_few_punctuated_lines")] = None
+    max_short_lines: Annotated[Share | None, Meta(description="beyond it: too_many_short_lines")] = None
+    max_repeated_line_characters: Annotated[
+        Share | None, Meta(description="beyond it: too_much_text_in_repeated_lines")
+    ] = None
+    max_newlines_per_word: Annotated[Count | None, Meta(description="beyond it: too_many_newlines")] = None
+    max_lorem_ipsum: Annotated[Count | None, Meta(description="beyond it: placeholder_text")] = None
+    max_curly_brackets: Annotated[Count | None, Meta(description="beyond it: curly_brackets")] = None
+    min_sentences: Annotated[Count | None, Meta(description="beyond it: too_few_sentences")] = None
+    min_third_longest_line: Annotated[Count | None, Meta(description="beyond it: too_few_long_lines")] = None
+    min_characters: Annotated[Count | None, Meta(description="beyond it: too_few_characters")] = None
+    max_characters: Annotated[Count | None, Meta(description="beyond it: too_many_characters")] = None
+    min_alphanumeric_characters: Annotated[Share | None, Meta(description="beyond it: too_few_alphanumerics")] = None
+    max_special_characters: Annotated[Share | None, Meta(description="beyond it: too_many_special_characters")] = None
+    max_character_repetition: Annotated[Share | None, Meta(description="beyond it: too_much_character_repetition")] = (
+        None
+    )
+    max_word_repetition: Annotated[Share | None, Meta(description="beyond it: too_much_word_repetition")] = None
+    max_flagged_words: Annotated[Share | None, Meta(description="beyond it: too_many_flagged_words")] = None
+    min_stop_word_share: Annotated[Share | None, Meta(description="beyond it: too_small_a_share_of_stop_words")] = None
+    min_mean_line_length: Annotated[Count | None, Meta(description="beyond it: lines_too_short")] = None
+    max_mean_line_length: Annotated[Count | None, Meta(description="beyond it: lines_too_long")] = None
+    min_longest_line: Annotated[Count | None, Meta(description="beyond it: longest_line_too_short")] = None
+    max_longest_line: Annotated[Count | None, Meta(description="beyond it: longest_line_too_long")] = None
+    min_tokens: Annotated[Count | None, Meta(description="beyond it: too_few_tokens")] = None
+    max_tokens: Annotated[Count | None, Meta(description="beyond it: too_many_tokens")] = None
+    max_perplexity: Annotated[Count | None, Meta(description="beyond it: too_surprising")] = None
+    min_lines: Annotated[Count | None, Meta(description="beyond it: too_few_lines")] = None
+    max_lines: Annotated[Count | None, Meta(description="beyond it: too_many_lines")] = None
+    min_comments: Annotated[Share | None, Meta(description="beyond it: too_few_comments")] = None
+    max_comments: Annotated[Share | None, Meta(description="beyond it: too_many_comments")] = None
+    min_alphabetic_characters: Annotated[Share | None, Meta(description="beyond it: too_few_letters")] = None
+    max_xml_header: Annotated[Share | None, Meta(description="beyond it: xml_header")] = None
+    min_visible_text: Annotated[Share | None, Meta(description="beyond it: too_little_visible_text")] = None
+    min_characters_per_token: Annotated[Count | None, Meta(description="beyond it: too_few_characters_per_token")] = (
+        None
+    )
+    min_fits_extension: Annotated[Share | None, Meta(description="beyond it: unfit_for_its_extension")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ KINDS: tuple[Kind, ...] = (
                 "pypi-",
                 "eyJ",
             ),
-            *("key", "KEY", "Key", "oken", "OKEN", "ecret", "ECRET", "assw", "ASSW"),
+            *("key", "KEY", "Key", "oken", "OKEN", "secret", "Secret", "SECRET", "assw", "ASSW"),
         ),
     ),
     Kind(
