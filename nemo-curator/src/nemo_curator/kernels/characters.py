@@ -11,8 +11,8 @@ import numpy.typing as npt
 from numba import njit
 
 LETTER, DIGIT, NUMERIC, SPACE, MARK, LINE_BREAK, TERMINAL, PLAIN, SIGN = (1 << bit for bit in range(9))
-TABLE_SIZE = 0x20000
-LAST_IDEOGRAPH = 0x323AF
+SUPPLEMENTARY_IDEOGRAPHS = 0x20000  # letters from here on, and nothing else but what has no class
+TABLE_SIZE = 0x33500
 LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 PLAIN_PUNCTUATION = "\n?!,."
 
@@ -51,8 +51,10 @@ COUNTS = (
 def classes() -> npt.NDArray[np.uint16]:
     """The class bits of every code point below TABLE_SIZE."""
     table = np.zeros(TABLE_SIZE, np.uint16)
-    for code in range(TABLE_SIZE):
+    for code in range(SUPPLEMENTARY_IDEOGRAPHS):
         table[code] = class_of(chr(code))
+    ideographs = [chr(code).isalpha() for code in range(SUPPLEMENTARY_IDEOGRAPHS, TABLE_SIZE)]
+    table[SUPPLEMENTARY_IDEOGRAPHS:][ideographs] = LETTER | NUMERIC
     return table
 
 
@@ -83,10 +85,8 @@ def code_point(data, i, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
 
 @njit(cache=True, nogil=True)
 def bits_of(code, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The class bits of a code point; all of the supplementary ideographs are letters."""
-    if code < TABLE_SIZE:
-        return np.int64(table[code])
-    return np.int64(LETTER | NUMERIC) if code <= LAST_IDEOGRAPH else np.int64(0)
+    """The class bits of a code point; beyond the table there are none."""
+    return np.int64(table[code]) if code < TABLE_SIZE else np.int64(0)
 
 
 @njit(cache=True, nogil=True)
