@@ -38,13 +38,21 @@ def packed_stop_words() -> npt.NDArray[np.uint64]:
 @njit(cache=True, nogil=True)
 def letters_of(data, start, end, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Where the first letter of a word begins and the last one ends; start = end where it has none."""
-    first, last, i = end, start, start
-    while i < end:
-        code, step = code_point(data, i, end)
+    first = start
+    while first < end:
+        code, step = code_point(data, first, end)
         if bits_of(code, table) & LETTER:
-            first, last = min(first, i), i + step
-        i += step
-    return (first, last) if first < last else (start, start)
+            break
+        first += step
+    last = end
+    while last > first:
+        i = last - 1
+        while i > first and (data[i] & 0xC0) == 0x80:
+            i -= 1
+        if bits_of(code_point(data, i, end)[0], table) & LETTER:
+            return first, last
+        last = i
+    return start, start
 
 
 @njit(cache=True, nogil=True)
