@@ -1,8 +1,8 @@
 """Maps between two layouts of a whole model: a list of rules, each a transform between few named tensors.
 
-A map is data. It is read forwards (a Hugging Face folder to canonical tensors) or backwards, rule by rule, so that memory
-holds what one rule needs; and it says of any single tensor, a weight or its optimizer moments, where it comes from and
-goes to.
+A map is data. It is read forwards (a Hugging Face folder to canonical tensors) or backwards, rule by rule, so that
+memory holds what one rule needs; and it says of any single tensor, a weight or its optimizer moments, where it comes
+from and goes to.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
