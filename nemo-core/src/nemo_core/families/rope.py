@@ -61,7 +61,7 @@ def scaling(kind: RopeKind, rope: Mapping[str, Any], hf: HFConfig) -> dict[str, 
     needed = {"linear": (), "dynamic": (), "yarn": (), "llama3": ("low_freq_factor", "high_freq_factor")}
     required = needed.get(kind, ("short_factor", "long_factor"))
     missing = [name for name in required if rope.get(name) is None] + ["factor"] * (factor is None)
-    if missing:
+    if factor is None or missing:
         raise ArtifactError(f"{hf.place}: rope type {kind!r} lacks {', '.join(missing)}")
     values: dict[str, Any] = {"factor": float(factor)}
     if kind in ("llama3", "yarn", "longrope"):

@@ -27,7 +27,12 @@ class Rule:
     @property
     def reversed(self) -> "Rule":
         """The same rule, read from right to left."""
-        return Rule(self.right, self.left, Inverse(self.transform))
+        return Rule(self.right, self.left, self.transform if self.keeps_numbers else Inverse(self.transform))
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """Whether only names change."""
+        return type(self.transform) is Same
 
     def apply(self, read: Read) -> dict[str, Tensor]:
         """The right tensors, made of the left ones that `read` gives by name."""
