@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ..checkpoint.state_settings import StateSettings
 from ..parallel.settings import ParallelSettings
-from ..sizes import SizeName
+from ..sizes import check_size
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -105,11 +105,20 @@ class PretrainTask:
     tokens: Annotated[Path, Meta(description="tokens artifact, or a folder with train.bin/.idx and tokenizer/")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
+    size: Annotated[
+        str,
+        Meta(
+            description="shape of the model: nano, micro, mini, small, base, or a published one such as llama3-8b; an "
+            "unknown name lists all"
+        ),
+    ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
 
 # Bases are listed last to first: fields, and so `--help`, begin with the task.
