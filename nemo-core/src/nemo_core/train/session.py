@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from ..data.fingerprint import NOTE as DATA_NOTE
+from ..data.fingerprint import check_unchanged, note_files
 from ..foundation import artifact
 from ..foundation.artifact import Draft
 from ..foundation.settings import to_plain
@@ -48,12 +50,18 @@ class TrainResult:
 
 
 @contextlib.contextmanager
-def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: World) -> Iterator[Draft]:
-    """The checkpoint draft that all processes work in; the first process makes and publishes it."""
+def shared_draft(
+    settings: TaskSettings, inputs: Mapping[str, Path], world: World, *, files: Sequence[Path] = ()
+) -> Iterator[Draft]:
+    """The checkpoint draft that all processes work in; the first process makes and publishes it.
+
+    Raises InputError where a former run was begun here and one of the data `files` is not what it was then.
+    """
     if not world.is_first:
         yield Draft(path=Path(world.from_first("")), resumed=False)
         world.wait()
         return
+    check_unchanged(settings.output.with_name(f"{settings.output.name}.partial"), files)
     with artifact.create(
         settings.output,
         kind="checkpoint",
@@ -62,8 +70,10 @@ def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: Worl
         inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
+        note_files(draft.path, files)
         world.from_first(str(draft.path))
         yield draft
+        (draft.path / DATA_NOTE).unlink(missing_ok=True)
         world.wait()
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
+from ..data.batch_size import RampUp
 from ..sizes import SizeName
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -94,12 +95,32 @@ class LearningSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
 
+class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection of a blend."""
+
+    tokens: Annotated[str, Meta(min_length=1, description="as the setting tokens")]
+    weight: Annotated[float | int, Meta(description="its share of the samples; shares sum to 1, or whole numbers")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainTask:
     """What pretraining reads and makes."""
 
-    tokens: Annotated[Path, Meta(description="tokens artifact, or a folder with train.bin/.idx and tokenizer/")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
+    tokens: Annotated[
+        Path | None,
+        Meta(description="tokens artifact, a folder with train.bin/.idx and tokenizer/, or NAME of a NAME.bin/.idx"),
+    ] = None
+    data: Annotated[
+        tuple[DataSource, ...], Meta(description="instead of tokens, a blend: [{tokens: a, weight: 0.7}, ...]")
+    ] = ()
+    tokenizer: Annotated[Path | None, Meta(description="folder of the tokenizer, where tokens name none")] = None
+    validation: Annotated[
+        Path | None, Meta(description="held-out tokens: a folder, or NAME of a NAME.bin/.idx; default: those of the data")
+    ] = None
+    continue_from: Annotated[Path | None, Meta(description="model folder to go on from, instead of random weights")] = (
+        None
+    )
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
@@ -112,6 +133,8 @@ class PretrainTask:
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
     """Tokens in, a language model out."""
+
+    ramp_up: RampUp = field(default_factory=RampUp)
 
 
 @dataclass(frozen=True, kw_only=True)
