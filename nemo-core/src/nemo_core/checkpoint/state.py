@@ -62,11 +62,16 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensor
         prefix = f"optim.{name}."
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         for key, value in state.items():
-            if value.ndim and value.shape != weight.shape:
+            if value.ndim and not fits(value.shape, weight.shape):
                 raise ArtifactError(f"state {prefix}{key} is {list(value.shape)}, the weight {list(weight.shape)}")
             state[key] = value.to(weight.device) if value.ndim else value.clone()
         if state:
             optimizer.state[weight] = state
+
+
+def fits(kept: torch.Size, weight: torch.Size) -> bool:
+    """Whether optimizer state of this shape can belong to a weight: of its shape, or summed over some dimensions."""
+    return len(kept) == len(weight) and all(k in (1, w) for k, w in zip(kept, weight, strict=True))
 
 
 def rng_tensors() -> dict[str, Tensor]:

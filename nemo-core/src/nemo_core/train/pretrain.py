@@ -20,7 +20,17 @@ from .device import Compute, choose_compute
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
-from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .session import (
+    TrainResult,
+    figures,
+    make_ema,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    save_average,
+    shared_draft,
+    summary,
+)
 from .settings import DataSource, ModelShape, PretrainSettings
 from .world import ALONE, World, joined_world
 
@@ -37,6 +47,7 @@ def run(settings: PretrainSettings) -> TrainResult:
         if world.is_first:
             save_model(parts.model, draft.path)
             copy_tokenizer(collections[0].tokenizer, draft.path)
+            save_average(parts, draft.path)
         draft.stats.update(figures("pretrain", parts.model, account))
     return summary(settings.output, draft.stats)
 
@@ -92,6 +103,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         validate=functools.partial(validate, model, held, compute),
         compute=compute,
         world=world,
+        ema=make_ema(model, settings.ema),
     )
 
 

@@ -10,14 +10,17 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from ..checkpoint.folder import copy_tokenizer, save_model
 from ..data.fingerprint import NOTE as DATA_NOTE
 from ..data.fingerprint import check_unchanged, note_files
 from ..foundation import artifact
 from ..foundation.artifact import Draft
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from .loop import Account, Plan
-from .optimizer import build_muon, build_optimizer
+from .care import EmaSettings
+from .ema import Ema
+from .loop import Account, Parts, Plan
+from .optimizer import build_adafactor, build_muon, build_optimizer
 from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
@@ -80,7 +83,7 @@ def shared_draft(
 def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> Optimizer:
     """The optimizer of `settings`."""
     betas = (settings.beta1, settings.beta2)
-    build = {"adamw": build_optimizer, "muon": build_muon}[settings.kind]
+    build = {"adamw": build_optimizer, "muon": build_muon, "adafactor": build_adafactor}[settings.kind]
     return build(model, learning_rate=learning_rate, weight_decay=settings.weight_decay, betas=betas)
 
 
@@ -89,7 +92,7 @@ def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Cal
     return functools.partial(
         learning_rate_at,
         peak=peak,
-        warmup_steps=int(settings.warmup_share * steps),
+        warmup_steps=settings.warmup_steps or int(settings.warmup_share * steps),
         total_steps=steps,
         kind=settings.kind,
         minimum_ratio=settings.minimum_ratio,
@@ -108,6 +111,19 @@ def make_plan(settings: PretrainSettings | SftSettings, *, label: str, steps: in
     )
 
 
+def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
+    """The running average of the weights, where one is wanted."""
+    return Ema(model, decay=settings.decay) if settings.decay else None
+
+
+def save_average(parts: Parts, folder: Path) -> None:
+    """The averaged weights, where they are kept, as a model folder of its own: `folder`/ema."""
+    if parts.ema is not None:
+        with parts.ema.in_place():
+            save_model(parts.model, folder / "ema")
+        copy_tokenizer(folder, folder / "ema")
+
+
 def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
     """The stats of a checkpoint."""
     return {
@@ -119,6 +135,9 @@ def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
         "after": account.after,
         "seconds": round(account.seconds, 3),
         "skipped_steps": account.skipped,
+        "rollbacks": account.rollbacks,
+        "stopped_early": account.stopped_early,
+        "mfu": account.mfu,
     }
 
 

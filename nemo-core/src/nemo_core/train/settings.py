@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from ..data.batch_size import RampUp
 from ..sizes import SizeName
+from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -23,6 +24,7 @@ class ScheduleSettings:
         "cosine"
     )
     warmup_share: Annotated[float, Meta(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.05
+    warmup_steps: Annotated[int, Meta(ge=0, description="steps in which it rises; 0: as warmup_share says")] = 0
     decay_share: Annotated[float, Meta(gt=0, le=1, description="wsd: share of the steps in which it falls")] = 0.2
     minimum_ratio: Annotated[float, Meta(ge=0, le=1, description="last rate as a share of the highest")] = 0.1
 
@@ -32,8 +34,8 @@ class OptimizerSettings:
     """How weights follow their gradients."""
 
     kind: Annotated[
-        Literal["adamw", "muon"],
-        Meta(description="muon: for hidden matrices, with adamw for the rest; learns from less"),
+        Literal["adamw", "muon", "adafactor"],
+        Meta(description="muon: for hidden matrices, adamw for the rest; learns from less. adafactor: least memory"),
     ] = "adamw"
     weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay of matrices")] = 0.1
     beta1: Annotated[float, Meta(ge=0, lt=1, description="decay of the mean gradient")] = 0.9
@@ -63,7 +65,13 @@ class RunSettings:
     max_bad_steps: Annotated[
         int, Meta(ge=1, description="steps in a row whose loss or gradient is not finite, until the run gives up")
     ] = 5
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    ema: EmaSettings = field(default_factory=EmaSettings)
+    early_stop: EarlyStopSettings = field(default_factory=EarlyStopSettings)
     tensorboard: Annotated[bool, Meta(description="write TensorBoard events besides metrics.jsonl")] = True
+    trackers: Annotated[
+        tuple[Literal["wandb", "mlflow"], ...], Meta(description="services that get the figures, too")
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
