@@ -14,6 +14,8 @@ from ..data.indexed import index_path
 from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
+from ..parallel.apply import parallelize
+from ..parallel.model import ParallelModel
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
@@ -27,7 +29,7 @@ from .session import (
     make_optimizer,
     make_plan,
     make_schedule,
-    save_average,
+    save_models,
     shared_draft,
     summary,
 )
@@ -41,13 +43,14 @@ def run(settings: PretrainSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     collections = open_collections(settings)
     files = [path for collection in collections for path in collection.files]
-    with joined_world() as world, shared_draft(settings, inputs_of(settings), world, files=files) as draft:
+    inputs = inputs_of(settings)
+    with (
+        joined_world(settings.parallel.timeout_s) as world,
+        shared_draft(settings, inputs, world, files=files) as draft,
+    ):
         parts = assemble(settings, world)
         account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
-        if world.is_first:
-            save_model(parts.model, draft.path)
-            copy_tokenizer(collections[0].tokenizer, draft.path)
-            save_average(parts, draft.path)
+        save_models(parts, draft.path, tokenizer=collections[0].tokenizer)
         draft.stats.update(figures("pretrain", parts.model, account))
     return summary(settings.output, draft.stats)
 
@@ -94,16 +97,18 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     model = first_model(settings, tokenizer, collections[0]).to(compute.device)
     data = training_data(settings, collections, tokenizer)
     held = held_out(settings, tokenizer)
+    parallel = parallelize(model, settings.parallel, world, compute)
     return Parts(
         model=model,
         data=data,
         objective=next_token_loss,
         optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
-        validate=functools.partial(validate, model, held, compute),
+        validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
-        world=world,
+        world=parallel.world,
         ema=make_ema(model, settings.ema),
+        parallel=parallel,
     )
 
 
@@ -188,11 +193,11 @@ def first_batches(settings: PretrainSettings, prefix: Path, tokenizer: Tokenizer
     return [windows.batch(numbers[at : at + settings.batch_size]) for at in range(0, count, settings.batch_size)]
 
 
-def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
+def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
     """Held-out loss and perplexity, or nothing where nothing is held out."""
     if not batches:
         return {}
-    model.eval()
-    with compute.precision():
+    with parallel.measuring() as model, compute.precision():
+        model.eval()
         measured = measure(model, batches, device=compute.device)
     return {"validation_loss": measured.loss, "validation_perplexity": measured.perplexity}

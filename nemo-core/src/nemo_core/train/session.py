@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any, Protocol
 from torch.optim import Optimizer
 
 from ..checkpoint.folder import copy_tokenizer, save_model
+from ..checkpoint.state_store import saved_steps
 from ..data.fingerprint import NOTE as DATA_NOTE
 from ..data.fingerprint import check_unchanged, note_files
 from ..foundation import artifact
 from ..foundation.artifact import Draft
+from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from .care import EmaSettings
@@ -24,6 +27,12 @@ from .optimizer import build_adafactor, build_muon, build_optimizer
 from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
+
+
+# Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
+INCIDENTAL = frozenset(
+    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard", "trackers"}
+)
 
 
 class TaskSettings(Protocol):
@@ -52,6 +61,24 @@ class TrainResult:
     skipped_steps: int
 
 
+def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
+    """Raise ConfigError where the output's partial folder holds the state of a run with other settings or inputs.
+
+    It would be emptied, and with it what may be weeks of training.
+    """
+    partial = settings.output.with_name(f"{settings.output.name}.partial")
+    steps = saved_steps(partial / "state")
+    if not steps:
+        return
+    config = artifact.without(json.loads(json.dumps(to_plain(settings), default=str)), INCIDENTAL)
+    if artifact.partial_identity(partial) != artifact.identity("checkpoint", config, artifact.describe_inputs(inputs)):
+        raise ConfigError(
+            f"{partial}: holds the state after step {steps[-1]} of a run with other settings or inputs (this one's "
+            "are not the same in what touches the result); give the settings it was started with to continue it, name "
+            "another output, or delete that folder to begin again"
+        )
+
+
 @contextlib.contextmanager
 def shared_draft(
     settings: TaskSettings, inputs: Mapping[str, Path], world: World, *, files: Sequence[Path] = ()
@@ -65,6 +92,7 @@ def shared_draft(
         world.wait()
         return
     check_unchanged(settings.output.with_name(f"{settings.output.name}.partial"), files)
+    keep_other_runs(settings, inputs)
     with artifact.create(
         settings.output,
         kind="checkpoint",
@@ -72,6 +100,7 @@ def shared_draft(
         config=to_plain(settings),
         inputs=inputs,
         overwrite=settings.overwrite,
+        incidental=INCIDENTAL,
     ) as draft:
         note_files(draft.path, files)
         world.from_first(str(draft.path))
@@ -116,12 +145,20 @@ def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
     return Ema(model, decay=settings.decay) if settings.decay else None
 
 
-def save_average(parts: Parts, folder: Path) -> None:
-    """The averaged weights, where they are kept, as a model folder of its own: `folder`/ema."""
+def save_models(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The trained model and, where it is kept, that of the averaged weights in ema/, each a folder of its own."""
+    save_whole(parts, folder, tokenizer=tokenizer)
     if parts.ema is not None:
         with parts.ema.in_place():
-            save_model(parts.model, folder / "ema")
-        copy_tokenizer(folder, folder / "ema")
+            save_whole(parts, folder / "ema", tokenizer=tokenizer)
+
+
+def save_whole(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The model put together from all processes, written by the one that gets it."""
+    model = parts.laid_out.whole()
+    if model is not None:
+        save_model(model, folder)
+        copy_tokenizer(tokenizer, folder)
 
 
 def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ..data.batch_size import RampUp
+from ..checkpoint.state_settings import StateSettings
+from ..parallel.settings import ParallelSettings
 from ..sizes import SizeName
 from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
@@ -72,6 +74,8 @@ class RunSettings:
     trackers: Annotated[
         tuple[Literal["wandb", "mlflow"], ...], Meta(description="services that get the figures, too")
     ] = ()
+    state: StateSettings = field(default_factory=StateSettings)
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
