@@ -148,6 +148,11 @@ def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
 def save_models(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
     """The trained model and, where it is kept, that of the averaged weights in ema/, each a folder of its own."""
     save_whole(parts, folder, tokenizer=tokenizer)
+    save_average(parts, folder, tokenizer=tokenizer)
+
+
+def save_average(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The model with averaged weights, where they are kept."""
     if parts.ema is not None:
         with parts.ema.in_place():
             save_whole(parts, folder / "ema", tokenizer=tokenizer)

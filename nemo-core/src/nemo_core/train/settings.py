@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ..data.batch_size import RampUp
 from ..checkpoint.state_settings import StateSettings
+from ..data.batch_size import RampUp
 from ..parallel.settings import ParallelSettings
-from ..sizes import SizeName
+from ..sizes import check_size
 from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -134,11 +134,20 @@ class PretrainTask:
         None
     )
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
+    size: Annotated[
+        str,
+        Meta(
+            description="shape of the model: nano, micro, mini, small, base, or a published one such as llama3-8b; an "
+            "unknown name lists all"
+        ),
+    ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
 
 # Bases are listed last to first: fields, and so `--help`, begin with the task.
