@@ -16,7 +16,8 @@ from nemo_core.data.batch import Batch
 from nemo_core.data.rows import Conversation
 from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import Preempted
-from nemo_core.peft.lora import load_adapter, merge_lora
+from nemo_core.peft.folder import load_adapter
+from nemo_core.peft.merge import merge_adapters
 from nemo_core.train.loop import train
 from nemo_core.train.samples import choose_questions
 from nemo_core.train.session import make_plan
@@ -67,7 +68,7 @@ def test_held_out_answers_are_learnt(tuned):
 def test_an_adapter_is_merged_and_kept_and_both_say_the_same(words, tmp_path, pretrained):
     assert main(["sft", *words, "method=lora", f"output={tmp_path / 'chat'}"]) == 0
     merged, rebuilt = load_model(tmp_path / "chat"), load_adapter(load_model(pretrained), tmp_path / "chat/adapter")
-    for name, weight in merge_lora(rebuilt).named_parameters():
+    for name, weight in merge_adapters(rebuilt).named_parameters():
         torch.testing.assert_close(weight, merged.get_parameter(name))
     stats = manifest(tmp_path / "chat")["stats"]
     assert stats["trained_parameters"] < stats["parameters"] / 2

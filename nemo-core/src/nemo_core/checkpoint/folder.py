@@ -117,9 +117,9 @@ def save_model(model: Decoder, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = dict(model.named_parameters())
-    foreign = [name for name in names if "lora_" in name]
+    foreign = [name for name in names if ".adapters." in name]
     if foreign:
-        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_lora(model) first")
+        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
     write_tensors(folder, names)
     config = model.config
     written = dtype_name(next(model.parameters()).dtype)

@@ -13,7 +13,8 @@ from ..foundation import artifact
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
-from ..peft.lora import load_adapter, merge_lora
+from ..peft.folder import load_adapter
+from ..peft.merge import merge_adapters
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .completions import generate
 from .request import SamplingParams
@@ -84,7 +85,7 @@ def run_merge(settings: MergeSettings) -> dict[str, Any]:
         inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
-        model = merge_lora(load_adapter(load_model(settings.model), settings.adapter))
+        model = merge_adapters(load_adapter(load_model(settings.model), settings.adapter))
         save_model(model, draft.path)
         copy_tokenizer(settings.model, draft.path)
         draft.stats |= {"objective": "merge", "parameters": model.config.num_parameters}

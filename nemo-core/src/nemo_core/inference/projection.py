@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..model.linear import onednn_takes
-from ..peft.lora import LoraLinear
+from ..peft.places import AdaptedLinear
 
 
 class Projection:
@@ -46,9 +46,10 @@ def fuse(layers: Sequence[nn.Module]) -> Projection:
 
 def effective(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Weight and bias of a linear layer, its adapter (where it has one that is on) included."""
-    if isinstance(layer, LoraLinear):
-        weight = layer.base.weight.detach()
-        return (weight + layer.delta_OI().detach() if layer.enabled else weight), layer.base.bias
+    if isinstance(layer, AdaptedLinear):
+        weight, bias = effective(layer.base)
+        merged: tuple[Tensor, Tensor | None] = (weight, bias) if layer.part is None else layer.part.merged(weight, bias)
+        return merged
     if isinstance(layer, nn.Linear):
         return layer.weight.detach(), layer.bias
     raise TypeError(f"no inference form of {type(layer).__name__}; merge it into a linear layer first")

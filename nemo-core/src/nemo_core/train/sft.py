@@ -18,7 +18,9 @@ from ..data.tokenize import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
-from ..peft.lora import add_lora, merge_lora, save_adapter
+from ..peft.folder import save_adapter
+from ..peft.lora import add_lora
+from ..peft.merge import merge_adapters
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -181,7 +183,7 @@ def write_outputs(settings: SftSettings, tuning: Tuning, folder: Path, samples: 
     """The model (adapters merged, and kept in adapter/), its tokenizer, and the sample answers."""
     if settings.method == "lora":
         save_adapter(tuning.parts.model, folder / "adapter", base=str(settings.model))
-        merge_lora(tuning.parts.model)
+        merge_adapters(tuning.parts.model)
     save_model(tuning.parts.model, folder)
     copy_tokenizer(settings.model, folder)
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
