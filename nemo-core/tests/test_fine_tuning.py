@@ -147,7 +147,7 @@ def test_steps_follow_from_epochs(words, tmp_path):
         (["sequence_length=4"], "no answer within the first 4 tokens, nor in any other conversation"),
         (["model=absent"], "absent: no such folder"),
         (["conversations=absent"], "absent: no such file or folder"),
-        (["method=lora", "lora.targets=[z_proj]"], "LoRA target 'z_proj' matches no linear layer"),
+        (["method=lora", "lora.targets=[z_proj]"], "target 'z_proj' matches no linear layer"),
         (["method=lorra"], "invalid enum value 'lorra'"),
     ],
 )

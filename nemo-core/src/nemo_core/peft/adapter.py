@@ -52,6 +52,8 @@ def place_adapter(model: nn.Module, method: str, settings: AdapterSettings, *, a
         for weight in learning:
             weight.requires_grad_(True)
         raise
+    for place in places(model).values():
+        place.train(place.training)
     activate(model, adapter)
 
 

@@ -17,6 +17,7 @@ from .prompt import EMBEDDING
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROMPT = "prompt_embeddings"
+MARKS = (".lora_", ".ia3_l", ".adapter.")
 
 
 def save_adapter(model: nn.Module, folder: str | Path, *, base: str, adapter: str | None = None) -> None:
@@ -69,7 +70,7 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     copied = copied_names(values, saved)
-    names = adapted_names(saved, copied)
+    names = adapted_names(saved)
     try:
         settings = method.understand(values, names, saved)
         if copied:
@@ -86,19 +87,18 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
 
 
 def copied_names(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
-    """Names of the modules whose whole weights are in the folder."""
-    wanted = values.get("modules_to_save") or []
-    owners = {key.rpartition(".")[0] for key in saved}
-    return sorted(name for name in owners if any(name == w or name.endswith(f".{w}") for w in wanted))
+    """Names of the modules whose whole weights are in the folder; as in peft, "norm" names "input_layernorm" too."""
+    wanted = tuple(values.get("modules_to_save") or ())
+    owners = {key.rpartition(".")[0] for key in saved if not any(mark in key for mark in MARKS)}
+    return sorted(name for name in owners if wanted and name.endswith(wanted))
 
 
-def adapted_names(saved: Mapping[str, Tensor], copied: list[str]) -> list[str]:
+def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:
     """Places that have parts in the folder."""
     if PROMPT in saved:
         return [EMBEDDING]
-    marks = (".lora_", ".ia3_l", ".adapter.")
-    found = {key[: key.index(mark)] for key in saved for mark in marks if mark in key}
-    return sorted(found - set(copied))
+    found = {key[: key.index(mark)] for key in saved for mark in MARKS if mark in key}
+    return sorted(found)
 
 
 @torch.no_grad()
@@ -107,13 +107,11 @@ def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path)
     wanted = {key.removeprefix(PREFIX): tensor for key, tensor in stored_tensors(model, adapter).items()}
     unlike = sorted(wanted.keys() ^ saved.keys())
     if unlike:
-        side = "lacks" if unlike[0] in wanted else "has no place for"
-        raise ArtifactError(f"{folder}: this model {side} {unlike[0]} ({len(unlike)} tensors do not match)")
+        fault = "lacks" if unlike[0] in wanted else "this model has no place for"
+        raise ArtifactError(f"{folder}: {fault} {unlike[0]} ({len(unlike)} tensors do not match)")
     for key, target in wanted.items():
         if target.shape != saved[key].shape:
-            raise ArtifactError(
-                f"{folder}: {key} is {list(saved[key].shape)}, this model needs {list(target.shape)}"
-            )
+            raise ArtifactError(f"{folder}: {key} is {list(saved[key].shape)}, this model needs {list(target.shape)}")
         target.copy_(saved[key])
 
 
