@@ -61,4 +61,6 @@ def join(prompt_ids: list[int], deltas: Sequence[Delta]) -> Completion:
         logprobs=[logprob for delta in deltas for logprob in delta.logprobs],
         text="".join(delta.text for delta in deltas),
         finish_reason=reason,
+        top_logprobs=[top for delta in deltas for top in delta.top_logprobs],
+        prompt_logprobs=deltas[0].prompt_logprobs,
     )
