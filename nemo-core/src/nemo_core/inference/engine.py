@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..foundation.errors import InputError, SuiteError
 from ..model.decoder import Decoder
+from ..peft.adapter import num_virtual
 from ..tokenizer.load import Tokenizer
 from .adapters import AdapterWeights, adapter_of_folder
 from .batch import Batch
@@ -69,6 +70,7 @@ class Engine:
         self.max_slots, self.max_prefill_tokens = max_slots, max_prefill_tokens
         self.max_length = min(max_length or config.max_positions, config.max_positions)
         self.vocab_size = config.vocab_size
+        self.num_virtual = num_virtual(model)
         self.model, self.quantize = model, quantize
         with torch.inference_mode():
             self.runner = Runner(model, quantize=quantize)
@@ -149,10 +151,7 @@ class Engine:
             raise InputError(
                 f"the prompt has {length} tokens; with room for an answer at most {self.max_length - 1} fit this model"
             )
-        for name, ids in (("token id", request.prompt_ids), ("logit_bias: token id", request.sampling.logit_bias)):
-            wrong = next((i for i in ids if not 0 <= i < self.vocab_size), None)
-            if wrong is not None:
-                raise InputError(f"{name} {wrong} is outside the vocabulary of {self.vocab_size} tokens")
+        self._check_ids(request)
         if request.sampling.stop and self.tokenizer is None:
             raise InputError("stop strings need a tokenizer; this engine was made without one")
         if request.adapter is not None and request.adapter not in self._adapters:
@@ -166,6 +165,17 @@ class Engine:
                 namespace=self._namespace(request.adapter, length),
             )
         )
+
+    def _check_ids(self, request: Request) -> None:
+        """Raise InputError for a token that the model does not have; prompts may begin with an adapter's virtual ones."""
+        known, virtual = self.vocab_size, self.num_virtual
+        named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
+        for name, (ids, more) in named.items():
+            wrong = next((i for i in ids if not 0 <= i < known + more), None)
+            if wrong is not None:
+                raise InputError(f"{name} {wrong} is outside the vocabulary of {known} tokens")
+        if request.sampling.prompt_logprobs is not None and max(request.prompt_ids) >= known:
+            raise InputError("prompt_logprobs: virtual tokens of an adapter have no log-probability; leave it out")
 
     def _namespace(self, adapter: str | None, length: int) -> tuple[str | None, bool]:
         """Rows share what they computed with the same adapter and (longrope) the same angles."""

@@ -16,7 +16,7 @@ from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
 from .method import Start, refuse_unknown
 from .places import AdaptedLinear, parts, place_at
-from .quantize import full_weight, quantized
+from .quantize import quantized
 from .settings import LoraSettings
 from .targets import by_pattern, matching_linears
 
@@ -44,7 +44,7 @@ class Lora(nn.Module):
         super().__init__()
         self.settings, self.rank, self.alpha = settings, rank, alpha
         self.scale = alpha / (math.sqrt(rank) if settings.rank_stabilized else rank)
-        weight_OI = full_weight(base)
+        weight_OI = base.weight
         self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features))
         self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank))
 
