@@ -1,4 +1,4 @@
-"""``nemo-core generate`` and ``inspect``."""
+"""``nemo-core generate``."""
 
 import json
 import os
@@ -7,17 +7,14 @@ from typing import Any
 
 import torch
 
-from ..checkpoint.folder import MODEL_KINDS, check_folder, load_config, load_model
-from ..checkpoint.tensors import iterate_tensors
-from ..foundation import artifact
+from ..checkpoint.folder import load_model
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
-from ..foundation.settings import to_plain
 from ..peft.folder import load_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .completions import generate
 from .request import SamplingParams
-from .settings import GenerateSettings, InspectSettings
+from .settings import GenerateSettings
 
 
 def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]]:
@@ -71,20 +68,3 @@ def prompt_of(line: str, place: str, tokenizer: Tokenizer) -> list[int]:
     if isinstance(row, dict) and isinstance(row.get("messages"), list):
         return tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
     raise InputError(f"{place}: neither a `prompt` text nor a `messages` list")
-
-
-def run_inspect(settings: InspectSettings) -> dict[str, Any]:
-    """What a model folder holds."""
-    folder = check_folder(settings.model)
-    config = load_config(folder)
-    sizes = [(tensor.numel(), tensor.dtype) for _, tensor in iterate_tensors(folder)]
-    facts: dict[str, Any] = {
-        "parameters": config.num_parameters,
-        "tensors": len(sizes),
-        "dtypes": sorted({str(dtype).removeprefix("torch.") for _, dtype in sizes}),
-        "config": to_plain(config),
-    }
-    if (folder / artifact.MANIFEST).is_file():
-        manifest = artifact.read(folder, MODEL_KINDS)
-        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
-    return facts

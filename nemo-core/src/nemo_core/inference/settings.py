@@ -33,10 +33,3 @@ class GenerateSettings:
         given = [name for name in ("prompt", "chat", "prompts") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(f"give exactly one of prompt, chat and prompts; got {' and '.join(given) or 'none'}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class InspectSettings:
-    """``nemo-core inspect``."""
-
-    model: Annotated[Path, Meta(description="model folder")]
