@@ -45,6 +45,7 @@ TINY = ModelConfig(
     ffn_size=80,
     max_positions=64,
     attention_bias=True,
+    output_bias=True,
 )
 IDS = torch.tensor([[5, 17, 3, 88, 41, 2], [9, 9, 60, 1, 0, 33]])
 CASES = {

@@ -124,7 +124,7 @@ def num_trained(settings: LoraSettings, shapes: Sequence[tuple[int, int]]) -> in
 
 
 def add_lora(
-    model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = LoraSettings.targets, seed: int
+    model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = (), seed: int
 ) -> Decoder:
     """`add_adapter` for plain LoRA. Raises ConfigError for a rank below 1 or a target that matches nothing."""
     if rank < 1:

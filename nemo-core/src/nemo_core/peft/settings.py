@@ -1,6 +1,7 @@
 """Settings of the adapter methods; this module imports nothing heavy."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -35,7 +36,10 @@ class LoraSettings:
         Meta(description="nf4: keep the frozen weights in 4 bits (QLoRA, Dettmers et al. 2023); needs bitsandbytes"),
     ] = "none"
     modules_to_save: Copies = ()
-    targets: Targets = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    targets: Annotated[
+        tuple[str, ...],
+        Meta(description="last parts of names, or patterns over whole names; none: every linear layer but the head"),
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,3 +103,68 @@ class BottleneckSettings:
 
 
 AdapterSettings = LoraSettings | Ia3Settings | PromptSettings | PTuningSettings | BottleneckSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterChoice:
+    """A method and the settings of each; those of the others are unused."""
+
+    method: Annotated[
+        Literal["full", MethodName],
+        Meta(description="full: every weight learns; otherwise the kind of adapter that does, kept in adapter/"),
+    ] = "full"
+    merge: Annotated[
+        bool,
+        Meta(description="add the adapter into the written model, where it is a change of weights; false: adapter only"),
+    ] = True
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    ia3: Ia3Settings = field(default_factory=Ia3Settings)
+    prompt: PromptSettings = field(default_factory=PromptSettings)
+    ptuning: PTuningSettings = field(default_factory=PTuningSettings)
+    adapter: BottleneckSettings = field(default_factory=BottleneckSettings)
+
+    @property
+    def chosen(self) -> AdapterSettings:
+        """Settings of the method, which is not "full"."""
+        own = {"lora": self.lora, "dora": self.lora, "ia3": self.ia3, "prompt": self.prompt, "ptuning": self.ptuning}
+        return own.get(self.method, self.adapter)
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the result is a model; otherwise it is an adapter for the model that was tuned."""
+        return self.method == "full" or (self.merge and self.method in ("lora", "dora", "ia3"))
+
+
+LEARNING_RATES = {
+    "full": 1e-3,
+    "lora": 5e-3,
+    "dora": 5e-3,
+    "ia3": 3e-2,
+    "prompt": 3e-2,
+    "ptuning": 3e-3,
+    "adapter": 5e-3,
+    "parallel_adapter": 5e-3,
+}
+"""Peak learning rates for models of a few million weights, found on a tiny task (tests/test_adapter_learning.py)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeSettings:
+    """``nemo-core merge``."""
+
+    model: Annotated[Path, Meta(description="base model folder")]
+    adapter: Annotated[Path, Meta(description="adapter folder (PEFT layout): LoRA, DoRA or IA3")]
+    output: Annotated[Path, Meta(description="folder of the merged checkpoint")]
+    keep_original: Annotated[
+        bool, Meta(description="keep the weights that are changed, in unmerge/, so that `unmerge` can put them back")
+    ] = False
+    overwrite: Annotated[bool, Meta(description="replace an existing output")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmergeSettings:
+    """``nemo-core unmerge``."""
+
+    model: Annotated[Path, Meta(description="folder that `merge keep_original=true` made")]
+    output: Annotated[Path, Meta(description="folder of the checkpoint without the adapter")]
+    overwrite: Annotated[bool, Meta(description="replace an existing output")] = False

@@ -34,9 +34,12 @@ def matching(names: Sequence[str], targets: Sequence[str], *, what: str) -> list
 
 
 def matching_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Names of the linear layers that the targets choose; the output head is none of them (modules_to_save takes it)."""
+    """Names of the linear layers that the targets choose, all where there are no targets.
+
+    The output head is none of them; `modules_to_save` takes it.
+    """
     names = [name for name, module in frozen_modules(model) if isinstance(module, nn.Linear) and name != HEAD]
-    return matching(names, targets, what="linear layer")
+    return matching(names, targets, what="linear layer") if targets else names
 
 
 def matching_blocks(model: nn.Module, targets: Sequence[str]) -> list[str]:

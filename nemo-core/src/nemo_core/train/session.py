@@ -48,15 +48,17 @@ class TrainResult:
 
 
 @contextlib.contextmanager
-def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: World) -> Iterator[Draft]:
-    """The checkpoint draft that all processes work in; the first process makes and publishes it."""
+def shared_draft(
+    settings: TaskSettings, inputs: Mapping[str, Path], world: World, *, kind: str = "checkpoint"
+) -> Iterator[Draft]:
+    """The draft (of a checkpoint, or of another `kind`) that all processes work in; the first process makes and publishes it."""
     if not world.is_first:
         yield Draft(path=Path(world.from_first("")), resumed=False)
         world.wait()
         return
     with artifact.create(
         settings.output,
-        kind="checkpoint",
+        kind=kind,
         package="nemo-core",
         config=to_plain(settings),
         inputs=inputs,

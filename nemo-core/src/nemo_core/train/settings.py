@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ..peft.settings import LEARNING_RATES, AdapterChoice
 from ..sizes import SizeName
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -115,23 +116,6 @@ class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraSettings:
-    """Low-rank adapters (Hu et al. 2021)."""
-
-    rank: Annotated[int, Meta(ge=1, description="rank of each update")] = 16
-    alpha: Annotated[float, Meta(gt=0, description="the update is scaled by alpha / rank")] = 32.0
-    targets: Annotated[tuple[str, ...], Meta(min_length=1, description="linear layers that get an adapter")] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class SftTask:
     """What fine-tuning reads and makes."""
 
@@ -139,11 +123,6 @@ class SftTask:
     conversations: Annotated[Path, Meta(description="conversations artifact, or JSONL file or folder of your own")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    method: Annotated[
-        Literal["full", "lora"],
-        Meta(description="full: every weight; lora: adapters, merged into the checkpoint and kept in adapter/"),
-    ] = "full"
-    lora: LoraSettings = field(default_factory=LoraSettings)
     epochs: Annotated[float, Meta(gt=0, description="passes over the conversations, where steps is 0")] = 3.0
     validation_share: Annotated[
         float, Meta(ge=0, lt=1, description="share held out where the conversations have no validation split")
@@ -153,12 +132,12 @@ class SftTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftSettings(RunSettings, LearningSettings, SftTask):
+class SftSettings(RunSettings, LearningSettings, AdapterChoice, SftTask):
     """A language model and conversations in, a model that answers out."""
 
     steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
     batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: 1e-3, with lora 5e-3")] = 0.0
+    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
     validation_every: Annotated[
         int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
     ] = 20
@@ -166,7 +145,7 @@ class SftSettings(RunSettings, LearningSettings, SftTask):
     @property
     def peak_learning_rate(self) -> float:
         """The highest learning rate, defaults resolved."""
-        return self.learning_rate or {"full": 1e-3, "lora": 5e-3}[self.method]
+        return self.learning_rate or LEARNING_RATES[self.method]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +160,7 @@ class EvaluateSettings:
     conversations: Annotated[
         Path | None, Meta(description="conversations artifact or JSONL: loss of held-out answers, sample answers")
     ] = None
+    adapter: Annotated[Path | None, Meta(description="adapter folder to put on the model")] = None
     name: Annotated[str, Meta(min_length=1, description="what the results call the model")] = "model"
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
     batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
