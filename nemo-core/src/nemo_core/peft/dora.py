@@ -59,7 +59,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
     lora.attach(model, settings, adapter=adapter, start=start, kind=Dora)
 
 
-def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The LoraConfig that the peft library reads."""
     return {**lora.describe(settings, names, model=model), "use_dora": True}
 

@@ -15,6 +15,7 @@ from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
 from .method import Start, refuse_unknown
+from .naming import exchanges_axes
 from .places import AdaptedLinear, parts, place_at
 from .quantize import quantized
 from .settings import LoraSettings
@@ -88,7 +89,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
         place.adapters[adapter] = part
 
 
-def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The LoraConfig that the peft library reads."""
     return {
         "r": settings.rank,
@@ -99,8 +100,8 @@ def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) 
         "rank_pattern": settings.rank_pattern,
         "alpha_pattern": settings.alpha_pattern,
         "bias": "none",
-        "fan_in_fan_out": False,
-        "target_modules": sorted(names),
+        "fan_in_fan_out": any(exchanges_axes(model, name) for name in names),
+        "target_modules": sorted(names.values()),
     }
 
 

@@ -62,7 +62,7 @@ def initial(settings: PromptSettings, weight_VE: Tensor, start: Start) -> Tensor
     return weight_VE[ids_P.to(weight_VE.device)].clone()
 
 
-def describe(settings: PromptSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: PromptSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The PromptTuningConfig that the peft library reads."""
     return {**prompt_shape(settings.num_tokens, model), "prompt_tuning_init": "RANDOM"}
 

@@ -65,7 +65,7 @@ def attach(model: nn.Module, settings: PTuningSettings, *, adapter: str, start: 
     place.adapters[adapter] = part.to(device=weight_VE.device, dtype=weight_VE.dtype)
 
 
-def describe(settings: PTuningSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: PTuningSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The PromptEncoderConfig that the peft library reads."""
     shape = prompt_shape(settings.num_tokens, model)
     return {
