@@ -164,11 +164,21 @@ class EvaluateSettings:
     conversations: Annotated[
         Path | None, Meta(description="conversations artifact or JSONL: loss of held-out answers, sample answers")
     ] = None
+    tasks: Annotated[
+        tuple[Path, ...],
+        Meta(description="JSONL files of questions: with `choices` for accuracy, without for exact match and F1"),
+    ] = ()
     adapter: Annotated[Path | None, Meta(description="adapter folder to put on the model")] = None
     name: Annotated[str, Meta(min_length=1, description="what the results call the model")] = "model"
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
     batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
+    stride: Annotated[
+        int, Meta(ge=0, description="tokens a window moves on; below sequence_length each has more context; 0: all of it")
+    ] = 0
     max_tokens: Annotated[int, Meta(ge=1, description="held-out tokens measured, at most")] = 1_000_000
+    shots: Annotated[int, Meta(ge=0, description="first questions of a task shown solved before each of the rest")] = 0
+    answer_tokens: Annotated[int, Meta(ge=1, description="tokens of an answer to a task's question, at most")] = 64
+    chat: Annotated[bool, Meta(description="ask a task's questions through the model's chat template")] = False
     samples: Annotated[int, Meta(ge=0, description="questions answered, evenly spread over the held-out ones")] = 6
     sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
     device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
