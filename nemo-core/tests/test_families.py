@@ -9,7 +9,8 @@ import torch
 from nemo_core.checkpoint.folder import load_config, load_model, save_model
 from nemo_core.checkpoint.tensors import iterate_tensors
 from nemo_core.config import ModelConfig, MoEConfig, NormConfig, RopeConfig
-from nemo_core.families import FAMILIES, config_from_hf, config_to_hf, tensor_map
+from nemo_core.families import FAMILIES, config_from_hf, config_to_hf
+from nemo_core.families.layout import tensor_map
 from nemo_core.foundation.errors import ArtifactError, ConfigError
 
 from .family_cases import CASES, GPT2, IDS, LLAMA3, SHAPE, YARN, logits_of, write_case

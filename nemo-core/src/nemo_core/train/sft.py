@@ -14,7 +14,7 @@ from ..data.chat import Encoded, encode_conversations
 from ..data.packing import Example, SftData, pack, packed_batch
 from ..data.rows import Conversation, has_split, read_conversations
 from ..data.sampler import Sampler
-from ..data.tokenize import HASH_RANGE, split_hash
+from ..data.encode import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
@@ -31,7 +31,17 @@ from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
 from .samples import Question, answer, choose_questions
-from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .session import (
+    TrainResult,
+    figures,
+    make_ema,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    save_average,
+    shared_draft,
+    summary,
+)
 from .settings import SftSettings
 from .world import ALONE, World, joined_world
 
@@ -71,6 +81,7 @@ def run(settings: SftSettings) -> TrainResult:
         if model is not None:
             samples = compare_answers(tuning.conversations.questions, account, answers)
             write_outputs(settings, model, draft.path, samples)
+            save_average(tuning.parts, draft.path, tokenizer=settings.model)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
@@ -102,13 +113,16 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         compute=compute,
         world=parallel.world,
         parallel=parallel,
+        ema=make_ema(model, settings.ema),
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
 
 def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
-    """Raise unless the tokenizer belongs to the model and rows fit its positions."""
+    """Raise unless the tokenizer belongs to the model, rows fit its positions, and an average can be kept."""
     check_vocabulary(settings.model, model, tokenizer)
+    if settings.ema.decay and settings.method != "full":
+        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
