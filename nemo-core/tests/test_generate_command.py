@@ -9,7 +9,8 @@ from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.cli import main
 from nemo_core.config import ModelConfig
 from nemo_core.model.decoder import Decoder
-from nemo_core.peft.lora import add_lora, lora_layers, save_adapter
+from nemo_core.peft.folder import save_adapter
+from nemo_core.peft.lora import add_lora, lora_layers
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

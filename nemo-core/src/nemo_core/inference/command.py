@@ -1,4 +1,4 @@
-"""``nemo-core generate`` and ``merge``."""
+"""``nemo-core generate``."""
 
 import json
 import os
@@ -7,16 +7,14 @@ from typing import Any
 
 import torch
 
-from ..checkpoint.folder import copy_tokenizer, load_model, save_model
-from ..foundation import artifact
+from ..checkpoint.folder import load_model
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
-from ..foundation.settings import to_plain
-from ..peft.lora import load_adapter, merge_lora
+from ..peft.folder import load_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .completions import generate
 from .request import SamplingParams
-from .settings import GenerateSettings, MergeSettings
+from .settings import GenerateSettings
 
 
 def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]]:
@@ -70,21 +68,3 @@ def prompt_of(line: str, place: str, tokenizer: Tokenizer) -> list[int]:
     if isinstance(row, dict) and isinstance(row.get("messages"), list):
         return tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
     raise InputError(f"{place}: neither a `prompt` text nor a `messages` list")
-
-
-def run_merge(settings: MergeSettings) -> dict[str, Any]:
-    """Write the model with its adapter added into the weights."""
-    inputs = {"model": settings.model, "adapter": settings.adapter}
-    with artifact.create(
-        settings.output,
-        kind="checkpoint",
-        package="nemo-core",
-        config=to_plain(settings),
-        inputs=inputs,
-        overwrite=settings.overwrite,
-    ) as draft:
-        model = merge_lora(load_adapter(load_model(settings.model), settings.adapter))
-        save_model(model, draft.path)
-        copy_tokenizer(settings.model, draft.path)
-        draft.stats |= {"objective": "merge", "parameters": model.config.num_parameters}
-    return {"output": str(settings.output), "parameters": model.config.num_parameters}

@@ -19,7 +19,7 @@ class GenerateSettings:
     prompt: Annotated[str | None, Meta(description="text to continue")] = None
     chat: Annotated[str | None, Meta(description="a question, asked through the model's chat template")] = None
     prompts: Annotated[Path | None, Meta(description="JSONL file whose lines hold `prompt` or `messages`")] = None
-    adapter: Annotated[Path | None, Meta(description="LoRA adapter folder to put on the model")] = None
+    adapter: Annotated[Path | None, Meta(description="adapter folder to put on the model")] = None
     max_tokens: Annotated[int, Meta(ge=1, description="longest answer, in tokens")] = 128
     temperature: Annotated[float, Meta(ge=0, description="0 takes the likeliest token each time")] = 0.0
     top_k: Annotated[int, Meta(ge=0, description="choose among the k likeliest tokens; 0 is off")] = 0
@@ -33,13 +33,3 @@ class GenerateSettings:
         given = [name for name in ("prompt", "chat", "prompts") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ConfigError(f"give exactly one of prompt, chat and prompts; got {' and '.join(given) or 'none'}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MergeSettings:
-    """``nemo-core merge``."""
-
-    model: Annotated[Path, Meta(description="base model folder")]
-    adapter: Annotated[Path, Meta(description="LoRA adapter folder (PEFT layout)")]
-    output: Annotated[Path, Meta(description="folder of the merged checkpoint")]
-    overwrite: Annotated[bool, Meta(description="replace an existing output")] = False
