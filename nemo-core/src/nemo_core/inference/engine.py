@@ -149,11 +149,13 @@ class Engine:
             raise InputError(
                 f"the prompt has {length} tokens; with room for an answer at most {self.max_length - 1} fit this model"
             )
-        for name, ids in (("token id", request.prompt_ids), ("logit_bias: token id", request.sampling.logit_bias)):
-            wrong = next((i for i in ids if not 0 <= i < self.vocab_size), None)
+        sampling, ids = request.sampling, request.prompt_ids
+        known = self.vocab_size if sampling.prompt_logprobs is not None else self.runner.num_ids
+        for name, tokens, size in (("", ids, known), ("logit_bias: ", sampling.logit_bias, self.vocab_size)):
+            wrong = next((i for i in tokens if not 0 <= i < size), None)
             if wrong is not None:
-                raise InputError(f"{name} {wrong} is outside the vocabulary of {self.vocab_size} tokens")
-        if request.sampling.stop and self.tokenizer is None:
+                raise InputError(f"{name}token id {wrong} is outside the vocabulary of {size} tokens")
+        if sampling.stop and self.tokenizer is None:
             raise InputError("stop strings need a tokenizer; this engine was made without one")
         if request.adapter is not None and request.adapter not in self._adapters:
             raise InputError(f"no adapter {request.adapter!r}; loaded are {', '.join(self.adapters) or 'none'}")
