@@ -66,7 +66,7 @@ def steps(engine: Engine, prompts: Prompts) -> tuple[list[float], Prompts]:
 def ours(engine: Engine, prompts: Prompts) -> Figures:
     """First token, later tokens, and the first token where all but one token of the prompt is cached."""
     seconds, _ = steps(engine, prompts)
-    again, _ = steps(engine, [prompt[:-1] + [7] for prompt in prompts])
+    again, _ = steps(engine, [[*prompt[:-1], 7] for prompt in prompts])
     return {
         "first_token_ms": 1000 * seconds[0],
         "tokens_per_s": len(prompts) / statistics.median(seconds[1:]),
@@ -123,7 +123,9 @@ def weights_per_s(model: Decoder) -> float:
     return 1 / min(timed(data.sum) for _ in range(3))
 
 
-def measure_round(contestants: dict[str, Callable[[Prompts], Figures]], model: Decoder) -> dict[tuple[str, int], Figures]:
+def measure_round(
+    contestants: dict[str, Callable[[Prompts], Figures]], model: Decoder
+) -> dict[tuple[str, int], Figures]:
     """Everybody once at each batch size, with the bandwidth measured beside batch 1."""
     found: dict[tuple[str, int], Figures] = {}
     for batch in BATCHES:

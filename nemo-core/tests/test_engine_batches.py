@@ -15,7 +15,7 @@ from nemo_core.inference.adapters import adapter_of_model
 from nemo_core.inference.paged import Decoding, attend_pairs, attend_tables
 from nemo_core.inference.projection import Int8Kernel, Projection
 from nemo_core.model.decoder import Decoder
-from nemo_core.peft.adapter import add_adapter, adapters_disabled
+from nemo_core.peft.adapter import adapters_disabled, add_adapter
 from nemo_core.peft.folder import save_adapter
 from nemo_core.peft.lora import add_lora, lora_layers
 from nemo_core.peft.merge import merge_adapters
@@ -92,9 +92,7 @@ def alone(model) -> dict[object, tuple[list[int], list[float]]]:
     st.sampled_from([16, 32]),
 )
 def test_a_request_gets_the_same_tokens_in_any_company(model, alone, order, count, slots, budget, cache, block):
-    engine = Engine(
-        model, None, max_slots=slots, max_prefill_tokens=budget, cache_tokens=cache, block_size=block
-    )
+    engine = Engine(model, None, max_slots=slots, max_prefill_tokens=budget, cache_tokens=cache, block_size=block)
     for key, (tokens, logprobs) in run(engine, order[:count]).items():
         assert tokens == alone[key][0]
         assert logprobs == pytest.approx(alone[key][1], abs=1e-4)
@@ -121,7 +119,7 @@ def test_a_short_cache_makes_requests_wait_and_start_anew_but_changes_no_token(m
 
 
 def test_a_cache_too_small_for_one_sequence_is_refused(model):
-    with pytest.raises(InputError, match="cache_tokens=80 is 5 blocks of 16 tokens, but one sequence .* needs 6"):
+    with pytest.raises(InputError, match=r"cache_tokens=80 is 5 blocks of 16 tokens, but one sequence .* needs 6"):
         Engine(model, None, cache_tokens=80)
 
 
@@ -183,13 +181,15 @@ def test_adapters_that_do_not_fit_a_batch_are_refused_by_name(model, tmp_path):
     with pytest.raises(ArtifactError, match="method dora: requests of one batch can choose plain LoRA only"):
         engine.add_adapter("dora", tmp_path / "dora")
     weights = adapter_of_model(adapted(model, 1, 2), "default")
-    with pytest.raises(InputError, match="changes model.layers.7.mlp.up_proj, which requests of one batch cannot"):
+    with pytest.raises(InputError, match=r"changes model.layers.7.mlp.up_proj, which requests of one batch cannot"):
         engine.add_adapter("deep", {"model.layers.7.mlp.up_proj": weights["model.layers.0.mlp.up_proj"]})
-    with pytest.raises(InputError, match="model.layers.0.mlp.down_proj is 48 to 80 wide; this model: "):
+    with pytest.raises(InputError, match=r"model\.layers.0.mlp.down_proj is 48 to 80 wide; this model: "):
         engine.add_adapter("wide", {"model.layers.0.mlp.down_proj": weights["model.layers.0.mlp.up_proj"]})
     with adapters_disabled(dora):
         greedy = SamplingParams(max_tokens=5, temperature=0.0)
-        assert generate(dora, None, [[1, 2]], greedy)[0].token_ids == generate(model, None, [[1, 2]], greedy)[0].token_ids
+        assert (
+            generate(dora, None, [[1, 2]], greedy)[0].token_ids == generate(model, None, [[1, 2]], greedy)[0].token_ids
+        )
 
 
 def test_int8_weights_round_by_half_a_step_and_rows_do_not_depend_on_each_other():
@@ -237,9 +237,7 @@ def test_stats_count_tokens_hits_and_time(model):
     ticks = iter(range(1000))
     engine = Engine(model, None, max_slots=2, clock=lambda: float(next(ticks)))
     for number in range(3):
-        engine.add(
-            Request(id=number, prompt_ids=[1] * 33, sampling=SamplingParams(max_tokens=2, temperature=0.0))
-        )
+        engine.add(Request(id=number, prompt_ids=[1] * 33, sampling=SamplingParams(max_tokens=2, temperature=0.0)))
     engine.step()
     assert (engine.stats().running, engine.stats().waiting) == (1, 2)
     assert engine.stats().cache_use == pytest.approx(3 / 12)

@@ -37,7 +37,8 @@ def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, 
         log = AnswerLog(settings.output, identity=identity(settings), overwrite=settings.overwrite)
         return answer_to_file(settings, tokenizer, prompts, log)
     if settings.stream or (settings.stream is None and sys.stdout.isatty() and len(prompts) * settings.count == 1):
-        return show(settings, tokenizer, prompts)
+        show(settings, tokenizer, prompts)
+        return None
     records = [record for _, record in answers(settings, tokenizer, prompts, range(len(prompts) * settings.count))]
     return records[0] if len(records) == 1 else records
 

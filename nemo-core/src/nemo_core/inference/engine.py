@@ -224,9 +224,7 @@ class Engine:
     def _compute(self, chunks: list[Chunk]) -> list[Delta]:
         """Run the chunks, and draw the tokens that are due."""
         chunks = sorted(chunks, key=lambda c: c.stop - c.start > 1)
-        batch = Batch.of(
-            chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from
-        )
+        batch = Batch.of(chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from)
         self.runner.routing.groups = self._groups(chunks, batch)
         hidden_NE = self.runner.hidden(batch, self.cache)
         self.scheduler.commit(chunks)
