@@ -76,6 +76,29 @@ def test_an_adapter_is_merged_and_kept_and_both_say_the_same(words, tmp_path, pr
     assert torch.equal(merged.get_parameter(embedding), load_model(pretrained).get_parameter(embedding))
 
 
+@pytest.mark.parametrize("method", ["dora", "ia3", "prompt", "ptuning", "adapter", "parallel_adapter"])
+def test_every_method_learns_answers_and_its_folder_serves_every_command(
+    method, words, tmp_path, pretrained, questions, capsys
+):
+    chosen = ["prompt.num_tokens=4", "ptuning.num_tokens=4", "adapter.size=8", "learning_rate=0", f"method={method}"]
+    assert main(["sft", *words, *chosen, f"output={tmp_path / 'out'}"]) == 0
+    stats = manifest(tmp_path / "out")["stats"]
+    assert stats["after"]["validation_loss"] < stats["before"]["validation_loss"] - 0.02
+    is_model = method in ("dora", "ia3")
+    assert manifest(tmp_path / "out")["kind"] == ("checkpoint" if is_model else "adapter")
+    adapter = tmp_path / "out" / "adapter" if is_model else tmp_path / "out"
+    capsys.readouterr()
+    assert main(["generate", f"model={pretrained}", f"adapter={adapter}", "chat=What is enum?", "max_tokens=8"]) == 0
+    if is_model:
+        answer = capsys.readouterr().out
+        assert main(["generate", f"model={tmp_path / 'out'}", "chat=What is enum?", "max_tokens=8"]) == 0
+        assert capsys.readouterr().out == answer
+    evaluation = [f"model={pretrained}", f"adapter={adapter}", f"conversations={questions}", "sequence_length=64"]
+    assert main(["evaluate", *evaluation, "threads=1", f"output={tmp_path / 'e'}", "samples=1", "sample_tokens=4"]) == 0
+    metrics = json.loads((tmp_path / "e/results.json").read_text())["models"]["model"]["metrics"]
+    assert metrics["answer_loss"]["value"] == pytest.approx(stats["after"]["validation_loss"], rel=1e-3)
+
+
 @dataclasses.dataclass
 class Interrupting:
     """Data that asks this process to stop at a step."""
@@ -89,7 +112,7 @@ class Interrupting:
         return self.data.batch(step)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "ptuning", "adapter"])
 def test_fine_tuning_continues_bit_for_bit(words, tmp_path, method):
     settings = settings_module.load(SftSettings, None, [*words, f"output={tmp_path / 'x'}", f"method={method}"])
     plan = make_plan(settings, label="test", steps=10)

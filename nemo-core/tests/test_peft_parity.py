@@ -10,7 +10,7 @@ import transformers
 
 from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.config import ModelConfig
-from nemo_core.foundation.errors import ArtifactError
+from nemo_core.foundation.errors import ArtifactError, ConfigError
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.adapter import add_adapter, prefix_ids
 from nemo_core.peft.folder import load_adapter, save_adapter
@@ -150,3 +150,69 @@ def test_what_we_do_not_follow_is_refused_by_name(change, message, base, tmp_pat
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
     with pytest.raises(ArtifactError, match=message):
         load_adapter(load_model(base), tmp_path)
+
+
+SMALL = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+ENDS = {"bos_token_id": 1, "eos_token_id": 2}
+FAMILIES = {
+    "gpt2": transformers.GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, n_positions=64, n_inner=64, **ENDS),
+    "qwen3": transformers.Qwen3Config(**SMALL),
+    "gemma2": transformers.Gemma2Config(**SMALL, query_pre_attn_scalar=8, attn_implementation="eager"),
+    "gemma3": transformers.Gemma3TextConfig(**SMALL, query_pre_attn_scalar=8),
+    "nemotron": transformers.NemotronConfig(**SMALL),
+    "starcoder2": transformers.Starcoder2Config(**SMALL),
+    "phi3": transformers.Phi3Config(**SMALL, pad_token_id=0),
+}
+WHERE_IT_IS_ALONE = ("o_proj", "down_proj")
+OF_FAMILIES = {
+    "lora": ("lora", LoraSettings(rank=3, targets=WHERE_IT_IS_ALONE)),
+    "dora": ("dora", LoraSettings(rank=3, targets=WHERE_IT_IS_ALONE)),
+    "ia3": ("ia3", Ia3Settings(targets=WHERE_IT_IS_ALONE)),
+    "prompt": ("prompt", PromptSettings(num_tokens=4)),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, tmp_path_factory):
+    """A folder that transformers wrote, every weight drawn."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = transformers.AutoModelForCausalLM.from_config(FAMILIES[request.param])
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.empty_like(weight).normal_(0.0, 0.2, generator=draw))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("case", OF_FAMILIES)
+def test_adapters_of_every_family_go_to_peft_and_back(case, family, tmp_path):
+    model = add_adapter(load_model(family), *OF_FAMILIES[case], seed=1)
+    moved(model, 2)
+    save_adapter(model, tmp_path, base=str(family))
+    theirs = peft.PeftModel.from_pretrained(their_base(family), tmp_path)
+    wanted = their_logits(theirs)
+    assert (our_logits(model)[:, -6:] - wanted[:, -6:]).abs().max() <= 2e-4
+    theirs.save_pretrained(tmp_path / "again")
+    again = load_adapter(load_model(family), tmp_path / "again")
+    torch.testing.assert_close(our_logits(again), our_logits(model))
+
+
+def test_a_module_that_the_familys_folder_keeps_fused_is_named(family, tmp_path):
+    model = load_model(family)
+    if model.config.family not in ("gpt2", "phi3"):
+        pytest.skip("this family keeps queries alone")
+    add_adapter(model, "ia3", Ia3Settings(targets=("k_proj",), feedforward=()))
+    with pytest.raises(ConfigError, match=r"k_proj: folders of family '\w+' keep it in .*(c_attn|qkv_proj)"):
+        save_adapter(model, tmp_path, base=str(family))

@@ -1,4 +1,4 @@
-"""``nemo-core generate`` and ``inspect``."""
+"""``nemo-core generate``."""
 
 import os
 import sys
@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint.folder import MODEL_KINDS, check_folder, load_config, load_model
-from ..checkpoint.tensors import iterate_tensors
+from ..checkpoint.folder import check_folder, load_model
 from ..foundation import artifact
 from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
@@ -22,7 +21,7 @@ from .completions import join
 from .engine import Engine
 from .prompts import Prompt, read_prompts
 from .request import Completion, Delta, Request
-from .settings import GenerateSettings, InspectSettings
+from .settings import GenerateSettings
 
 PLACES = ("output", "overwrite", "stream", "max_slots", "cache_tokens", "threads", "device")  # change no answer
 
@@ -151,20 +150,3 @@ def record_of(completion: Completion, settings: GenerateSettings) -> dict[str, A
     if settings.prompt_logprobs:
         record["prompt_logprobs"] = completion.prompt_logprobs
     return record
-
-
-def run_inspect(settings: InspectSettings) -> dict[str, Any]:
-    """What a model folder holds."""
-    folder = check_folder(settings.model)
-    config = load_config(folder)
-    sizes = [(tensor.numel(), tensor.dtype) for _, tensor in iterate_tensors(folder)]
-    facts: dict[str, Any] = {
-        "parameters": config.num_parameters,
-        "tensors": len(sizes),
-        "dtypes": sorted({str(dtype).removeprefix("torch.") for _, dtype in sizes}),
-        "config": to_plain(config),
-    }
-    if (folder / artifact.MANIFEST).is_file():
-        manifest = artifact.read(folder, MODEL_KINDS)
-        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
-    return facts

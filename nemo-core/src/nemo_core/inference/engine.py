@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..foundation.errors import InputError, SuiteError
 from ..model.decoder import Decoder
+from ..peft.adapter import num_virtual
 from ..tokenizer.load import Tokenizer
 from .adapters import AdapterWeights, adapter_of_folder
 from .batch import Batch
@@ -69,6 +70,7 @@ class Engine:
         self.max_slots, self.max_prefill_tokens = max_slots, max_prefill_tokens
         self.max_length = min(max_length or config.max_positions, config.max_positions)
         self.vocab_size = config.vocab_size
+        self.num_virtual = num_virtual(model)
         self.model, self.quantize = model, quantize
         with torch.inference_mode():
             self.runner = Runner(model, quantize=quantize)
@@ -149,13 +151,8 @@ class Engine:
             raise InputError(
                 f"the prompt has {length} tokens; with room for an answer at most {self.max_length - 1} fit this model"
             )
-        sampling, ids = request.sampling, request.prompt_ids
-        known = self.vocab_size if sampling.prompt_logprobs is not None else self.runner.num_ids
-        for name, tokens, size in (("", ids, known), ("logit_bias: ", sampling.logit_bias, self.vocab_size)):
-            wrong = next((i for i in tokens if not 0 <= i < size), None)
-            if wrong is not None:
-                raise InputError(f"{name}token id {wrong} is outside the vocabulary of {size} tokens")
-        if sampling.stop and self.tokenizer is None:
+        self._check_ids(request)
+        if request.sampling.stop and self.tokenizer is None:
             raise InputError("stop strings need a tokenizer; this engine was made without one")
         if request.adapter is not None and request.adapter not in self._adapters:
             raise InputError(f"no adapter {request.adapter!r}; loaded are {', '.join(self.adapters) or 'none'}")
@@ -168,6 +165,17 @@ class Engine:
                 namespace=self._namespace(request.adapter, length),
             )
         )
+
+    def _check_ids(self, request: Request) -> None:
+        """Raise InputError for a token that the model does not have; prompts may begin with an adapter's virtual ones."""
+        known, virtual = self.vocab_size, self.num_virtual
+        named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
+        for name, (ids, more) in named.items():
+            wrong = next((i for i in ids if not 0 <= i < known + more), None)
+            if wrong is not None:
+                raise InputError(f"{name} {wrong} is outside the vocabulary of {known} tokens")
+        if request.sampling.prompt_logprobs is not None and max(request.prompt_ids) >= known:
+            raise InputError("prompt_logprobs: virtual tokens of an adapter have no log-probability; leave it out")
 
     def _namespace(self, adapter: str | None, length: int) -> tuple[str | None, bool]:
         """Rows share what they computed with the same adapter and (longrope) the same angles."""
@@ -224,7 +232,9 @@ class Engine:
     def _compute(self, chunks: list[Chunk]) -> list[Delta]:
         """Run the chunks, and draw the tokens that are due."""
         chunks = sorted(chunks, key=lambda c: c.stop - c.start > 1)
-        batch = Batch.of(chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from)
+        batch = Batch.of(
+            chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from
+        )
         self.runner.routing.groups = self._groups(chunks, batch)
         hidden_NE = self.runner.hidden(batch, self.cache)
         self.scheduler.commit(chunks)

@@ -65,8 +65,8 @@ def adjust_row(logits_V: Tensor, row: Ruled) -> None:
             list(sampling.logit_bias.values()), dtype=logits_V.dtype, device=logits_V.device
         )
     if sampling.repetition_penalty != 1:
-        known = [token for token in row.seen if token < len(logits_V)]  # not an adapter's virtual ones
-        tokens_K = torch.tensor(known, dtype=torch.long, device=logits_V.device)
+        known = [token for token in row.seen if token < len(logits_V)]  # a prompt adapter's virtual tokens are not
+        tokens_K = torch.tensor(known, dtype=torch.int64, device=logits_V.device)
         logits_V[tokens_K] = penalize(logits_V[tokens_K], sampling.repetition_penalty)
     if row.counts and (sampling.frequency_penalty or sampling.presence_penalty):
         tokens_K = torch.tensor(list(row.counts), device=logits_V.device)

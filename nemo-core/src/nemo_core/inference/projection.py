@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..model.linear import onednn_takes
 from ..peft.places import AdaptedLinear
+from ..peft.quantize import QuantizedLinear
 
 Kernel = Callable[[Tensor], Tensor]
 Quantization = Literal["none", "int8"]
@@ -159,6 +160,6 @@ def effective(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
         weight, bias = effective(layer.base)
         merged: tuple[Tensor, Tensor | None] = (weight, bias) if layer.part is None else layer.part.merged(weight, bias)
         return merged
-    if isinstance(layer, nn.Linear):
+    if isinstance(layer, nn.Linear | QuantizedLinear):
         return layer.weight.detach(), layer.bias
     raise TypeError(f"no inference form of {type(layer).__name__}; merge it into a linear layer first")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ..foundation.errors import InputError
 from ..model.decoder import Decoder, Layer
 from ..model.rope import Rotation
-from ..peft.places import AdaptedEmbedding
 from .adapters import AdapterWeights
 from .batch import Batch
 from .kv_cache import KVCache
@@ -50,13 +49,6 @@ class Runner:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.model.model.embed_tokens.weight.device
-
-    @property
-    def num_ids(self) -> int:
-        """Ids that a prompt can hold: the vocabulary, then an adapter's virtual tokens."""
-        embedding = self.model.model.embed_tokens
-        virtual = len(embedding.prompt_PE()) if isinstance(embedding, AdaptedEmbedding) else 0
-        return self.config.vocab_size + virtual
 
     def deltas(self, name: str, adapter: AdapterWeights) -> Deltas:
         """An adapter laid out for the kernels. Raises InputError for a layer that it cannot be added to."""

@@ -1,4 +1,4 @@
-"""Settings of the commands that use a finished model."""
+"""Settings of the command that generates."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,10 +83,3 @@ class GenerateSettings:
             prompt_logprobs=0 if self.prompt_logprobs else None,
             seed=self.seed + number,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class InspectSettings:
-    """``nemo-core inspect``."""
-
-    model: Annotated[Path, Meta(description="model folder")]

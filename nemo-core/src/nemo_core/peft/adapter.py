@@ -147,6 +147,12 @@ def prefix_ids(model: nn.Module, adapter: str | None = None) -> list[int]:
     return []
 
 
+def num_virtual(model: nn.Module) -> int:
+    """How many virtual tokens the adapters of a model have in all; their ids follow the vocabulary's."""
+    embeddings = [place for place in places(model).values() if isinstance(place, AdaptedEmbedding)]
+    return sum(int(part.settings.num_tokens) for place in embeddings for part in place.adapters.values())  # type: ignore
+
+
 def own_parts(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
     """What an adapter adds, by place; the copies it brings of whole modules left out."""
     kinds = places(model)

@@ -82,9 +82,9 @@ def attach(
         place_at(model, name, AdaptedBlock).adapters[adapter] = part.to(device=like.device, dtype=like.dtype)
 
 
-def describe(settings: BottleneckSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: BottleneckSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The settings themselves."""
-    return {k: v for k, v in asdict(settings).items() if k != "targets"} | {"target_modules": sorted(names)}
+    return {k: v for k, v in asdict(settings).items() if k != "targets"} | {"target_modules": sorted(names.values())}
 
 
 def understand(values: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, Tensor]) -> BottleneckSettings:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from . import lora
 from .lora import Lora
 from .method import Start
-from .quantize import full_weight
 from .settings import LoraSettings
 
 PEFT_TYPE = "LORA"
@@ -27,7 +26,7 @@ class Dora(Lora):
 
     def __init__(self, base: nn.Linear, settings: LoraSettings, *, rank: int, alpha: float) -> None:
         super().__init__(base, settings, rank=rank, alpha=alpha)
-        self.magnitude_O = nn.Parameter(full_weight(base).detach().norm(dim=1))
+        self.magnitude_O = nn.Parameter(base.weight.detach().norm(dim=1))
 
     def gain_O(self, weight_OI: Tensor) -> Tensor:
         """Learnt length over actual length."""
@@ -35,7 +34,7 @@ class Dora(Lora):
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
         """[..., I] -> [..., O]; in training, dropout concerns the whole change, as in peft."""
-        weight_OI = full_weight(base)
+        weight_OI: Tensor = base.weight  # type: ignore[assignment]
         gain_O = self.gain_O(weight_OI)
         y: Tensor = base(x)
         if self.training and self.settings.dropout:
@@ -60,7 +59,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
     lora.attach(model, settings, adapter=adapter, start=start, kind=Dora)
 
 
-def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The LoraConfig that the peft library reads."""
     return {**lora.describe(settings, names, model=model), "use_dora": True}
 

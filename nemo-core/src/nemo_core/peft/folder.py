@@ -12,6 +12,8 @@ from ..checkpoint.tensors import iterate_file, write_file
 from ..foundation.errors import ArtifactError, ConfigError
 from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_adapter
 from .method import Start, load_method, method_of
+from .naming import folder_names, module_names
+from .places import parts
 from .prompt import EMBEDDING
 
 PREFIX = "base_model.model."
@@ -35,11 +37,13 @@ def save_adapter(model: nn.Module, folder: str | Path, *, base: str, adapter: st
 def stored_tensors(model: nn.Module, adapter: str) -> dict[str, Tensor]:
     """All tensors of an adapter under the names they have in its folder."""
     tensors: dict[str, Tensor] = {}
+    named = folder_names(model, parts(model, adapter))
     for name, part in own_parts(model, adapter).items():
         for suffix, tensor in part.stored().items():  # type: ignore[operator]
-            tensors[PROMPT if suffix == PROMPT else f"{PREFIX}{name}.{suffix}"] = tensor
+            tensors[PROMPT if suffix == PROMPT else f"{PREFIX}{named[name]}.{suffix}"] = tensor
     for name, module in copies(model, adapter).items():
-        tensors |= {f"{PREFIX}{name}.{key}": tensor for key, tensor in module.state_dict(keep_vars=True).items()}
+        whole = module.state_dict(keep_vars=True)
+        tensors |= {f"{PREFIX}{named[name]}.{key}": tensor for key, tensor in whole.items()}
     return tensors
 
 
@@ -48,13 +52,13 @@ def adapter_config(model: nn.Module, adapter: str, base: str) -> dict[str, Any]:
     own = own_parts(model, adapter)
     one: Any = next(iter(own.values()))
     method = load_method(one.method)
-    saved = sorted(copies(model, adapter))
+    saved = sorted(folder_names(model, copies(model, adapter)).values())
     return {
         "peft_type": method.PEFT_TYPE,
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "inference_mode": True,
-        **method.describe(one.settings, list(own), model=model),
+        **method.describe(one.settings, folder_names(model, own), model=model),
         **({"modules_to_save": saved} if saved else {}),
     }
 
@@ -69,9 +73,9 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     values = read_json(folder / CONFIG)
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
-    copied = copied_names(values, saved)
-    names = adapted_names(saved)
     try:
+        saved = renamed(model, saved)
+        copied, names = copied_names(values, saved), adapted_names(saved)
         settings = method.understand(values, names, saved)
         if copied:
             settings = type(settings)(**{**vars(settings), "modules_to_save": tuple(copied)})
@@ -84,6 +88,19 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
     fill(model, adapter, saved, folder)
     return model
+
+
+def renamed(model: nn.Module, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a folder under the names of the modules here."""
+    owners = {key: module_of(key) for key in saved if key != PROMPT}
+    here = module_names(model, set(owners.values()))
+    return {key if key == PROMPT else here[owners[key]] + key[len(owners[key]) :]: saved[key] for key in saved}
+
+
+def module_of(key: str) -> str:
+    """The module that a tensor of a folder belongs to."""
+    marks = [key.index(mark) for mark in MARKS if mark in key]
+    return key[: min(marks)] if marks else key.rpartition(".")[0]
 
 
 def copied_names(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
@@ -104,7 +121,8 @@ def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:
 @torch.no_grad()
 def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path) -> None:
     """Copy every tensor of the folder to its place. Raises ArtifactError for one that is missing, extra or misshapen."""
-    wanted = {key.removeprefix(PREFIX): tensor for key, tensor in stored_tensors(model, adapter).items()}
+    stored = {key.removeprefix(PREFIX): tensor for key, tensor in stored_tensors(model, adapter).items()}
+    wanted = renamed(model, stored)
     unlike = sorted(wanted.keys() ^ saved.keys())
     if unlike:
         fault = "lacks" if unlike[0] in wanted else "this model has no place for"

@@ -15,8 +15,9 @@ from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
 from .method import Start, refuse_unknown
+from .naming import exchanges_axes
 from .places import AdaptedLinear, parts, place_at
-from .quantize import full_weight, quantized
+from .quantize import quantized
 from .settings import LoraSettings
 from .targets import by_pattern, matching_linears
 
@@ -44,7 +45,7 @@ class Lora(nn.Module):
         super().__init__()
         self.settings, self.rank, self.alpha = settings, rank, alpha
         self.scale = alpha / (math.sqrt(rank) if settings.rank_stabilized else rank)
-        weight_OI = full_weight(base)
+        weight_OI = base.weight
         self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features))
         self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank))
 
@@ -88,7 +89,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
         place.adapters[adapter] = part
 
 
-def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The LoraConfig that the peft library reads."""
     return {
         "r": settings.rank,
@@ -99,8 +100,8 @@ def describe(settings: LoraSettings, names: Sequence[str], *, model: nn.Module) 
         "rank_pattern": settings.rank_pattern,
         "alpha_pattern": settings.alpha_pattern,
         "bias": "none",
-        "fan_in_fan_out": False,
-        "target_modules": sorted(names),
+        "fan_in_fan_out": any(exchanges_axes(model, name) for name in names),
+        "target_modules": sorted(names.values()),
     }
 
 

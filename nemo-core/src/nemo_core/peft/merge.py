@@ -12,7 +12,7 @@ from ..foundation.errors import ConfigError
 from .adapter import Model, activate, active_adapter, adapter_names, own_parts, remove_adapter
 from .method import load_method
 from .places import Place, Replaceable, owner, parts, places
-from .quantize import is_quantized
+from .quantize import QuantizedLinear
 
 Weights = tuple[Tensor, Tensor | None]
 
@@ -32,7 +32,7 @@ def check_mergeable(model: nn.Module, adapter: str) -> None:
         method = str(part.method)
         if not load_method(method).MERGES:
             raise ConfigError(f"adapter {adapter!r}: method {method} is no change of weights and cannot be merged")
-        if is_quantized(kinds[name].base):
+        if isinstance(kinds[name].base, QuantizedLinear):
             raise ConfigError(
                 f"adapter {adapter!r}: {name} is kept in 4 bits; load the model unquantised, then the adapter, and merge"
             )

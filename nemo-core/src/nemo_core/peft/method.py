@@ -61,8 +61,8 @@ class Method(Protocol):
         Raises ConfigError for targets that match nothing.
         """
 
-    def describe(self, settings: Any, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
-        """What adapter_config.json says of parts at the places `names`."""
+    def describe(self, settings: Any, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
+        """What adapter_config.json says of parts at the places `names`: by our name, the folder's."""
 
     def understand(self, values: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, Tensor]) -> Any:
         """The settings that an adapter_config.json with tensors at the places `names` stands for.

@@ -69,8 +69,11 @@ class AdaptedEmbedding(Place):
     """An embedding that also knows virtual tokens: ids from V on are rows of the adapters' prompts, one after another.
 
     A prompt is put before a sequence by putting its ids there (`prefix_ids`), so that positions, packing, masks and
-    caches treat it as they treat any token.
+    caches treat it as they treat any token. Prompts are what the first layer is given, as in peft: where the model
+    multiplies embeddings by `scale`, they are divided by it.
     """
+
+    scale: float = 1.0
 
     @property
     def weight(self) -> Tensor:
@@ -80,7 +83,7 @@ class AdaptedEmbedding(Place):
 
     def prompt_PE(self) -> Tensor:
         """Embeddings of every virtual token, [P, E]."""
-        return torch.cat([part() for part in self.adapters.values()])
+        return torch.cat([part() for part in self.adapters.values()]) / self.scale
 
     def forward(self, ids_BT: Tensor) -> Tensor:
         """[B, T] -> [B, T, E]. Raises InputError for virtual tokens while adapters are switched off."""

@@ -38,13 +38,21 @@ class Prompt(nn.Module):
 
 def attach(model: nn.Module, settings: PromptSettings, *, adapter: str, start: Start) -> None:
     """Give the embedding virtual tokens."""
-    place = place_at(model, EMBEDDING, AdaptedEmbedding)
-    weight_VE = place.weight.detach()
+    place = embedding_place(model)
+    weight_VE = place.weight.detach() * place.scale
     if start.restored:
         first_PE = weight_VE.new_zeros(settings.num_tokens, weight_VE.shape[1])
     else:
         first_PE = initial(settings, weight_VE, start)
     place.adapters[adapter] = Prompt(first_PE, settings, method="prompt")
+
+
+def embedding_place(model: nn.Module) -> AdaptedEmbedding:
+    """The model's embedding as a place for virtual tokens."""
+    config: Any = model.config
+    place = place_at(model, EMBEDDING, AdaptedEmbedding)
+    place.scale = config.embedding_scale or 1.0
+    return place
 
 
 def initial(settings: PromptSettings, weight_VE: Tensor, start: Start) -> Tensor:
@@ -62,7 +70,7 @@ def initial(settings: PromptSettings, weight_VE: Tensor, start: Start) -> Tensor
     return weight_VE[ids_P.to(weight_VE.device)].clone()
 
 
-def describe(settings: PromptSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: PromptSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The PromptTuningConfig that the peft library reads."""
     return {**prompt_shape(settings.num_tokens, model), "prompt_tuning_init": "RANDOM"}
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .method import Start
-from .places import AdaptedEmbedding, place_at
-from .prompt import EMBEDDING, Prompt, prompt_shape
+from .prompt import Prompt, embedding_place, prompt_shape
 from .settings import PTuningSettings
 
 PEFT_TYPE = "P_TUNING"
@@ -53,7 +52,7 @@ class PromptEncoder(nn.Module):
 
 def attach(model: nn.Module, settings: PTuningSettings, *, adapter: str, start: Start) -> None:
     """Give the embedding virtual tokens. From a folder, which holds no network, they are learnt on directly."""
-    place = place_at(model, EMBEDDING, AdaptedEmbedding)
+    place = embedding_place(model)
     weight_VE = place.weight
     if start.restored:
         empty_PE = weight_VE.detach().new_zeros(settings.num_tokens, weight_VE.shape[1])
@@ -65,7 +64,7 @@ def attach(model: nn.Module, settings: PTuningSettings, *, adapter: str, start: 
     place.adapters[adapter] = part.to(device=weight_VE.device, dtype=weight_VE.dtype)
 
 
-def describe(settings: PTuningSettings, names: Sequence[str], *, model: nn.Module) -> dict[str, Any]:
+def describe(settings: PTuningSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The PromptEncoderConfig that the peft library reads."""
     shape = prompt_shape(settings.num_tokens, model)
     return {

@@ -139,7 +139,7 @@ LEARNING_RATES = {
     "full": 1e-3,
     "lora": 5e-3,
     "dora": 5e-3,
-    "ia3": 3e-2,
+    "ia3": 5e-2,
     "prompt": 3e-2,
     "ptuning": 3e-3,
     "adapter": 5e-3,

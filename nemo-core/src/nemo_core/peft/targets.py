@@ -10,6 +10,7 @@ from torch import nn
 from ..foundation.errors import ConfigError
 from ..foundation.settings import did_you_mean
 from .places import frozen_modules
+from .quantize import QuantizedLinear
 
 HEAD = "lm_head"
 Value = TypeVar("Value")
@@ -38,7 +39,7 @@ def matching_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
 
     The output head is none of them; `modules_to_save` takes it.
     """
-    names = [name for name, module in frozen_modules(model) if isinstance(module, nn.Linear) and name != HEAD]
+    names = [name for name, module in frozen_modules(model) if isinstance(module, nn.Linear | QuantizedLinear) and name != HEAD]
     return matching(names, targets, what="linear layer") if targets else names
 
 

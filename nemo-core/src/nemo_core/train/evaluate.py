@@ -1,12 +1,14 @@
 """`nemo-core evaluate`: what a model makes of documents and conversations it has not learnt from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from ..checkpoint.folder import check_folder, load_model
-from ..data.batch import Batch
+from ..data.batch import IGNORED, Batch
 from ..data.chat import encode_conversations
 from ..data.indexed import IndexedDataset
 from ..data.packing import pack, packed_batch
@@ -17,12 +19,14 @@ from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import track
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
+from ..peft.adapter import prefix_ids
+from ..peft.folder import load_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .measure import Measured, measure
 from .samples import answer, choose_questions
 from .settings import EvaluateSettings
-from .sft import check_vocabulary
+from .sft import check_vocabulary, prefixed
 
 RESULTS = "results.json"
 
@@ -47,9 +51,9 @@ class Results:
 
 def run(settings: EvaluateSettings) -> dict[str, Any]:
     """Make the evaluation artifact of `settings`. Raises ConfigError where there is nothing to evaluate on."""
-    inputs = {key: getattr(settings, key) for key in ("model", "tokens", "conversations")}
+    inputs = {key: getattr(settings, key) for key in ("model", "adapter", "tokens", "conversations")}
     given = {key: path for key, path in inputs.items() if path is not None}
-    if len(given) == 1:
+    if not given.keys() & {"tokens", "conversations"}:
         raise ConfigError("nothing to evaluate on: give tokens=..., conversations=... or both")
     with artifact.create(
         settings.output,
@@ -72,6 +76,8 @@ def evaluate(settings: EvaluateSettings) -> Results:
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, device=str(compute.device))
+    if settings.adapter is not None:
+        load_adapter(model, settings.adapter).eval()
     check_vocabulary(folder, model, tokenizer)
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
@@ -100,14 +106,22 @@ def document_metrics(settings: EvaluateSettings, model: Decoder, compute: Comput
             f"{dataset.prefix}.bin: holds token {int(stream.max())}, the model of {settings.model} knows "
             f"{model.config.vocab_size}: another tokenizer made it"
         )
-    windows = Windows(stream, settings.sequence_length)
+    prefix = prefix_ids(model)
+    windows = Windows(stream, settings.sequence_length - len(prefix))
     size = settings.batch_size
     batches = [range(at, min(at + size, len(windows))) for at in range(0, len(windows), size)]
-    measured = measured_with(model, (windows.batch(list(numbers)) for numbers in track(batches, "documents")), compute)
+    measured = measured_with(model, (prefixed_batch(windows.batch(list(numbers)), prefix) for numbers in track(batches, "documents")), compute)
     return {
         "validation_loss": Metric(measured.loss, "nats/token", "lower", measured.count),
         "perplexity": Metric(measured.perplexity, "", "lower", measured.count),
     }
+
+
+def prefixed_batch(batch: Batch, prefix: Sequence[int]) -> Batch:
+    """The rows of `batch` after tokens that are read, not counted."""
+    before_BT = torch.tensor([list(prefix)] * len(batch.ids_BT), dtype=torch.int64).reshape(len(batch.ids_BT), -1)
+    uncounted_BT = torch.full_like(before_BT, IGNORED)
+    return Batch(torch.cat([before_BT, batch.ids_BT], 1), torch.cat([uncounted_BT, batch.targets_BT], 1))
 
 
 def evaluate_answers(
@@ -116,7 +130,9 @@ def evaluate_answers(
     """Loss and accuracy on held-out answers, and sample answers."""
     assert settings.conversations is not None
     rows = read_conversations(settings.conversations, "validation")
-    examples = encode_conversations(rows, tokenizer, max_length=settings.sequence_length).examples
+    prefix = prefix_ids(model)
+    encoded = encode_conversations(rows, tokenizer, max_length=settings.sequence_length - len(prefix))
+    examples = prefixed(encoded, prefix).examples
     packed = pack([len(example.ids) for example in examples], capacity=settings.sequence_length)
     size = settings.batch_size
     chunks = [packed[at : at + size] for at in range(0, len(packed), size)]

@@ -35,9 +35,8 @@ def answer(model: Decoder, tokenizer: Tokenizer, questions: Sequence[Question], 
     if not questions:
         return []
     prompts = [tokenizer.encode_chat(q.prompt, add_generation_prompt=True) for q in questions]
-    prefix = prefix_ids(model)
-    room = model.config.max_positions - max_tokens - len(prefix)
+    room = model.config.max_positions - max_tokens - len(prefix_ids(model))
     sampling = SamplingParams(max_tokens=max_tokens, temperature=0.0)
     model.eval()
-    said = generate(model, tokenizer, [[*prefix, *ids[-room:]] for ids in prompts], sampling, max_slots=len(prompts))
+    said = generate(model, tokenizer, [ids[-room:] for ids in prompts], sampling, max_slots=len(prompts))
     return [completion.text.strip() for completion in said]

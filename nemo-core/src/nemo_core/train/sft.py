@@ -18,9 +18,13 @@ from ..data.tokenize import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
+from ..parallel.apply import parallelize
+from ..parallel.model import ParallelModel
 from ..peft.adapter import add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter
 from ..peft.merge import merge_adapters
+from ..peft.naming import folder_names
+from ..peft.places import parts
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -57,14 +61,16 @@ def run(settings: SftSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"model": settings.model, "conversations": settings.conversations}
     kind = "checkpoint" if settings.is_merged else "adapter"
-    with joined_world() as world, shared_draft(settings, inputs, world, kind=kind) as draft:
+    joined = joined_world(settings.parallel.timeout_s)
+    with joined as world, shared_draft(settings, inputs, world, kind=kind) as draft:
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
         account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
-        if world.is_first:
-            samples = compare_answers(tuning.conversations.questions, account, ask())
-            write_outputs(settings, tuning, draft.path, samples)
+        answers, model = ask(), tuning.parts.laid_out.whole()
+        if model is not None:
+            samples = compare_answers(tuning.conversations.questions, account, answers)
+            write_outputs(settings, model, draft.path, samples)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
@@ -81,7 +87,9 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
+        folder_names(model, parts(model))  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
+    parallel = parallelize(model, settings.parallel, world, compute)
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
@@ -90,9 +98,10 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         objective=next_token_loss,
         optimizer=make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
-        validate=functools.partial(validate, model, held_out(settings, conversations.validation), compute),
+        validate=functools.partial(validate, parallel, held_out(settings, conversations.validation), compute),
         compute=compute,
-        world=world,
+        world=parallel.world,
+        parallel=parallel,
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
@@ -170,20 +179,26 @@ def held_out(settings: SftSettings, encoded: Encoded | None) -> list[Batch]:
     return [packed_batch(examples[at : at + size]) for at in range(0, len(examples), size)]
 
 
-def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
+def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
     """Loss of held-out answers and share of their tokens guessed right, or nothing where nothing is held out."""
     if not batches:
         return {}
-    model.eval()
-    with compute.precision():
+    with parallel.measuring() as model, compute.precision():
+        model.eval()
         measured = measure(model, batches, device=compute.device)
     return {"validation_loss": measured.loss, "validation_accuracy": measured.accuracy}
 
 
 def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
-    """What the model says now to the held-out questions."""
-    with tuning.parts.compute.precision():
-        return answer(tuning.parts.model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+    """What the model says now to the held-out questions; asked in the first process, known in all."""
+    parts = tuning.parts
+    model = parts.laid_out.whole()
+    said: list[str] = []
+    if model is not None:
+        with parts.compute.precision():
+            said = answer(model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+    answers: list[str] = json.loads(parts.world.from_first(json.dumps(said)))
+    return answers
 
 
 def compare_answers(questions: Sequence[Question], account: Account, after: list[str]) -> list[dict[str, str]]:
@@ -194,9 +209,8 @@ def compare_answers(questions: Sequence[Question], account: Account, after: list
     ]
 
 
-def write_outputs(settings: SftSettings, tuning: Tuning, folder: Path, samples: list[dict[str, str]]) -> None:
+def write_outputs(settings: SftSettings, model: Decoder, folder: Path, samples: list[dict[str, str]]) -> None:
     """The model with its adapter merged, and the adapter alone in adapter/; or, unmerged, the adapter and no model."""
-    model = tuning.parts.model
     if settings.method != "full":
         save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
     if settings.is_merged:
