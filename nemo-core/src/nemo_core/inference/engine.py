@@ -167,7 +167,7 @@ class Engine:
         )
 
     def _check_ids(self, request: Request) -> None:
-        """Raise InputError for a token that the model does not have; prompts may begin with an adapter's virtual ones."""
+        """Raise InputError for a token that the model lacks; prompts may begin with an adapter's virtual ones."""
         known, virtual = self.vocab_size, self.num_virtual
         named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
         for name, (ids, more) in named.items():
@@ -232,9 +232,7 @@ class Engine:
     def _compute(self, chunks: list[Chunk]) -> list[Delta]:
         """Run the chunks, and draw the tokens that are due."""
         chunks = sorted(chunks, key=lambda c: c.stop - c.start > 1)
-        batch = Batch.of(
-            chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from
-        )
+        batch = Batch.of(chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from)
         self.runner.routing.groups = self._groups(chunks, batch)
         hidden_NE = self.runner.hidden(batch, self.cache)
         self.scheduler.commit(chunks)
