@@ -99,6 +99,9 @@ class SavedState(Mapping[str, Tensor]):
         whole = self.describe(name)
         return self.read(name, (0,) * len(whole.shape), whole.shape)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._wholes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._wholes)
 
