@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
+from ..data.batch_size import RampUp
 from ..checkpoint.state_settings import StateSettings
 from ..parallel.settings import ParallelSettings
 from ..sizes import SizeName
+from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -24,6 +26,7 @@ class ScheduleSettings:
         "cosine"
     )
     warmup_share: Annotated[float, Meta(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.05
+    warmup_steps: Annotated[int, Meta(ge=0, description="steps in which it rises; 0: as warmup_share says")] = 0
     decay_share: Annotated[float, Meta(gt=0, le=1, description="wsd: share of the steps in which it falls")] = 0.2
     minimum_ratio: Annotated[float, Meta(ge=0, le=1, description="last rate as a share of the highest")] = 0.1
 
@@ -33,8 +36,8 @@ class OptimizerSettings:
     """How weights follow their gradients."""
 
     kind: Annotated[
-        Literal["adamw", "muon"],
-        Meta(description="muon: for hidden matrices, with adamw for the rest; learns from less"),
+        Literal["adamw", "muon", "adafactor"],
+        Meta(description="muon: for hidden matrices, adamw for the rest; learns from less. adafactor: least memory"),
     ] = "adamw"
     weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay of matrices")] = 0.1
     beta1: Annotated[float, Meta(ge=0, lt=1, description="decay of the mean gradient")] = 0.9
@@ -64,7 +67,13 @@ class RunSettings:
     max_bad_steps: Annotated[
         int, Meta(ge=1, description="steps in a row whose loss or gradient is not finite, until the run gives up")
     ] = 5
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    ema: EmaSettings = field(default_factory=EmaSettings)
+    early_stop: EarlyStopSettings = field(default_factory=EarlyStopSettings)
     tensorboard: Annotated[bool, Meta(description="write TensorBoard events besides metrics.jsonl")] = True
+    trackers: Annotated[
+        tuple[Literal["wandb", "mlflow"], ...], Meta(description="services that get the figures, too")
+    ] = ()
     state: StateSettings = field(default_factory=StateSettings)
     parallel: ParallelSettings = field(default_factory=ParallelSettings)
 
@@ -98,12 +107,32 @@ class LearningSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
 
+class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection of a blend."""
+
+    tokens: Annotated[str, Meta(min_length=1, description="as the setting tokens")]
+    weight: Annotated[float | int, Meta(description="its share of the samples; shares sum to 1, or whole numbers")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainTask:
     """What pretraining reads and makes."""
 
-    tokens: Annotated[Path, Meta(description="tokens artifact, or a folder with train.bin/.idx and tokenizer/")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
+    tokens: Annotated[
+        Path | None,
+        Meta(description="tokens artifact, a folder with train.bin/.idx and tokenizer/, or NAME of a NAME.bin/.idx"),
+    ] = None
+    data: Annotated[
+        tuple[DataSource, ...], Meta(description="instead of tokens, a blend: [{tokens: a, weight: 0.7}, ...]")
+    ] = ()
+    tokenizer: Annotated[Path | None, Meta(description="folder of the tokenizer, where tokens name none")] = None
+    validation: Annotated[
+        Path | None, Meta(description="held-out tokens: a folder, or NAME of a NAME.bin/.idx; default: those of the data")
+    ] = None
+    continue_from: Annotated[Path | None, Meta(description="model folder to go on from, instead of random weights")] = (
+        None
+    )
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
@@ -116,6 +145,8 @@ class PretrainTask:
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
     """Tokens in, a language model out."""
+
+    ramp_up: RampUp = field(default_factory=RampUp)
 
 
 @dataclass(frozen=True, kw_only=True)

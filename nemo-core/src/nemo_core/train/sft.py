@@ -14,7 +14,7 @@ from ..data.chat import Encoded, encode_conversations
 from ..data.packing import SftData, pack, packed_batch
 from ..data.rows import Conversation, has_split, read_conversations
 from ..data.sampler import Sampler
-from ..data.tokenize import HASH_RANGE, split_hash
+from ..data.encode import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
