@@ -123,7 +123,7 @@ def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], se
         objective=next_token_loss,
         optimizer=build_optimizer(model, learning_rate=0.01, weight_decay=0.1, betas=(0.9, 0.95)),
         schedule=lambda _: 0.01,
-        validate=lambda: {},
+        validate=dict,
         compute=CPU,
         world=parallel.world,
         parallel=parallel,

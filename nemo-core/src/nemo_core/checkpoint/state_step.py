@@ -125,7 +125,9 @@ class SavedState(Mapping[str, Tensor]):
             common = overlap(offset, shape, block.offset, block.shape)
             if common is not None:
                 source = self._open(block.file).get_slice(name)
-                part = source[slices(*common, origin=block.offset)] if shape else self._open(block.file).get_tensor(name)
+                part = (
+                    source[slices(*common, origin=block.offset)] if shape else self._open(block.file).get_tensor(name)
+                )
                 result[slices(*common, origin=offset)] = part
                 filled += part.numel()
         if filled != result.numel():

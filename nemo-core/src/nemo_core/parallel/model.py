@@ -164,7 +164,7 @@ class ParallelModel:
 
     def is_mirrored(self, name: str) -> bool:
         """Whether a tensor of the state belongs to a weight that another stage saves."""
-        return any(name == weight or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
+        return any(name in (weight, f"ema.{weight}") or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[Any]:
