@@ -493,6 +493,13 @@ def test_scores_that_cannot_be_found_are_named(name, message):
         Quality(preset="none", custom={name: Limits(max=1)}).open()
 
 
+def test_a_score_that_fails_is_named():
+    with pytest.raises(InputError, match=r"custom: math:sqrt failed on a batch of 2 texts: TypeError"):
+        Quality(preset="none", custom={"math:sqrt": Limits(max=1)}).open()(documents(["a", "b"]))
+    with pytest.raises(InputError, match=r"builtins:len: gave \(\) numbers for 2 texts; give one for each"):
+        Quality(preset="none", custom={"builtins:len": Limits(max=1)}).open()(documents(["a", "b"]))
+
+
 def test_missing_columns_and_unknown_scores_are_named():
     with pytest.raises(InputError, match="no column 'language_score': put the step 'language' before"):
         Quality(preset="none", min_language_score=0.5).open()(documents(["x"]))
