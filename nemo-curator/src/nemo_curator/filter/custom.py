@@ -24,7 +24,7 @@ def score_function(name: str) -> Callable[[pa.Table], npt.NDArray[np.float64]]:
     def scores(documents: pa.Table) -> npt.NDArray[np.float64]:
         try:
             found = np.asarray(function(texts_of(documents)), np.float64)
-        except Exception as error:  # noqa: BLE001 - whatever a function of the user's raises is theirs to mend
+        except Exception as error:
             raise InputError(f"custom: {name} failed on a batch of {documents.num_rows} texts: {error!r}") from error
         if found.shape != (documents.num_rows,):
             raise InputError(f"{name}: gave {found.shape} numbers for {documents.num_rows} texts; give one for each")
