@@ -1,9 +1,7 @@
 """The files of a source, downloaded into a raw-web artifact."""
 
 import json
-import queue
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -40,14 +38,27 @@ def run(settings: Acquire) -> Acquired:
             remotes = found(settings, source.list_files(settings, lambda url: get(client, url)))
             write_text(listing, json.dumps([asdict(remote) for remote in remotes], indent=1))
         remotes = [Remote(**entry) for entry in json.loads(listing.read_text(encoding="utf-8"))]
-        failed = fetch_all(client, remotes, draft.path / "data")
+        fetch = getattr(source, "fetch", client.fetch)
+        failed = fetch_all(fetch, remotes, draft.path / "data", connections=settings.download.connections)
         if len(failed) == len(remotes):
-            raise InputError(f"source={settings.source}: none of its files could be had, e.g. {next(iter(failed.values()))}")
+            raise InputError(
+                f"source={settings.source}: none of its files could be had, e.g. {next(iter(failed.values()))}"
+            )
         size = sum((draft.path / "data" / r.name).stat().st_size for r in remotes if r.url not in failed)
         draft.stats.update(files=len(remotes) - len(failed), bytes=size, failed=failed)
         listing.unlink()
         listing.parent.rmdir()
     return Acquired(output=settings.output, files=len(remotes) - len(failed), bytes=size, failed=failed)
+
+
+def sort_out(error: BaseException | None, remote: Remote, failed: dict[str, str], later: list[str]) -> None:
+    """Note why a file did not come; raise what concerns more than this file."""
+    if isinstance(error, GoneError):
+        failed[remote.url] = str(error)
+    elif isinstance(error, RetryableError) and not isinstance(error, DiskFull):
+        later.append(str(error))
+    elif error is not None:
+        raise error
 
 
 def get(client: Client, url: str) -> bytes:
@@ -65,36 +76,23 @@ def found(settings: Acquire, remotes: Sequence[Remote]) -> list[Remote]:
     return list(remotes[: settings.limit])
 
 
-def fetch_all(client: Client, remotes: Sequence[Remote], folder: Path) -> dict[str, str]:
-    """Download what is not there yet, several at once; why not, by address, for the files that are not to be had."""
+def fetch_all(
+    fetch: Callable[..., object], remotes: Sequence[Remote], folder: Path, *, connections: int
+) -> dict[str, str]:
+    """Fetch what is not there yet, several at once; why not, by address, for the files that are not to be had."""
     failed: dict[str, str] = {}
     later: list[str] = []
-    pieces: queue.SimpleQueue[int] = queue.SimpleQueue()
-    stop = threading.Event()
-
-    def arrived(count: int) -> None:
-        if stop.is_set():
-            raise InterruptedError
-        pieces.put(count)
-
-    threads = ThreadPoolExecutor(client.settings.connections)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [remote for remote in remotes if not (folder / remote.name).is_file()]
+    threads = ThreadPoolExecutor(connections)
     with Progress("download", total=len(remotes), unit="files") as progress:
-        received = 0
-        futures = {threads.submit(client.fetch, remote, folder, arrived=arrived): remote for remote in remotes}
+        progress.advance(len(remotes) - len(missing))
+        futures = {threads.submit(fetch, remote, folder): remote for remote in missing}
         try:
             for future in as_completed(futures):
-                error = future.exception()
-                if isinstance(error, GoneError):
-                    failed[futures[future].url] = str(error)
-                elif isinstance(error, RetryableError) and not isinstance(error, DiskFull):
-                    later.append(str(error))
-                elif error is not None:
-                    raise error
-                while not pieces.empty():
-                    received += pieces.get()
-                progress.advance(note=f"{received / 1e6:.0f} MB, {len(failed) + len(later)} failed")
+                sort_out(future.exception(), futures[future], failed, later)
+                progress.advance(note=f"{len(failed) + len(later)} failed")
         finally:
-            stop.set()
             threads.shutdown(wait=False, cancel_futures=True)
     if later:
         raise RetryableError(f"{len(later)} of {len(remotes)} files could not be fetched yet, e.g. {later[0]}")

@@ -49,7 +49,11 @@ def run(settings: Acquire) -> Acquired:
     modules, left_out = list_modules(settings.modules)
     if not modules:
         raise InputError(f"modules={settings.modules}: none of them is in this Python's standard library: {left_out}")
-    config: dict[str, object] = {"source": settings.source, "modules": settings.modules, "python": platform.python_version()}
+    config: dict[str, object] = {
+        "source": settings.source,
+        "modules": settings.modules,
+        "python": platform.python_version(),
+    }
     with artifact.create(
         settings.output, kind="raw-web", package="nemo-curator", config=config, overwrite=settings.overwrite
     ) as draft:

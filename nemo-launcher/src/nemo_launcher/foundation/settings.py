@@ -219,7 +219,7 @@ def _wants_text(annotation: Any, key: Key) -> bool:
     """Whether the setting `key` of a dataclass can be text and cannot be a number."""
     for name in key:
         inner = _dataclass_in(annotation)
-        annotation = _hints(inner).get(name) if inner else None
+        annotation = _hints(inner).get(name) if inner else _mapping_values(annotation)
     alternatives = set(_unwrapped(annotation)) if annotation is not None else set()
     return bool(alternatives & {str, Path}) and not alternatives & {int, float, bool, Any}
 

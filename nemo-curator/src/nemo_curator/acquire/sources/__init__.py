@@ -1,7 +1,10 @@
 """Where raw text comes from: each source lists its files; the download and the readers do the rest.
 
-A source is a module or class with ``list_files(settings, get) -> list[Remote]``; ``get(url)`` returns the bytes of a
-small file, such as a listing. Sources of other packages are entry points of the group ``nemo_curator.sources``.
+A source of one's own is up to three small functions. ``list_files(settings, get) -> list[Remote]`` says what there is;
+``get(url)`` returns the bytes of a small file, such as a listing. ``fetch(remote, folder)`` beside it replaces the
+download over HTTP; it writes ``folder / remote.name``, whole or not at all. ``read(file, reading)`` cuts a file into
+documents, where its format is a new one. The first two are a module or object that is an entry point of the group
+``nemo_curator.sources``, the third an entry point of ``nemo_curator.formats`` named by the files' suffix.
 """
 
 from collections.abc import Callable
