@@ -135,15 +135,15 @@ def fields_of(file: Any) -> Iterator[dict[str, Any]]:
     if file.format == "parquet":
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(file.path) as table:
+        with file.open() as handle, pq.ParquetFile(handle) as table:
             for batch in table.iter_batches(batch_size=512):
                 yield from batch.to_pylist()
         return
     import msgspec
 
-    from ..read.jsonl import open_lines
+    from ..read.unpack import open_unpacked
 
-    with open_lines(file.path) as lines:
+    with open_unpacked(file) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

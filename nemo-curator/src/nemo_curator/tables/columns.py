@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 from ..document import SCHEMA
 from ..foundation.errors import InputError
 from ..read.files import InputFile
-from ..read.jsonl import bounded_lines, damage, open_lines
+from ..read.jsonl import bounded_lines
 from ..read.records import Reading
+from ..read.unpack import damage, open_unpacked
 
 TYPES: Mapping[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 LARGEST_INT = 1 << 63
@@ -35,7 +36,8 @@ def unified(files: Iterable[InputFile], reading: Reading) -> pa.Schema:
 def parquet_columns(file: InputFile) -> dict[str, pa.DataType]:
     """Name and type of the columns of a Parquet file; none where it cannot be read, which its reader reports."""
     try:
-        schema = pq.read_schema(file.path)
+        with file.open() as handle:
+            schema = pq.read_schema(handle)
     except (pa.ArrowInvalid, OSError):
         return {}
     return {field.name: field.type for field in schema}
@@ -59,10 +61,10 @@ def json_columns(file: InputFile, reading: Reading) -> dict[str, pa.DataType]:
 def lines_of(file: InputFile, reading: Reading) -> Iterator[bytes]:
     """The lines of a file, as far as it can be read."""
     try:
-        with open_lines(file.path) as lines:
+        with open_unpacked(file) as lines:
             yield from (line for line in bounded_lines(lines, reading) if line is not None)
     except Exception as error:  # noqa: BLE001 - `damage` raises again what is not a fault of the file
-        damage(error)
+        damage(file, error)
 
 
 def type_of(value: object) -> pa.DataType:

@@ -46,7 +46,7 @@ def open_source(path: Path, *, text_field: str = "text", id_field: str = "id") -
         raise InputError(
             f"input={path}: {page.name} holds pages, not texts; make documents of them first: run input=..."
         )
-    reading = Reading(text_field=text_field, id_field=id_field)
+    reading = Reading(text_field=text_field, id_field=id_field, keep_fields=False)
     return Source(files=listing.files, schema=unified(listing.files, reading), reading=reading)
 
 
@@ -79,7 +79,8 @@ def to_batch(documents: list[dict[str, Any]], rejects: list[Reject], schema: pa.
 def is_curated(file: InputFile) -> bool:
     """Whether a Parquet file has every column of a document already."""
     try:
-        found = pq.read_schema(file.path)
+        with file.open() as handle:
+            found = pq.read_schema(handle)
     except (pa.ArrowInvalid, OSError):
         return False
     return all(name in found.names and found.field(name).type == SCHEMA.field(name).type for name in SCHEMA.names)
@@ -88,7 +89,7 @@ def is_curated(file: InputFile) -> bool:
 def curated_batches(file: InputFile, schema: pa.Schema) -> Iterator[Batch]:
     """The rows of a file of a documents artifact, as they are."""
     nothing = rejects_table([])
-    with pq.ParquetFile(file.path) as table:
+    with file.open() as handle, pq.ParquetFile(handle) as table:
         for batch in table.iter_batches(batch_size=ROWS):
             rows = pa.Table.from_batches([batch])
             missing = [name for name in schema.names if name not in rows.column_names]
@@ -124,7 +125,7 @@ def parquet_records(file: InputFile, reading: Reading) -> Iterator[tuple[Record,
     """Every row of a file with its fields."""
     number = 0
     try:
-        with pq.ParquetFile(file.path) as table:
+        with file.open() as handle, pq.ParquetFile(handle) as table:
             for batch in table.iter_batches(batch_size=ROWS):
                 for fields in batch.to_pylist():
                     place = f"{file.name}:{number + 1}"
@@ -144,6 +145,7 @@ def row_of(document: Document, fields: dict[str, Any], schema: pa.Schema, readin
         field.name: as_type(fields.get(field.name), field.type) for field in list(schema)[len(SCHEMA) :]
     }
     language, score = fields.get("language"), fields.get("language_score")
+    metadata = as_type(fields.get("metadata"), pa.string())
     return {
         **row,
         "id": document.id,
@@ -154,4 +156,5 @@ def row_of(document: Document, fields: dict[str, Any], schema: pa.Schema, readin
         "language_score": float(score) if isinstance(score, int | float) else 0.0,
         "source": document.source,
         "source_id": document.source_id,
+        "metadata": metadata or "",
     }
