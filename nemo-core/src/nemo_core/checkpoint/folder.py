@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import config_from_hf, config_to_hf, tensor_map
+from ..families import config_from_hf, config_to_hf
+from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder

@@ -11,27 +11,38 @@ from typing import Any
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
+from ..data.encode import HASH_RANGE, split_hash
 from ..data.packing import Example, SftData, pack, packed_batch
 from ..data.rows import Conversation, has_split, read_conversations
 from ..data.sampler import Sampler
-from ..data.tokenize import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from ..parallel.plan import check_optimizer
 from ..peft.adapter import add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter
 from ..peft.merge import merge_adapters
 from ..peft.naming import folder_names
-from ..peft.places import parts
+from ..peft.places import parts as adapted_parts
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
 from .samples import Question, answer, choose_questions
-from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .session import (
+    TrainResult,
+    figures,
+    make_ema,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    save_average,
+    shared_draft,
+    summary,
+)
 from .settings import SftSettings
 from .world import ALONE, World, joined_world
 
@@ -71,6 +82,7 @@ def run(settings: SftSettings) -> TrainResult:
         if model is not None:
             samples = compare_answers(tuning.conversations.questions, account, answers)
             write_outputs(settings, model, draft.path, samples)
+            save_average(tuning.parts, draft.path, tokenizer=settings.model)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
@@ -87,9 +99,10 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
-        folder_names(model, parts(model))  # raises now, not after training, where the adapter could not be written
+        folder_names(model, adapted_parts(model))  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
+    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
@@ -102,13 +115,16 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         compute=compute,
         world=parallel.world,
         parallel=parallel,
+        ema=make_ema(model, settings.ema),
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
 
 def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
-    """Raise unless the tokenizer belongs to the model and rows fit its positions."""
+    """Raise unless the tokenizer belongs to the model, rows fit its positions, and an average can be kept."""
     check_vocabulary(settings.model, model, tokenizer)
+    if settings.ema.decay and settings.method != "full":
+        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
