@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import tensor_map
+from ..families.layout import tensor_map
 from ..foundation.progress import Progress
 from ..shapes import tensor_specs
 from .folder import open_model, read_json, write_config, write_json

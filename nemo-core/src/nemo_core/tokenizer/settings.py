@@ -27,3 +27,12 @@ class TokenizerSettings:
     ] = 1_000_000_000
     text_field: Annotated[str, Meta(min_length=1, description="column or key that holds a document's text")] = "text"
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTokenizerSettings:
+    """A SentencePiece model in, the same tokenizer as tokenizer.json out."""
+
+    model: Annotated[Path, Meta(description="SentencePiece file, often called tokenizer.model")]
+    output: Annotated[Path, Meta(description="folder of the tokenizer artifact to make")]
+    overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False

@@ -90,9 +90,14 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
 
 @contextlib.contextmanager
 def shared_draft(
-    settings: TaskSettings, inputs: Mapping[str, Path], world: World, *, files: Sequence[Path] = ()
+    settings: TaskSettings,
+    inputs: Mapping[str, Path],
+    world: World,
+    *,
+    files: Sequence[Path] = (),
+    kind: str = "checkpoint",
 ) -> Iterator[Draft]:
-    """The checkpoint draft that all processes work in; the first process makes and publishes it.
+    """The draft of an artifact of `kind` that all processes work in; the first process makes and publishes it.
 
     Raises InputError where a former run was begun here and one of the data `files` is not what it was then.
     """
@@ -104,7 +109,7 @@ def shared_draft(
     keep_other_runs(settings, inputs)
     with artifact.create(
         settings.output,
-        kind="checkpoint",
+        kind=kind,
         package="nemo-core",
         config=to_plain(settings),
         inputs=inputs,
@@ -157,6 +162,11 @@ def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
 def save_models(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
     """The trained model and, where it is kept, that of the averaged weights in ema/, each a folder of its own."""
     save_whole(parts, folder, tokenizer=tokenizer)
+    save_average(parts, folder, tokenizer=tokenizer)
+
+
+def save_average(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The model with averaged weights, where they are kept."""
     if parts.ema is not None:
         with parts.ema.in_place():
             save_whole(parts, folder / "ema", tokenizer=tokenizer)
