@@ -52,7 +52,10 @@ def test_what_is_saved_comes_back(tmp_path):
     for name, tensor in tensors(7.0).items():
         assert state[name].dtype == tensor.dtype
         assert torch.equal(state[name], tensor)
-    assert sorted(path.name for path in (tmp_path / "step-000007").iterdir()) == ["index.json", "rank-00000.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "step-000007").iterdir()) == [
+        "index.json",
+        "rank-00000.safetensors",
+    ]
 
 
 def test_safetensors_reads_the_file(tmp_path):

@@ -90,7 +90,11 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
 
 def check_tensor(tensor: int, config: ModelConfig) -> None:
     """Raise ConfigError where the matrices of the model cannot be split so."""
-    whole = {"mla": config.mla is not None, "moe": config.moe is not None, "qk_norm=projection": config.qk_norm == "projection"}
+    whole = {
+        "mla": config.mla is not None,
+        "moe": config.moe is not None,
+        "qk_norm=projection": config.qk_norm == "projection",
+    }
     for name, is_there in whole.items():
         if is_there:
             raise ConfigError(

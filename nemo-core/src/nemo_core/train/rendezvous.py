@@ -58,4 +58,6 @@ def hand_out(store: dist.Store, size: int, *, timeout_s: float) -> str:
 
 def missing(who: str, timeout_s: float) -> str:
     """That somebody did not come."""
-    return f"{who} did not appear within parallel.timeout_s={timeout_s:g} s; look at their logs, then start the run again"
+    return (
+        f"{who} did not appear within parallel.timeout_s={timeout_s:g} s; look at their logs, then start the run again"
+    )

@@ -105,9 +105,7 @@ def joined_world(timeout_s: float = PATIENCE_S) -> Iterator[World]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with explain_lost_peers(timeout_s):
         store, rank, size = fresh_store(timeout_s)
-        dist.init_process_group(
-            backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s)
-        )
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
         try:
             yield World(dist.get_rank(), size)
         finally:
