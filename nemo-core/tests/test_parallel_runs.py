@@ -1,4 +1,4 @@
-"""Whole runs over several processes: they learn what one learns, survive the loss of one, and go on under another plan."""
+"""Whole runs over several processes learn what one learns, survive the loss of one, and go on under another plan."""
 
 import json
 import os

@@ -1,5 +1,6 @@
 """A saved state is whole or not there; what is damaged is told apart; training survives a failing disk."""
 
+import itertools
 import json
 import math
 import os
@@ -20,6 +21,8 @@ from nemo_core.checkpoint.state_piece import Piece, overlap, pieces_to_write
 from nemo_core.checkpoint.state_settings import StateSettings
 from nemo_core.checkpoint.state_step import SavedState, write_index, write_part
 from nemo_core.checkpoint.state_store import saved_steps, step_name, superfluous
+from nemo_core.cli import main
+from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import ArtifactError
 from nemo_core.train.saving import Saver
 from nemo_core.train.world import ALONE
@@ -75,7 +78,7 @@ def cuts(length: int) -> st.SearchStrategy:
 def test_any_block_is_read_from_any_blocks(tmp_path_factory, rows, columns, low, data):
     folder = tmp_path_factory.mktemp("blocks")
     whole = torch.arange(40.0).reshape(10, 4)
-    corners = [(a, b, c, d) for a, b in zip(rows, rows[1:]) for c, d in zip(columns, columns[1:])]
+    corners = [(a, b, c, d) for a, b in itertools.pairwise(rows) for c, d in itertools.pairwise(columns)]
     for rank, (a, b, c, d) in enumerate(corners):
         write_part(folder, [Piece("w", whole[a:b, c:d], (10, 4), (a, c))], rank=rank)
     write_index(folder, num_parts=len(corners), facts={})
@@ -154,7 +157,7 @@ def test_a_state_of_another_model_is_named(tmp_path):
     state = SavedState(tmp_path / "step-000005")
     with pytest.raises(ArtifactError, match=r"'model.norm.weight' is \[6\], this run's is \[8\]: .* another model"):
         state.fill("model.norm.weight", torch.empty(8))
-    with pytest.raises(ArtifactError, match="holds no tensor 'model.layers.0.x', which this run trains"):
+    with pytest.raises(ArtifactError, match=r"holds no tensor 'model.layers.0.x', which this run trains"):
         state.fill("model.layers.0.x", torch.empty(8))
 
 
@@ -254,3 +257,31 @@ def test_one_state_is_kept_where_a_process_saves_alone(tmp_path):
     shutil.rmtree(tmp_path / "state" / step_name(2))
     with pytest.raises(ArtifactError, match="no training state here"):
         load_state(tmp_path / "state")
+
+
+def test_the_state_of_a_run_with_other_settings_is_not_wiped(tiny_words, tmp_path, capsys):
+    partial = tmp_path / "model.partial"
+    save(partial / "state", 5000)
+    (partial / ".partial.json").write_text(json.dumps({"identity": "that of other settings"}))
+    assert main(["pretrain", *tiny_words, f"output={tmp_path / 'model'}"]) == 2
+    told = capsys.readouterr().err
+    assert "holds the state after step 5000 of a run with other settings or inputs" in told
+    assert "give the settings it was started with to continue it" in told
+    assert saved_steps(partial / "state") == [5000]
+
+
+def test_how_a_run_is_laid_out_and_saved_does_not_make_it_another_run(tiny_words, tmp_path, monkeypatch):
+    from nemo_core.train import session
+    from nemo_core.train.settings import PretrainSettings
+
+    words = [*tiny_words, f"output={tmp_path / 'model'}"]
+    first = settings_module.load(PretrainSettings, None, words)
+    with pytest.raises(KeyboardInterrupt), session.shared_draft(first, {"tokens": first.tokens}, ALONE) as draft:
+        save(draft.path / "state", 3)
+        raise KeyboardInterrupt
+    later = ["save_every=7", "state.keep_last=5", "parallel.data=1", "parallel.recompute=full", "log_every=3"]
+    second = settings_module.load(PretrainSettings, None, [*words, *later])
+    with pytest.raises(KeyboardInterrupt), session.shared_draft(second, {"tokens": second.tokens}, ALONE) as draft:
+        assert draft.resumed
+        assert saved_steps(draft.path / "state") == [3]
+        raise KeyboardInterrupt

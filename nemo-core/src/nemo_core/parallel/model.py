@@ -77,7 +77,7 @@ class ParallelModel:
             seen, model = self.own_places(micro.to(compute.device))
             with compute.precision():
                 loss = objective(model, seen) / max(1, num_targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         return total
 
@@ -96,7 +96,7 @@ class ParallelModel:
             return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
-        """This process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
+        """This process's micro batches, as many as any other has; rows that nothing is learnt from fill up."""
         mine = self.world.share(batch)
         if self.layout.plan.is_plain:
             return micro_batches(mine, rows=rows)
@@ -189,6 +189,7 @@ class PipelinedDecoder:
         self.pipeline = pipeline
 
     def __call__(self, *inputs: Any) -> Tensor:
+        """Hidden states of the whole model in every process."""
         return self.pipeline(*inputs)
 
     def eval(self) -> None:
@@ -226,5 +227,8 @@ def pad_rows(batch: Batch, rows: int, *, like: Batch) -> Batch:
 def join(batches: list[Batch]) -> Batch:
     """Batches of rows of one length, one after another."""
     names = [field.name for field in dataclasses.fields(Batch)]
-    columns = {name: [getattr(batch, name) for batch in batches] for name in names}
-    return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+    columns: dict[str, list[Any]] = {name: [getattr(batch, name) for batch in batches] for name in names}
+    joined: dict[str, Any] = {
+        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+    }
+    return Batch(**joined)
