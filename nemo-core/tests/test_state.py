@@ -285,3 +285,19 @@ def test_how_a_run_is_laid_out_and_saved_does_not_make_it_another_run(tiny_words
         assert draft.resumed
         assert saved_steps(draft.path / "state") == [3]
         raise KeyboardInterrupt
+
+
+def test_a_run_keeps_its_newest_and_its_best_states(tiny_words, tmp_path):
+    keep = ["state.keep_last=1", "state.keep_best=2", "validation_every=3", "state.keep_every=5", "save_every=1"]
+    assert main(["pretrain", *tiny_words, *keep, f"output={tmp_path / 'model'}"]) == 0
+    root = tmp_path / "model/state"
+    losses = {step: load_figures(root / step_name(step)).get("validation_loss") for step in saved_steps(root)}
+    assert {0, 5, 10, 12} <= losses.keys()
+    measured = sorted((loss, step) for step, loss in losses.items() if loss is not None)
+    assert {step for _, step in measured[:2]} == {9, 12}
+    assert 3 not in losses
+    assert 11 not in losses
+
+
+def load_figures(folder: Path) -> dict[str, float]:
+    return SavedState(folder).facts["figures"]
