@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -76,7 +77,7 @@ class ParallelModel:
             seen, model = self.own_places(micro.to(compute.device))
             with compute.precision():
                 loss = objective(model, seen) / max(1, num_targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         return total
 
@@ -95,7 +96,7 @@ class ParallelModel:
             return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
-        """This process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
+        """This process's micro batches, as many as any other has; rows that nothing is learnt from fill up."""
         mine = self.world.share(batch)
         if self.layout.plan.is_plain:
             return micro_batches(mine, rows=rows)
@@ -170,7 +171,7 @@ class ParallelModel:
     def measuring(self) -> Iterator[Any]:
         """A model to look at without gradient, called by all processes alike."""
         try:
-            yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline, self.layout)
+            yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline)
         finally:
             drop_gathered(self.model)
 
@@ -184,23 +185,29 @@ class ParallelModel:
 class PipelinedDecoder:
     """A decoder whose layers are in several processes, for looking only."""
 
-    def __init__(self, pipeline: Pipeline, layout: Layout) -> None:
-        self.pipeline, self.layout = pipeline, layout
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
 
     def __call__(self, *inputs: Any) -> Tensor:
+        """Hidden states of the whole model in every process."""
         return self.pipeline(*inputs)
 
     def eval(self) -> None:
         """Switch to measuring."""
         self.pipeline.model.eval()
 
-    @property
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the vocabulary, [..., V], computed by every process."""
+        scores = hidden @ self.head_weight.T
+        cap = self.pipeline.model.config.logit_softcap
+        return scores if cap is None else cap * torch.tanh(scores / cap)
+
+    @functools.cached_property
     def head_weight(self) -> Tensor:
         """Output embedding, [V, E], in every process."""
         config, pipeline = self.pipeline.model.config, self.pipeline
         if pipeline.is_last:
-            weight = pipeline.model.head_weight.detach()
-            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight.contiguous()
+            weight = pipeline.model.head_weight.detach().contiguous()
         else:
             weight = torch.empty(config.vocab_size, config.hidden_size, dtype=pipeline.dtype, device=pipeline.device)
         dist.broadcast(weight, dist.get_global_rank(pipeline.group, pipeline.size - 1), group=pipeline.group)
@@ -220,5 +227,8 @@ def pad_rows(batch: Batch, rows: int, *, like: Batch) -> Batch:
 def join(batches: list[Batch]) -> Batch:
     """Batches of rows of one length, one after another."""
     names = [field.name for field in dataclasses.fields(Batch)]
-    columns = {name: [getattr(batch, name) for batch in batches] for name in names}
-    return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+    columns: dict[str, list[Any]] = {name: [getattr(batch, name) for batch in batches] for name in names}
+    joined: dict[str, Any] = {
+        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+    }
+    return Batch(**joined)
