@@ -97,9 +97,9 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     """
     folder = Path(folder)
     tensors = model.state_dict()
-    foreign = [name for name in tensors if "lora_" in name]
+    foreign = [name for name in tensors if ".adapters." in name]
     if foreign:
-        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_lora(model) first")
+        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
     write_config(model.config, folder, dtype=dtype_name(next(model.parameters()).dtype))

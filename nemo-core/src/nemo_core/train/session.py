@@ -28,10 +28,19 @@ from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
 
-
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
-    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard", "trackers"}
+    {
+        "parallel",
+        "state",
+        "device",
+        "log_every",
+        "save_every",
+        "save_every_s",
+        "max_bad_steps",
+        "tensorboard",
+        "trackers",
+    }
 )
 
 
@@ -81,9 +90,14 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
 
 @contextlib.contextmanager
 def shared_draft(
-    settings: TaskSettings, inputs: Mapping[str, Path], world: World, *, files: Sequence[Path] = ()
+    settings: TaskSettings,
+    inputs: Mapping[str, Path],
+    world: World,
+    *,
+    files: Sequence[Path] = (),
+    kind: str = "checkpoint",
 ) -> Iterator[Draft]:
-    """The checkpoint draft that all processes work in; the first process makes and publishes it.
+    """The draft of an artifact of `kind` that all processes work in; the first process makes and publishes it.
 
     Raises InputError where a former run was begun here and one of the data `files` is not what it was then.
     """
@@ -95,7 +109,7 @@ def shared_draft(
     keep_other_runs(settings, inputs)
     with artifact.create(
         settings.output,
-        kind="checkpoint",
+        kind=kind,
         package="nemo-core",
         config=to_plain(settings),
         inputs=inputs,

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from ..checkpoint.state_settings import StateSettings
 from ..data.batch_size import RampUp
 from ..parallel.settings import ParallelSettings
+from ..peft.settings import LEARNING_RATES, AdapterChoice
 from ..sizes import check_size
 from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
@@ -159,23 +160,6 @@ class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraSettings:
-    """Low-rank adapters (Hu et al. 2021)."""
-
-    rank: Annotated[int, Meta(ge=1, description="rank of each update")] = 16
-    alpha: Annotated[float, Meta(gt=0, description="the update is scaled by alpha / rank")] = 32.0
-    targets: Annotated[tuple[str, ...], Meta(min_length=1, description="linear layers that get an adapter")] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class SftTask:
     """What fine-tuning reads and makes."""
 
@@ -183,11 +167,6 @@ class SftTask:
     conversations: Annotated[Path, Meta(description="conversations artifact, or JSONL file or folder of your own")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    method: Annotated[
-        Literal["full", "lora"],
-        Meta(description="full: every weight; lora: adapters, merged into the checkpoint and kept in adapter/"),
-    ] = "full"
-    lora: LoraSettings = field(default_factory=LoraSettings)
     epochs: Annotated[float, Meta(gt=0, description="passes over the conversations, where steps is 0")] = 3.0
     validation_share: Annotated[
         float, Meta(ge=0, lt=1, description="share held out where the conversations have no validation split")
@@ -197,12 +176,12 @@ class SftTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftSettings(RunSettings, LearningSettings, SftTask):
+class SftSettings(RunSettings, LearningSettings, AdapterChoice, SftTask):
     """A language model and conversations in, a model that answers out."""
 
     steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
     batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: 1e-3, with lora 5e-3")] = 0.0
+    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
     validation_every: Annotated[
         int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
     ] = 20
@@ -210,7 +189,7 @@ class SftSettings(RunSettings, LearningSettings, SftTask):
     @property
     def peak_learning_rate(self) -> float:
         """The highest learning rate, defaults resolved."""
-        return self.learning_rate or {"full": 1e-3, "lora": 5e-3}[self.method]
+        return self.learning_rate or LEARNING_RATES[self.method]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,10 +204,21 @@ class EvaluateSettings:
     conversations: Annotated[
         Path | None, Meta(description="conversations artifact or JSONL: loss of held-out answers, sample answers")
     ] = None
+    tasks: Annotated[
+        tuple[Path, ...],
+        Meta(description="JSONL files of questions: with `choices` for accuracy, without for exact match and F1"),
+    ] = ()
+    adapter: Annotated[Path | None, Meta(description="adapter folder to put on the model")] = None
     name: Annotated[str, Meta(min_length=1, description="what the results call the model")] = "model"
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
     batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
+    stride: Annotated[
+        int, Meta(ge=0, description="tokens a window moves on; below sequence_length each has more context; 0: all of it")
+    ] = 0
     max_tokens: Annotated[int, Meta(ge=1, description="held-out tokens measured, at most")] = 1_000_000
+    shots: Annotated[int, Meta(ge=0, description="first questions of a task shown solved before each of the rest")] = 0
+    answer_tokens: Annotated[int, Meta(ge=1, description="tokens of an answer to a task's question, at most")] = 64
+    chat: Annotated[bool, Meta(description="ask a task's questions through the model's chat template")] = False
     samples: Annotated[int, Meta(ge=0, description="questions answered, evenly spread over the held-out ones")] = 6
     sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
     device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
