@@ -35,4 +35,11 @@ COMMANDS = (
             cpus=2,
         ),
     ),
+    Command(
+        name="preview",
+        summary="show conversations as a model will see them, and what it learns of them",
+        settings="nemo_core.data.preview:PreviewSettings",
+        run="nemo_core.data.preview:run",
+        examples=("nemo-core preview model=runs/model conversations=mine.jsonl count=1",),
+    ),
 )
