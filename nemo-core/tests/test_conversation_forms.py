@@ -67,8 +67,14 @@ def test_a_system_text_and_text_parts_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0.5}]}, r"rows.jsonl:1: messages\[1\].weight must be 0"),
-        ({"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0}]}, "every assistant turn has weight 0 or is masked"),
+        (
+            {"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0.5}]},
+            r"rows.jsonl:1: messages\[1\].weight must be 0",
+        ),
+        (
+            {"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0}]},
+            "every assistant turn has weight 0 or is masked",
+        ),
         (
             {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
             r"messages\[0\].tool_calls cannot be learnt",

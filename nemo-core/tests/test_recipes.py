@@ -21,12 +21,10 @@ def test_a_recipe_is_a_run_of_a_known_size(size, tmp_path, capsys):
     assert settings.schedule.warmup_steps < 0.2 * settings.steps
     tokens = settings.steps * settings.batch_size * settings.sequence_length
     assert tokens == pytest.approx(published_recipes()[size].tokens, rel=0.01)
-    config = model_config(
-        size, vocab_size=32000, max_positions=settings.sequence_length, eos_id=0, pad_id=0
-    )
+    config = model_config(size, vocab_size=32000, max_positions=settings.sequence_length, eos_id=0, pad_id=0)
     assert dataclasses.asdict(config)["max_positions"] == settings.sequence_length
 
 
 def test_a_size_without_a_recipe_is_named():
-    with pytest.raises(ConfigError, match="size='llama3-9b' has no recipe; one of .*; did you mean 'llama3-8b'"):
+    with pytest.raises(ConfigError, match=r"size='llama3-9b' has no recipe; one of .*; did you mean 'llama3-8b'"):
         recipe("llama3-9b")

@@ -18,7 +18,6 @@ COMMANDS = (
         settings="nemo_core.tokenizer.settings:ImportTokenizerSettings",
         run="nemo_core.tokenizer.importing:run",
         examples=("nemo-core import-tokenizer model=tokenizer.model output=runs/tokenizer",),
-        stage=Stage(inputs={"model": StageInput(kinds=(), external=True)}, output="tokenizer"),
     ),
     Command(
         name="tokenize",

@@ -55,9 +55,7 @@ def segmenter(model: Any, path: Path) -> Any:
     if spec.model_type == BPE:
         ids = {piece.piece: number for number, piece in enumerate(model.pieces)}
         unknown = model.pieces[spec.unk_id].piece
-        return models.BPE(
-            ids, merges(model, ids), unk_token=unknown, fuse_unk=True, byte_fallback=spec.byte_fallback
-        )
+        return models.BPE(ids, merges(model, ids), unk_token=unknown, fuse_unk=True, byte_fallback=spec.byte_fallback)
     raise ConfigError(f"{path}: model type {spec.model_type} (word or char) has no equal here; bpe and unigram have")
 
 
