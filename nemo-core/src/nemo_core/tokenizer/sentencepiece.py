@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2 as proto
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 
 from ..foundation.errors import ConfigError, InputError
 
+proto: Any = sentencepiece_model_pb2
 SPACE = "\u2581"
 UNIGRAM, BPE = 1, 2
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
