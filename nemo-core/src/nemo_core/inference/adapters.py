@@ -20,6 +20,7 @@ from ..peft.adapter import adapter_names
 from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names
 from ..peft.method import method_of
 from ..peft.places import parts
+from ..peft.settings import LoraSettings
 from ..peft.targets import by_pattern
 
 
@@ -37,7 +38,9 @@ def adapter_of_model(model: nn.Module, adapter: str) -> AdapterWeights:
     """The adapter called `adapter` that is on `model`. Raises ConfigError for one that cannot be mixed in a batch."""
     found = parts(model, adapter)
     if not found:
-        raise ConfigError(f"no adapter {adapter!r} on this model; there are {', '.join(adapter_names(model)) or 'none'}")
+        raise ConfigError(
+            f"no adapter {adapter!r} on this model; there are {', '.join(adapter_names(model)) or 'none'}"
+        )
     foreign = sorted({str(getattr(part, "method", type(part).__name__)) for part in found.values()} - {"lora"})
     if foreign:
         raise ConfigError(f"adapter {adapter!r} is of method {', '.join(foreign)}; requests can choose LoRA only")
@@ -64,7 +67,7 @@ def adapter_of_folder(folder: str | Path) -> AdapterWeights:
         raise ArtifactError(f"{folder}: lacks {error}") from None
 
 
-def low_rank(saved: Mapping[str, Tensor], name: str, settings: lora.LoraSettings) -> LowRankWeights:
+def low_rank(saved: Mapping[str, Tensor], name: str, settings: LoraSettings) -> LowRankWeights:
     """One layer's tensors, the scale in the second."""
     down_RI, up_OR = saved[f"{name}.lora_A.weight"], saved[f"{name}.lora_B.weight"]
     alpha = by_pattern(settings.alpha_pattern, name, settings.alpha)

@@ -22,7 +22,8 @@ def generate(
     """One completion per prompt, in order; `sampling` is shared or one for each.
 
     A shared seed is spread: prompt i uses seed + i, so that equal prompts get different answers. Equal prompts are read
-    once. The virtual tokens of an active prompt adapter are put before each. Raises InputError for a prompt that cannot be continued, as `Engine.add` does.
+    once. The virtual tokens of an active prompt adapter are put before each. Raises InputError for a prompt that cannot
+    be continued, as `Engine.add` does.
     """
     if isinstance(sampling, SamplingParams):
         own = [spread(sampling, index) for index in range(len(prompts))]

@@ -41,8 +41,10 @@ class Engine:
     `max_length` bounds prompt and answer together (default: the model's positions); an answer that would pass it ends
     with finish reason "length". `cache_tokens` bounds the key/value cache (default: `max_slots` full sequences); where
     it is used up, the youngest request waits and is computed anew. The weights are taken as they are now, an active
-    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. `tokenizer`
-    None gives ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
+    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. With
+    `same_bits` a lone request is computed by the kernels that serve many, which on Intel CPUs are slower for one row;
+    otherwise the last bit of its log-probabilities may differ from what it would be in company. `tokenizer` None gives
+    ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
     Raises InputError where the tokenizer has ids that the model lacks, or the cache is too small for one sequence.
     """
 
@@ -58,6 +60,7 @@ class Engine:
         cache_tokens: int | None = None,
         block_size: int = BLOCK_SIZE,
         quantize: Quantization = "none",
+        same_bits: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         config = model.config
@@ -71,9 +74,9 @@ class Engine:
         self.max_length = min(max_length or config.max_positions, config.max_positions)
         self.vocab_size = config.vocab_size
         self.num_virtual = num_virtual(model)
-        self.model, self.quantize = model, quantize
+        self.model = model
         with torch.inference_mode():
-            self.runner = Runner(model, quantize=quantize)
+            self.runner = Runner(model, quantize=quantize, same_bits=same_bits)
             self.device = self.runner.device
             blocks = self._num_blocks(cache_tokens, block_size)
             self.cache = KVCache(
@@ -167,7 +170,7 @@ class Engine:
         )
 
     def _check_ids(self, request: Request) -> None:
-        """Raise InputError for a token that the model does not have; prompts may begin with an adapter's virtual ones."""
+        """Raise InputError for a token that the model lacks; prompts may begin with an adapter's virtual ones."""
         known, virtual = self.vocab_size, self.num_virtual
         named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
         for name, (ids, more) in named.items():
@@ -214,7 +217,7 @@ class Engine:
     @torch.inference_mode()
     def refresh(self) -> None:
         """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
-        self.runner = Runner(self.model, quantize=self.quantize)
+        self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
         self.scheduler.restart()
         self.cache.clear()
 
@@ -232,9 +235,7 @@ class Engine:
     def _compute(self, chunks: list[Chunk]) -> list[Delta]:
         """Run the chunks, and draw the tokens that are due."""
         chunks = sorted(chunks, key=lambda c: c.stop - c.start > 1)
-        batch = Batch.of(
-            chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from
-        )
+        batch = Batch.of(chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from)
         self.runner.routing.groups = self._groups(chunks, batch)
         hidden_NE = self.runner.hidden(batch, self.cache)
         self.scheduler.commit(chunks)

@@ -72,9 +72,7 @@ class PagedAttention(nn.Module):
         mixed_1NE: Tensor = self.out(self.attend(q_1HND[0], k_1KND[0], v_1KNV[0], cache)[None])
         return mixed_1NE
 
-    def project(
-        self, attention: Attention, x_1NE: Tensor, rotation: Rotation | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, attention: Attention, x_1NE: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values by head, normalised and turned as the model does."""
         q, k, v = self.qkv(x_1NE).split(self.qkv.widths, -1)
         if attention.q_norm is None and rotation is not None:
@@ -105,9 +103,7 @@ class PagedAttention(nn.Module):
         """One query per row over its blocks, query heads grouped by the key head they share. [B, H*V]."""
         assert step.cache is not None and step.batch.decoding is not None
         q_BKGD = q_HBD.transpose(0, 1).unflatten(1, (self.num_kv_heads, -1)) * self.scale
-        mixed_BKGV = attend_blocks(
-            q_BKGD, step.cache, step.batch.decoding, bias_B11S=step.bias(), softcap=self.softcap
-        )
+        mixed_BKGV = attend_blocks(q_BKGD, step.cache, step.batch.decoding, bias_B11S=step.bias(), softcap=self.softcap)
         return mixed_BKGV.flatten(1)
 
     def seen(self, prompt: Prompt, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
@@ -117,9 +113,7 @@ class PagedAttention(nn.Module):
         k_KSD, v_KSV = (part[prompt.table_J].transpose(0, 1).flatten(1, 2)[:, : prompt.stop] for part in step.cache)
         return k_KSD, v_KSV
 
-    def attend_prompt(
-        self, q_HTD: Tensor, k_KSD: Tensor, v_KSV: Tensor, prompt: Prompt, window: int | None
-    ) -> Tensor:
+    def attend_prompt(self, q_HTD: Tensor, k_KSD: Tensor, v_KSV: Tensor, prompt: Prompt, window: int | None) -> Tensor:
         """Causal attention of one chunk, as the model mixes. [T, H*V]."""
         allowed_TS = None
         if prompt.start or (window is not None and prompt.stop > window):

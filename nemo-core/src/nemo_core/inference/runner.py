@@ -21,9 +21,9 @@ from .projection import Deltas, LowRank, Projection, Quantization, Routing
 class Runner:
     """The weights of `model` as they are now, adapters merged; take a new one after training."""
 
-    def __init__(self, model: Decoder, *, quantize: Quantization = "none") -> None:
+    def __init__(self, model: Decoder, *, quantize: Quantization = "none", same_bits: bool = False) -> None:
         self.model, self.config = model, model.config
-        self.routing, self.quantize = Routing(), quantize
+        self.routing, self.quantize, self.same_bits = Routing(), quantize, same_bits
         self.projections: dict[str, Projection] = {}
         self.layers = [
             inference_layer(cast(Layer, layer), self.config, f"model.layers.{index}", self._projection)
@@ -31,12 +31,12 @@ class Runner:
         ]
         head = nn.Linear(1, 1, bias=False, device="meta")
         head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
-        self.head = Projection({"lm_head": head}, quantize=quantize)
+        self.head = Projection({"lm_head": head}, quantize=quantize, same_bits=same_bits)
         rope = self.config.rope
         self.long_from = rope.original_positions if rope is not None and rope.kind == "longrope" else None
 
     def _projection(self, layers: dict[str, nn.Module]) -> Projection:
-        projection = Projection(layers, routing=self.routing, quantize=self.quantize)
+        projection = Projection(layers, routing=self.routing, quantize=self.quantize, same_bits=self.same_bits)
         self.projections |= dict.fromkeys(projection.names, projection)
         return projection
 

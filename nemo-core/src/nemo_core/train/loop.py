@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoint.state import optimizer_tensors, restore_optimizer, restore_rng, rng_tensors
@@ -18,8 +17,8 @@ from ..foundation.errors import ArtifactError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from ..parallel.model import ParallelModel
 from ..parallel.mesh import Layout
+from ..parallel.model import ParallelModel
 from ..parallel.plan import ParallelPlan
 from .device import Compute
 from .early_stop import Patience

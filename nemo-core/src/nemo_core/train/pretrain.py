@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
+from ..checkpoint.folder import check_folder, load_model
 from ..config import ModelConfig
 from ..data.batch import Batch
 from ..data.batch_size import BatchSizes
@@ -16,6 +16,7 @@ from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from ..parallel.plan import check_optimizer
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
@@ -98,6 +99,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     data = training_data(settings, collections, tokenizer)
     held = held_out(settings, tokenizer)
     parallel = parallelize(model, settings.parallel, world, compute)
+    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
     return Parts(
         model=model,
         data=data,

@@ -28,10 +28,19 @@ from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
 
-
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
-    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard", "trackers"}
+    {
+        "parallel",
+        "state",
+        "device",
+        "log_every",
+        "save_every",
+        "save_every_s",
+        "max_bad_steps",
+        "tensorboard",
+        "trackers",
+    }
 )
 
 

@@ -11,15 +11,16 @@ from typing import Any
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
+from ..data.encode import HASH_RANGE, split_hash
 from ..data.packing import Example, SftData, pack, packed_batch
 from ..data.rows import Conversation, has_split, read_conversations
 from ..data.sampler import Sampler
-from ..data.encode import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from ..parallel.plan import check_optimizer
 from ..peft.adapter import add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter
 from ..peft.merge import merge_adapters
@@ -101,6 +102,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         folder_names(model, parts(model))  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
+    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
