@@ -6,7 +6,7 @@ from torch import nn
 
 from ..checkpoint.mapping.transforms import Same, Transpose
 from ..config import ModelConfig
-from ..families import layout_of, tensor_map
+from ..families.layout import layout_of, tensor_map
 from ..foundation.errors import ConfigError
 
 
