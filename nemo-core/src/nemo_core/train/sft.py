@@ -25,7 +25,7 @@ from ..peft.adapter import add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter
 from ..peft.merge import merge_adapters
 from ..peft.naming import folder_names
-from ..peft.places import parts
+from ..peft.places import parts as adapted_parts
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -99,7 +99,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
-        folder_names(model, parts(model))  # raises now, not after training, where the adapter could not be written
+        folder_names(model, adapted_parts(model))  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
     check_optimizer(parallel.layout.plan, settings.optimizer.kind)
