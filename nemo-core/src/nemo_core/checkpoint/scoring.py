@@ -14,8 +14,8 @@ from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
 from ..model.scoring import ScoringModel
 from .folder import check_folder, read_json, write_json
-from .source import ModelFolder, left_infos, left_reader
 from .reader import TensorInfo
+from .source import ModelFolder, left_infos, left_reader
 from .tensors import dtype_name
 from .writer import write_stream
 

@@ -43,14 +43,14 @@ class ScoringModel(nn.Module):
         pad = self.decoder.config.pad_id
         if pad is None:
             if len(ids_BT) > 1:
-                raise InputError("rows without lengths, and the model names no pad_id to tell their ends by; give lengths")
+                raise InputError(
+                    "rows without lengths, and no pad_id to tell their ends by; give lengths"
+                )
             return torch.tensor([ids_BT.shape[1] - 1], device=ids_BT.device)
         places_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
         return torch.where(ids_BT != pad, places_T, -1).amax(-1).clamp_(min=0)
 
-    def values(
-        self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None
-    ) -> Tensor:
+    def values(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
         """Scores at every token, [B, T, C]; packed rows as in `Decoder.forward`."""
         scores_BTC: Tensor = self.score(self.decoder(ids_BT, positions_BT, segments_BT))
         return scores_BTC
@@ -58,7 +58,7 @@ class ScoringModel(nn.Module):
 
 @torch.no_grad()
 def new_scoring_model(decoder: Decoder, labels: Sequence[str], *, seed: int) -> ScoringModel:
-    """A decoder with a fresh head, drawn as the decoder's weights are; its output head, where it has one, is dropped."""
+    """A decoder with a fresh head, drawn as its weights are."""
     decoder.lm_head = None
     model = ScoringModel(decoder, labels)
     draw = torch.Generator().manual_seed(seed)

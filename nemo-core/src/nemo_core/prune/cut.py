@@ -16,7 +16,6 @@ from ..model.decoder import Decoder
 from .importance import Importance
 
 
-
 @dataclass(frozen=True)
 class Kept:
     """Numbers of what is kept, rising: layers, features of the stream, and for each kept layer features and heads."""
@@ -31,7 +30,9 @@ def check_smaller(config: ModelConfig, sizes: Mapping[str, int]) -> None:
     """Raise ConfigError for a size that is larger than the model's."""
     for name, size in sizes.items():
         if size > getattr(config, name):
-            raise ConfigError(f"{name}={size} is more than the model's {getattr(config, name)}; pruning only takes away")
+            raise ConfigError(
+                f"{name}={size} is more than the model's {getattr(config, name)}; pruning takes away"
+            )
 
 
 def choose(importance: Importance, config: ModelConfig) -> Kept:
@@ -81,16 +82,14 @@ def cut(name: str, model: Decoder, kept: Kept) -> Tensor:
     layer = kept.layers[int(parts[2])] if name.startswith("model.layers.") else None
     if layer is not None:
         parts[2] = str(layer)
-    weight = model.state_dict()[".".join(parts)]
+    weight: Tensor = model.state_dict()[".".join(parts)]
     for axis, chosen in enumerate(axes(parts, layer, weight.ndim, model.config, kept)):
         if chosen is not None:
             weight = weight.index_select(axis, chosen)
     return weight
 
 
-def axes(
-    parts: list[str], layer: int | None, ndim: int, config: ModelConfig, kept: Kept
-) -> tuple[Tensor | None, ...]:
+def axes(parts: list[str], layer: int | None, ndim: int, config: ModelConfig, kept: Kept) -> tuple[Tensor | None, ...]:
     """What is kept along each axis of a weight; None: all."""
     module = parts[-2]
     if module in ("embed_tokens", "lm_head"):
