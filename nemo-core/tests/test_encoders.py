@@ -71,7 +71,10 @@ def test_filling_changes_nothing(reference):
     ("change", "message"),
     [
         ({"model_type": "roberta"}, "model_type='roberta' is no encoder we know; known: bert"),
-        ({"architectures": ["BertForTokenClassification"]}, "'BertForTokenClassification' is not supported; known: Bert"),
+        (
+            {"architectures": ["BertForTokenClassification"]},
+            "'BertForTokenClassification' is not supported; known: Bert",
+        ),
         ({"hidden_size": 64}, r"is \[.*\], needed is \["),
         ({"num_hidden_layers": 3}, r"lacks encoder\.layer\.2"),
         ({"num_attention_heads": 5}, "contradicts itself: num_heads=5 does not divide hidden_size=32"),

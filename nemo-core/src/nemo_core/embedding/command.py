@@ -126,7 +126,7 @@ def learn(
             chosen = [pairs[order[step * size + place]] for place in range(size)]
             loss = pair_loss(model, encoder, chosen, settings)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             losses.append(loss.item())

@@ -80,7 +80,7 @@ def saved_pooling(folder: Path) -> Literal["mean", "cls", "last"] | None:
         return None
     values = read_json(path)
     named = values.get("pooling_mode")
-    chosen = [mode for mode, key in MODES.items() if values.get(key) or named == mode or named == key]
+    chosen = [mode for mode, key in MODES.items() if values.get(key) or named in (mode, key)]
     if len(chosen) != 1:
         raise ArtifactError(f"{path}: pools neither by mean, nor by first, nor by last token alone")
     return chosen[0]

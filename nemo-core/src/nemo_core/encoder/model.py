@@ -94,6 +94,14 @@ class EncoderLayer(nn.Module):
         return y_BTE
 
 
+class Stack(nn.Module):
+    """The layers; the name prefix ``encoder.`` of a BERT folder."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+
+
 class Encoder(nn.Module):
     """Hidden states of every token, each having seen the whole text."""
 
@@ -101,8 +109,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
-        self.encoder = nn.ModuleDict({"layer": layers})
+        self.encoder = Stack(config)
         if seed is not None:
             draw_weights(self, config.initializer_range, seed)
 
@@ -116,7 +123,7 @@ class Encoder(nn.Module):
         types_BT = torch.zeros_like(ids_BT) if types_BT is None else types_BT
         x_BTE: Tensor = self.embeddings(ids_BT, types_BT)
         seen_B11T = None if seen_BT is None else seen_BT.bool()[:, None, None, :]
-        for layer in self.encoder["layer"]:  # type: ignore[union-attr]
+        for layer in self.encoder.layer:
             x_BTE = layer(x_BTE, seen_B11T)
         return x_BTE
 

@@ -43,9 +43,7 @@ class ScoringModel(nn.Module):
         pad = self.decoder.config.pad_id
         if pad is None:
             if len(ids_BT) > 1:
-                raise InputError(
-                    "rows without lengths, and no pad_id to tell their ends by; give lengths"
-                )
+                raise InputError("rows without lengths, and no pad_id to tell their ends by; give lengths")
             return torch.tensor([ids_BT.shape[1] - 1], device=ids_BT.device)
         places_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
         return torch.where(ids_BT != pad, places_T, -1).amax(-1).clamp_(min=0)

@@ -20,7 +20,12 @@ from .targets import matching_blocks
 
 PEFT_TYPE = "NEMO_ADAPTER"
 MERGES = False
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
 
 
 class Bottleneck(nn.Module):

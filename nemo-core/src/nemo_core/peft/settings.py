@@ -130,7 +130,13 @@ class AdapterChoice:
     @property
     def chosen(self) -> AdapterSettings:
         """Settings of the method, which is not "full"."""
-        own: dict[str, AdapterSettings] = {"lora": self.lora, "dora": self.lora, "ia3": self.ia3, "prompt": self.prompt, "ptuning": self.ptuning}
+        own: dict[str, AdapterSettings] = {
+            "lora": self.lora,
+            "dora": self.lora,
+            "ia3": self.ia3,
+            "prompt": self.prompt,
+            "ptuning": self.ptuning,
+        }
         return own.get(self.method, self.adapter)
 
     @property

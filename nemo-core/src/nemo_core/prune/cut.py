@@ -30,9 +30,7 @@ def check_smaller(config: ModelConfig, sizes: Mapping[str, int]) -> None:
     """Raise ConfigError for a size that is larger than the model's."""
     for name, size in sizes.items():
         if size > getattr(config, name):
-            raise ConfigError(
-                f"{name}={size} is more than the model's {getattr(config, name)}; pruning takes away"
-            )
+            raise ConfigError(f"{name}={size} is more than the model's {getattr(config, name)}; pruning takes away")
 
 
 def choose(importance: Importance, config: ModelConfig) -> Kept:
@@ -63,7 +61,7 @@ def smaller_config(config: ModelConfig, sizes: Mapping[str, int], layer_L: Tenso
 
 @torch.no_grad()
 def prune(model: Decoder, importance: Importance, sizes: Mapping[str, int]) -> Decoder:
-    """A model of those `sizes` (`num_layers`, `hidden_size`, `ffn_size`, `num_kv_heads`) with the weights that are kept.
+    """A model of those `sizes` (`num_layers`, `hidden_size`, `ffn_size`, `num_kv_heads`) with the weights kept.
 
     Raises ConfigError where a size is larger than the model's.
     """
