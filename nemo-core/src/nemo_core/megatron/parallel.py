@@ -1,0 +1,35 @@
+"""megatron.core's process groups."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+
+from .layout import ALONE, Layout
+
+
+@contextlib.contextmanager
+def process_groups(layout: Layout = ALONE) -> Iterator[None]:
+    """The groups of `layout` over the processes that torch.distributed knows; alone, a world of one is made.
+
+    megatron.core keeps its groups in global variables, so one layout is in use at a time.
+    """
+    joined_here = not dist.is_initialized()
+    if joined_here:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        parallel_state.initialize_model_parallel(
+            tensor_model_parallel_size=layout.tensor,
+            pipeline_model_parallel_size=layout.pipeline,
+            virtual_pipeline_model_parallel_size=layout.stages_per_process if layout.stages_per_process > 1 else None,
+            context_parallel_size=layout.context,
+            expert_model_parallel_size=layout.expert,
+            create_gloo_process_groups=torch.cuda.is_available(),
+        )
+        yield
+    finally:
+        parallel_state.destroy_model_parallel()
+        if joined_here:
+            dist.destroy_process_group()
