@@ -1,0 +1,51 @@
+"""Weights in a ``torch_dist`` folder, whose layers are stacked into one tensor, or each by itself."""
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from ...foundation.errors import ArtifactError
+from ...megatron.mapping import LAYER, Entry
+from .names import is_ignored, megatron_name
+from .torch_dist import TorchDistReader
+
+OPTIMIZER = re.compile(r"^(?:optimizer|chained_\d+\.optimizer)\b")
+NUMBERED = re.compile(rf"^{re.escape(LAYER)}\d+\.")
+
+
+class StackedFolder:
+    """The weights of such a folder under megatron.core's names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reader = TorchDistReader(folder)
+        self.keys = {
+            megatron_name(key): key
+            for key in self.reader.keys()  # noqa: SIM118 - not a mapping
+            if not is_ignored(key) and not OPTIMIZER.match(key)
+        }
+
+    def names(self) -> set[str]:
+        """Names of all weights, each layer by itself."""
+        named = set()
+        for name, key in self.keys.items():
+            if name.startswith(LAYER) and not NUMBERED.match(name):
+                rest = name.removeprefix(LAYER)
+                named |= {f"{LAYER}{layer}.{rest}" for layer in range(self.reader.shape(key)[0])}
+            else:
+                named.add(name)
+        return named
+
+    def read(self, entry: Entry) -> Tensor:
+        """The whole tensor of an entry."""
+        if entry.full_name in self.keys:
+            return self.reader.read(self.keys[entry.full_name])
+        stacked = f"{LAYER}{entry.name}"
+        if entry.layer is None or stacked not in self.keys:
+            raise ArtifactError(f"{self.folder}: lacks {entry.full_name!r}")
+        return self.reader.read(self.keys[stacked], layer=entry.layer)
+
+    def rows(self, name: str) -> int:
+        """Rows of a tensor."""
+        return self.reader.shape(self.keys[name])[0]
