@@ -38,31 +38,70 @@ def entries(config: ModelConfig, *, vocabulary: int) -> list[Entry]:
     """Every tensor of a model whose embedding has `vocabulary` rows (padding included), in order."""
     rows = Rows(config.vocab_size, vocabulary)
     table = [Entry("embedding.word_embeddings.weight", ("model.embed_tokens.weight",), rows)]
+    if config.rope is None:
+        table.append(Entry("embedding.position_embeddings.weight", ("model.embed_positions.weight",), Same()))
     for layer in range(config.num_layers):
         table += layer_entries(config, layer)
-    table.append(Entry("decoder.final_layernorm.weight", ("model.norm.weight",), Same()))
+    for kind in kinds(config.norm.bias):
+        table.append(Entry(f"decoder.final_layernorm.{kind}", (f"model.norm.{kind}",), Same()))
     if not config.tied_embeddings:
         table.append(Entry("output_layer.weight", ("lm_head.weight",), rows))
     return table
 
 
+def kinds(has_bias: bool) -> tuple[str, ...]:
+    """The tensors of a layer with or without bias."""
+    return ("weight", "bias") if has_bias else ("weight",)
+
+
 def layer_entries(config: ModelConfig, layer: int) -> Iterator[Entry]:
-    """The tensors of one layer."""
+    """The tensors of one layer, with the names of its place in the model."""
     place = f"model.layers.{layer}."
+    for name, parts, join in [*norm_rows(config), *attention_rows(config), *mlp_rows(config)]:
+        yield Entry(name, tuple(place + part for part in parts), join, layer)
+
+
+Row = tuple[str, tuple[str, ...], Join]
+
+
+def norm_rows(config: ModelConfig) -> Iterator[Row]:
+    """The norms before and behind attention and feed-forward."""
+    before = {
+        "self_attention.linear_qkv.layer_norm_": "input_layernorm.",
+        "mlp.linear_fc1.layer_norm_": "post_attention_layernorm.",
+    }
+    behind = {
+        "self_attention.linear_proj.post_layernorm.": "attention_output_layernorm.",
+        "mlp.linear_fc2.post_layernorm.": "mlp_output_layernorm.",
+    }
+    placed = {"pre": before, "post": behind, "sandwich": before | behind}[config.norm.placement]
+    if config.residual == "parallel_shared_norm":
+        placed = dict(list(before.items())[:1])
+    for name, part in placed.items():
+        for kind in kinds(config.norm.bias):
+            yield name + kind, (part + kind,), Same()
+
+
+def attention_rows(config: ModelConfig) -> Iterator[Row]:
+    """Queries, keys and values as one; the output; the norms of queries and keys."""
     qkv = GroupedQkv(config.num_heads, config.num_kv_heads, config.head_dim)
+    for kind in kinds(config.attention_bias):
+        yield f"self_attention.linear_qkv.{kind}", tuple(f"self_attn.{letter}_proj.{kind}" for letter in "qkv"), qkv
+    for kind in kinds(config.output_bias):
+        yield f"self_attention.linear_proj.{kind}", (f"self_attn.o_proj.{kind}",), Same(row_axis(kind))
+    for letter in "qk" if config.qk_norm == "head" else "":
+        yield f"self_attention.{letter}_layernorm.weight", (f"self_attn.{letter}_norm.weight",), Same()
 
-    def entry(name: str, join: Join, *parts: str) -> Entry:
-        return Entry(name, tuple(place + part for part in parts), join, layer)
 
-    yield entry("self_attention.linear_qkv.layer_norm_weight", Same(), "input_layernorm.weight")
-    for kind in ("weight", "bias")[: 1 + config.attention_bias]:
-        names = [f"self_attn.{letter}_proj.{kind}" for letter in "qkv"]
-        yield entry(f"self_attention.linear_qkv.{kind}", qkv, *names)
-        yield entry(f"self_attention.linear_proj.{kind}", Same(row_axis(kind)), f"self_attn.o_proj.{kind}")
-    yield entry("mlp.linear_fc1.layer_norm_weight", Same(), "post_attention_layernorm.weight")
-    for kind in ("weight", "bias")[: 1 + config.mlp_bias]:
-        yield entry(f"mlp.linear_fc1.{kind}", GateUp(), f"mlp.gate_proj.{kind}", f"mlp.up_proj.{kind}")
-        yield entry(f"mlp.linear_fc2.{kind}", Same(row_axis(kind)), f"mlp.down_proj.{kind}")
+def mlp_rows(config: ModelConfig) -> Iterator[Row]:
+    """Gate and up projection as one, or the up projection alone; the down projection."""
+    for kind in kinds(config.mlp_bias):
+        up = f"mlp.up_proj.{kind}"
+        if config.gated_mlp:
+            yield f"mlp.linear_fc1.{kind}", (f"mlp.gate_proj.{kind}", up), GateUp()
+        else:
+            yield f"mlp.linear_fc1.{kind}", (up,), Same(0)
+        yield f"mlp.linear_fc2.{kind}", (f"mlp.down_proj.{kind}",), Same(row_axis(kind))
 
 
 def row_axis(kind: str) -> int | None:

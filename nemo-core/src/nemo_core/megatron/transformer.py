@@ -1,29 +1,35 @@
 """megatron.core's TransformerConfig of a ModelConfig."""
 
+import functools
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from megatron.core.transformer import TransformerConfig
+from torch import Tensor
 
 from ..config import ModelConfig
 from .layout import Layout
 
 
+def squared_relu(x: Tensor) -> Tensor:
+    """relu(x)² (So et al. 2021)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
+    "relu2": squared_relu,
+}
+
+
 def transformer_settings(config: ModelConfig, layout: Layout, *, on_gpu: bool, dtype: torch.dtype) -> Any:
     """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
     return TransformerConfig(
-        num_layers=config.num_layers,
-        hidden_size=config.hidden_size,
-        num_attention_heads=config.num_heads,
-        num_query_groups=config.num_kv_heads,
-        kv_channels=config.head_dim,
-        ffn_hidden_size=config.ffn_size,
-        normalization="RMSNorm",
-        layernorm_epsilon=config.norm_eps,
-        gated_linear_unit=True,
-        activation_func=F.silu,
-        add_bias_linear=False,
+        **architecture(config),
+        **(recommended(config, layout) if on_gpu else {}),
         hidden_dropout=0.0,
         attention_dropout=0.0,
         params_dtype=dtype,
@@ -33,7 +39,58 @@ def transformer_settings(config: ModelConfig, layout: Layout, *, on_gpu: bool, d
         perform_initialization=False,
         tensor_model_parallel_size=layout.tensor,
         pipeline_model_parallel_size=layout.pipeline,
+        virtual_pipeline_model_parallel_size=layout.stages_per_process if layout.stages_per_process > 1 else None,
         context_parallel_size=layout.context,
         expert_model_parallel_size=layout.expert,
         sequence_parallel=layout.sequence_parallel,
     )
+
+
+def architecture(config: ModelConfig) -> dict[str, Any]:
+    """Shapes and switches of the layers."""
+    return {
+        "num_layers": config.num_layers,
+        "hidden_size": config.hidden_size,
+        "num_attention_heads": config.num_heads,
+        "num_query_groups": config.num_kv_heads,
+        "kv_channels": config.head_dim,
+        "ffn_hidden_size": config.ffn_size,
+        "normalization": "RMSNorm" if config.norm.kind == "rms" else "LayerNorm",
+        "layernorm_zero_centered_gamma": config.norm.zero_centered,
+        "layernorm_epsilon": config.norm_eps,
+        "qk_layernorm": config.qk_norm == "head",
+        "gated_linear_unit": config.gated_mlp,
+        "activation_func": ACTIVATIONS[config.activation],
+        "add_bias_linear": False,
+        "softmax_scale": softmax_scale(config),
+        **windows(config),
+    }
+
+
+def softmax_scale(config: ModelConfig) -> float:
+    """The factor on scores. Yarn lengthens every turned query and key; both factors are taken out of the scores here."""
+    factor = 1.0 if config.rope is None else attention_factor(config.rope)
+    return config.attention_scale * factor**2
+
+
+def windows(config: ModelConfig) -> dict[str, Any]:
+    """Which layers see a window; megatron.core counts the places to the left of a query, without the query."""
+    if config.window is None:
+        return {}
+    windowed = [int(config.layer_window(layer) is not None) for layer in range(config.num_layers)]
+    return {"window_size": (config.window - 1, 0), "window_attn_skip_freq": windowed}
+
+
+def recommended(config: ModelConfig, layout: Layout) -> dict[str, Any]:
+    """The fusions that current recipes turn on; the bias-activation fusion of plain GELU is another GELU, so it is off."""
+    return {
+        "bias_activation_fusion": config.gated_mlp and config.activation == "silu",
+        "bias_dropout_fusion": True,
+        "masked_softmax_fusion": True,
+        "persist_layer_norm": True,
+        "apply_rope_fusion": True,
+        "gradient_accumulation_fusion": layout.pipeline == 1,
+        "cross_entropy_loss_fusion": True,
+        "cross_entropy_fusion_impl": "te",
+        "deallocate_pipeline_outputs": layout.pipeline > 1,
+    }
