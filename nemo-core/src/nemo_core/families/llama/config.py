@@ -30,6 +30,7 @@ def from_hf(values: Mapping[str, Any], *, place: str) -> ModelConfig:
         norm_eps=values.get("rms_norm_eps", 1e-6),
         rope=rope_from_hf(values, place=place),
         attention_bias=bool(values.get("attention_bias", False)),
+        output_bias=bool(values.get("attention_bias", False)),
         mlp_bias=bool(values.get("mlp_bias", False)),
         tied_embeddings=bool(values.get("tie_word_embeddings", False)),
         initializer_range=values.get("initializer_range", 0.02),
