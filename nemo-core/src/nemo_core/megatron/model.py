@@ -1,9 +1,7 @@
 """A decoder whose layers are megatron.core's; it is used like the native `Decoder`.
 
-B batch, T position, E hidden width, V vocabulary, N any number of places.
+B batch, T position, E hidden width, V vocabulary, F rotary frequencies.
 """
-
-from typing import Any
 
 import torch
 from megatron.core import parallel_state
@@ -12,8 +10,10 @@ from megatron.core.tensor_parallel import gather_from_tensor_model_parallel_regi
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from ..foundation.errors import InputError
 from ..model.rope import inverse_frequencies
 from .layout import ALONE, Layout
+from .representable import check_representable
 from .rope import TableRotaryEmbedding
 from .spec import block_spec
 from .transformer import transformer_settings
@@ -25,12 +25,16 @@ def padded_vocabulary(vocab_size: int, *, tensor: int) -> int:
 
 
 class MegatronDecoder(nn.Module):
-    """A causal language model. `model(ids)` gives hidden states, `model.logits(hidden)` scores over the vocabulary."""
+    """A causal language model. `model(ids)` gives hidden states, `model.logits(hidden)` scores over the vocabulary.
+
+    `process_groups(layout)` must be entered. Raises ConfigError for what megatron.core cannot represent.
+    """
 
     def __init__(
         self, config: ModelConfig, *, layout: Layout = ALONE, on_gpu: bool = False, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
+        check_representable(config, layout, on_gpu=on_gpu)
         self.config, self.layout = config, layout
         settings = transformer_settings(config, layout, on_gpu=on_gpu, dtype=dtype)
         self.gpt = GPTModel(
@@ -39,37 +43,60 @@ class MegatronDecoder(nn.Module):
             vocab_size=padded_vocabulary(config.vocab_size, tensor=layout.tensor),
             max_sequence_length=config.max_positions,
             share_embeddings_and_output_weights=config.tied_embeddings,
-            position_embedding_type="rope",
+            position_embedding_type="learned_absolute" if config.rope is None else "rope",
             pre_process=parallel_state.is_pipeline_first_stage(),
             post_process=parallel_state.is_pipeline_last_stage(),
         )
-        tables_KF = [inverse_frequencies(config.rope, config.head_dim)]
-        self.gpt.rotary_pos_emb = TableRotaryEmbedding(tables_KF, cp_group=self.gpt.pg_collection.cp)
+        tables_KF = rotary_tables(config)
+        if tables_KF:
+            self.gpt.rotary_pos_emb = TableRotaryEmbedding(tables_KF, cp_group=self.gpt.pg_collection.cp)
 
     def forward(
         self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None
     ) -> Tensor:
-        """Hidden states after the final norm, [B,T,E]."""
-        positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None] if positions_BT is None else positions_BT
-        embedded_TBE = self.gpt.embedding(input_ids=ids_BT, position_ids=positions_BT)
-        hidden_TBE = self.gpt.decoder(
-            hidden_states=embedded_TBE,
+        """Hidden states after the final norm, [B,T,E]; tokens of different segments do not see each other.
+
+        Rotary angles count from the start of the row: between two tokens of a segment they differ as they should.
+        Raises InputError where a sequence is longer than the model's positions.
+        """
+        length = ids_BT.shape[1]
+        if positions_BT is None and length > self.config.max_positions:
+            raise InputError(f"{length} tokens, but the model has {self.config.max_positions} positions; shorten it")
+        hidden_TBE: Tensor = self.gpt.decoder(
+            hidden_states=self.embed(ids_BT, positions_BT),
             attention_mask=None if segments_BT is None else other_segments(segments_BT),
-            rotary_pos_emb=self.gpt.rotary_pos_emb(ids_BT.shape[1]),
+            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(length),
         )
         return hidden_TBE.transpose(0, 1)
 
+    def embed(self, ids_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
+        """Embedded tokens, scaled where the model scales them, [T,B,E]."""
+        if positions_BT is None:
+            positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+        x_TBE: Tensor = self.gpt.embedding(input_ids=ids_BT, position_ids=positions_BT)
+        scale = self.config.embedding_scale
+        return x_TBE if scale is None else x_TBE * torch.tensor(scale, dtype=x_TBE.dtype, device=x_TBE.device)
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V], whole on every tensor-parallel rank."""
-        own_part, _ = self.gpt.output_layer(hidden, weight=self.output_weight)
-        return gather_from_tensor_model_parallel_region(own_part)[..., : self.config.vocab_size]
+        scores = gather_from_tensor_model_parallel_region(self.own_logits(hidden))[..., : self.config.vocab_size]
+        cap = self.config.logit_softcap
+        return scores if cap is None else cap * torch.tanh(scores / cap)
 
-    @property
-    def output_weight(self) -> Tensor | None:
-        """The input embedding, where the output shares it."""
-        return self.gpt.shared_embedding_or_output_weight() if self.config.tied_embeddings else None
+    def own_logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the part of the vocabulary that this tensor-parallel rank holds."""
+        tied = self.gpt.shared_embedding_or_output_weight() if self.config.tied_embeddings else None
+        scores, _ = self.gpt.output_layer(hidden, weight=tied)
+        own: Tensor = scores
+        return own
+
+
+def rotary_tables(config: ModelConfig) -> list[Tensor]:
+    """Frequencies of all layers, and of sliding ones where those differ, [F] each."""
+    ropes = [rope for rope in (config.rope, config.local_rope) if rope is not None]
+    return [inverse_frequencies(rope, config.rotary_dim) for rope in ropes]
 
 
 def other_segments(segments_BT: Tensor) -> Tensor:
     """True where a query must not look because the place is in another segment, [B,1,T,T]."""
-    return (segments_BT[:, None, :, None] != segments_BT[:, None, None, :])
+    return segments_BT[:, None, :, None] != segments_BT[:, None, None, :]

@@ -25,6 +25,8 @@ class LocalNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] -> [..., E]."""
         weight_E = self.weight + 1 if self.zero_centered else self.weight
+        if self.is_rms and self.zero_centered:  # Gemma normalises in float32, whatever the weights are
+            return F.rms_norm(x.float(), self.normalized_shape, weight_E.float(), self.eps).type_as(x)
         if self.is_rms:
             return F.rms_norm(x, self.normalized_shape, weight_E, self.eps)
         return F.layer_norm(x, self.normalized_shape, weight_E, self.bias, self.eps)

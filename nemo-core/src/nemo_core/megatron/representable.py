@@ -25,7 +25,7 @@ def impossible(config: ModelConfig) -> Iterator[str]:
         yield "qk_norm=projection: megatron.core normalises queries and keys per head"
     for name in ("rope", "local_rope"):
         rope = getattr(config, name)
-        if rope is not None and rope.kind in ("dynamic", "longrope"):
+        if rope is not None and rope.kind == "longrope":
             yield f"{name}.kind={rope.kind}: the rotary table changes with the length of the text"
         if rope is not None and rope.kind == "yarn" and rope.rotary_share != 1.0:
             yield f"{name}.rotary_share={rope.rotary_share} with yarn: its factor acts on the turned features alone"
@@ -59,7 +59,7 @@ def impossible_with_engine(config: ModelConfig) -> Iterator[str]:
         yield "norm.placement=post: Transformer Engine's layers normalise before the block"
     if config.residual == "parallel_shared_norm":
         yield "residual=parallel_shared_norm: Transformer Engine fuses a norm into each of the two blocks"
-    if config.norm.kind == "layer" and not config.norm.bias:
+    if config.norm.kind == "layer" and (not config.norm.bias or config.qk_norm != "none"):
         yield "norm.bias=false with norm.kind=layer: Transformer Engine's layer norm has a bias"
 
 

@@ -35,7 +35,7 @@ def local_layer(config: ModelConfig, settings: Any) -> tuple[ModuleSpec, Any]:
     core = TorchCoreAttention if cap is None else capped_core_attention(cap)
     attention = replace(parts.self_attention.submodules, core_attention=core)
     if settings.qk_layernorm:
-        attention = replace(attention, q_layernorm=norm, k_layernorm=norm)
+        attention = replace(attention, q_layernorm=UnbiasedLocalNorm, k_layernorm=UnbiasedLocalNorm)
     has_norm_before = config.norm.placement != "post"
     changed = replace(
         parts,

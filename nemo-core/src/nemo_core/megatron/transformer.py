@@ -9,6 +9,7 @@ from megatron.core.transformer import TransformerConfig
 from torch import Tensor
 
 from ..config import ModelConfig
+from ..model.rope import attention_factor
 from .layout import Layout
 
 

@@ -57,6 +57,17 @@ def canonical_weights(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
     yield from to_canonical(table_of(model), lambda entry: whole(find(own, entry), entry, model))
 
 
+def canonical_gradients(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
+    """The gradient of every canonical tensor, as `canonical_weights`."""
+    own = own_tensors(model)
+
+    def gradient(entry: Entry) -> Tensor:
+        weight = find(own, entry)
+        return whole(None if weight is None else weight.grad, entry, model)
+
+    yield from to_canonical(table_of(model), gradient)
+
+
 @torch.no_grad()
 def whole(weight: Tensor | None, entry: Entry, model: MegatronDecoder) -> Tensor:
     """The tensor of all tensor-parallel ranks, from the pipeline stage that holds it."""
