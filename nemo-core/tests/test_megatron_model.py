@@ -7,7 +7,7 @@ import torch
 
 from nemo_core.config import MLAConfig, ModelConfig, MoEConfig, NormConfig, RopeConfig
 from nemo_core.foundation.errors import ConfigError, InputError
-from nemo_core.megatron.layout import ALONE, Layout
+from nemo_core.megatron.degrees import ALONE, Degrees
 from nemo_core.megatron.representable import check_representable
 from nemo_core.model.decoder import Decoder
 
@@ -162,10 +162,10 @@ REFUSED = {
     "norm of projections": ({"qk_norm": "projection"}, ALONE, False, "qk_norm=projection"),
     "experts": ({"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8)}, ALONE, False, "moe: .* on a GPU only"),
     "yarn, partial": ({"rope": RopeConfig(kind="yarn", rotary_share=0.5)}, ALONE, False, "rope.rotary_share=0.5"),
-    "pipeline": ({}, Layout(pipeline=3), False, "parallel.pipeline=3 needs a GPU: its schedules allocate on a GPU"),
-    "context": ({}, Layout(context=2), False, "parallel.context=2 needs a GPU"),
-    "sequence": ({}, Layout(tensor=2, sequence_parallel=True), False, "parallel.sequence=true needs a GPU"),
-    "key heads": ({}, Layout(tensor=4), False, "parallel.tensor=4 does not divide num_kv_heads=2"),
+    "pipeline": ({}, Degrees(pipeline=3), False, "parallel.pipeline=3 needs a GPU: its schedules allocate on a GPU"),
+    "context": ({}, Degrees(context=2), False, "parallel.context=2 needs a GPU"),
+    "sequence": ({}, Degrees(tensor=2, sequence_parallel=True), False, "parallel.sequence=true needs a GPU"),
+    "key heads": ({}, Degrees(tensor=4), False, "parallel.tensor=4 does not divide num_kv_heads=2"),
     "capped scores with TE": ({"attention_softcap": 3.0}, ALONE, True, "attention_softcap=3.0: Transformer Engine"),
     "norms behind with TE": ({"norm": NormConfig(placement="post")}, ALONE, True, "norm.placement=post"),
 }
@@ -173,6 +173,6 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_represented_is_refused_by_name(name):
-    changes, layout, on_gpu, message = REFUSED[name]
+    changes, degrees, on_gpu, message = REFUSED[name]
     with pytest.raises(ConfigError, match=f"implementation=megatron: {message}.*use implementation=native"):
-        check_representable(dataclasses.replace(TINY, **changes), layout, on_gpu=on_gpu)
+        check_representable(dataclasses.replace(TINY, **changes), degrees, on_gpu=on_gpu)

@@ -18,7 +18,10 @@ from megatron.core.dist_checkpointing.strategies.torch import (
 )
 from torch.distributed.checkpoint import FileSystemWriter
 
+from ..checkpoint.formats.source import MegatronSource
+from ..checkpoint.formats.stacked import StackedFolder
 from .model import MegatronDecoder
+from .weights import load_weights
 
 
 class CpuSaveStrategy(TorchDistSaveShardedStrategy):  # type: ignore[misc]
@@ -46,3 +49,9 @@ def save_distributed(model: MegatronDecoder, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     strategy = None if torch.cuda.is_available() else CpuSaveStrategy("torch_dist", 1)
     dist_checkpointing.save(sharded_weights(model), str(folder), sharded_strategy=strategy)
+
+
+def load_distributed(model: MegatronDecoder, folder: Path) -> None:
+    """Put the weights of such a folder into a model of any degrees. Raises ArtifactError for names that do not fit."""
+    source = MegatronSource(StackedFolder(folder), model.config)
+    load_weights(model, source.read)

@@ -9,16 +9,16 @@ from torch import Tensor
 from ..checkpoint.folder import canonical, check_folder, load_config, some
 from ..checkpoint.tensors import iterate_tensors
 from ..foundation.errors import ArtifactError
-from .layout import ALONE, Layout
+from .degrees import ALONE, Degrees
 from .model import MegatronDecoder
 from .weights import load_weights
 
 
-def load_megatron(folder: str | Path, *, layout: Layout = ALONE, dtype: torch.dtype = torch.float32) -> MegatronDecoder:
+def load_megatron(folder: str | Path, *, degrees: Degrees = ALONE, dtype: torch.dtype = torch.float32) -> MegatronDecoder:
     """The model of a folder, each process its share; `process_groups` must be entered."""
     folder = check_folder(Path(folder))
     config = load_config(folder)
-    model = MegatronDecoder(config, layout=layout, dtype=dtype)
+    model = MegatronDecoder(config, degrees=degrees, dtype=dtype)
     load_weights(model, reader(folder, canonical(iterate_tensors(folder), config)))
     return model
 

@@ -6,13 +6,13 @@ B batch, T position, E hidden width, V vocabulary, F rotary frequencies.
 import torch
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
-from megatron.core.tensor_parallel import gather_from_tensor_model_parallel_region
 from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..foundation.errors import InputError
 from ..model.rope import inverse_frequencies
-from .layout import ALONE, Layout
+from .collectives import gather_last
+from .degrees import ALONE, Degrees
 from .representable import check_representable
 from .rope import TableRotaryEmbedding
 from .spec import block_spec
@@ -27,20 +27,20 @@ def padded_vocabulary(vocab_size: int, *, tensor: int) -> int:
 class MegatronDecoder(nn.Module):
     """A causal language model. `model(ids)` gives hidden states, `model.logits(hidden)` scores over the vocabulary.
 
-    `process_groups(layout)` must be entered. Raises ConfigError for what megatron.core cannot represent.
+    `process_groups(degrees)` must be entered. Raises ConfigError for what megatron.core cannot represent.
     """
 
     def __init__(
-        self, config: ModelConfig, *, layout: Layout = ALONE, on_gpu: bool = False, dtype: torch.dtype = torch.float32
+        self, config: ModelConfig, *, degrees: Degrees = ALONE, on_gpu: bool = False, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
-        check_representable(config, layout, on_gpu=on_gpu)
-        self.config, self.layout = config, layout
-        settings = transformer_settings(config, layout, on_gpu=on_gpu, dtype=dtype)
+        check_representable(config, degrees, on_gpu=on_gpu)
+        self.config, self.degrees = config, degrees
+        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype)
         self.gpt = GPTModel(
             config=settings,
             transformer_layer_spec=block_spec(config, settings, transformer_engine=on_gpu),
-            vocab_size=padded_vocabulary(config.vocab_size, tensor=layout.tensor),
+            vocab_size=padded_vocabulary(config.vocab_size, tensor=degrees.tensor),
             max_sequence_length=config.max_positions,
             share_embeddings_and_output_weights=config.tied_embeddings,
             position_embedding_type="learned_absolute" if config.rope is None else "rope",
@@ -79,7 +79,7 @@ class MegatronDecoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V], whole on every tensor-parallel rank."""
-        scores = gather_from_tensor_model_parallel_region(self.own_logits(hidden))[..., : self.config.vocab_size]
+        scores = gather_last(self.own_logits(hidden))[..., : self.config.vocab_size]
         cap = self.config.logit_softcap
         return scores if cap is None else cap * torch.tanh(scores / cap)
 

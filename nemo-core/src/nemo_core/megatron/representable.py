@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from ..config import ModelConfig
 from ..foundation.errors import ConfigError
-from .layout import Layout
+from .degrees import Degrees
 
 INSTEAD = "use implementation=native"
 
 
-def check_representable(config: ModelConfig, layout: Layout, *, on_gpu: bool) -> None:
-    """Raise ConfigError naming the first setting of model or layout that cannot be had here."""
-    reasons = [*impossible(config), *(impossible_with_engine(config) if on_gpu else impossible_on_cpu(config, layout))]
-    reasons += divisible(config, layout)
+def check_representable(config: ModelConfig, degrees: Degrees, *, on_gpu: bool) -> None:
+    """Raise ConfigError naming the first setting of model or degrees that cannot be had here."""
+    reasons = [*impossible(config), *(impossible_with_engine(config) if on_gpu else impossible_on_cpu(config, degrees))]
+    reasons += divisible(config, degrees)
     if reasons:
         raise ConfigError(f"implementation=megatron: {reasons[0]}; {INSTEAD}")
 
@@ -35,7 +35,7 @@ def impossible(config: ModelConfig) -> Iterator[str]:
         yield "rope.kind=yarn with local_rope: megatron.core scales the scores of all layers alike"
 
 
-def impossible_on_cpu(config: ModelConfig, layout: Layout) -> Iterator[str]:
+def impossible_on_cpu(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
     """What megatron.core does on a GPU only."""
     if config.moe is not None:
         yield "moe: megatron.core routes tokens to experts on a GPU only"
@@ -45,9 +45,9 @@ def impossible_on_cpu(config: ModelConfig, layout: Layout) -> Iterator[str]:
         "expert": "it sends tokens to experts on a GPU only",
     }
     for name, reason in reasons.items():
-        if getattr(layout, name) > 1:
-            yield f"parallel.{name}={getattr(layout, name)} needs a GPU: {reason}"
-    if layout.sequence_parallel:
+        if getattr(degrees, name) > 1:
+            yield f"parallel.{name}={getattr(degrees, name)} needs a GPU: {reason}"
+    if degrees.sequence_parallel:
         yield "parallel.sequence=true needs a GPU: its collectives allocate there"
 
 
@@ -63,10 +63,10 @@ def impossible_with_engine(config: ModelConfig) -> Iterator[str]:
         yield "norm.bias=false with norm.kind=layer: Transformer Engine's layer norm has a bias"
 
 
-def divisible(config: ModelConfig, layout: Layout) -> Iterator[str]:
+def divisible(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
     """What tensor parallelism cannot share evenly."""
     for name in ("num_heads", "num_kv_heads", "ffn_size"):
-        if getattr(config, name) % layout.tensor:
-            yield f"parallel.tensor={layout.tensor} does not divide {name}={getattr(config, name)}"
-    if config.num_layers % (layout.pipeline * layout.stages_per_process):
-        yield f"parallel.pipeline={layout.pipeline} does not divide num_layers={config.num_layers}"
+        if getattr(config, name) % degrees.tensor:
+            yield f"parallel.tensor={degrees.tensor} does not divide {name}={getattr(config, name)}"
+    if config.num_layers % (degrees.pipeline * degrees.stages_per_process):
+        yield f"parallel.pipeline={degrees.pipeline} does not divide num_layers={config.num_layers}"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..model.rope import attention_factor
-from .layout import Layout
+from .degrees import Degrees
 
 
 def squared_relu(x: Tensor) -> Tensor:
@@ -26,11 +26,11 @@ ACTIVATIONS = {
 }
 
 
-def transformer_settings(config: ModelConfig, layout: Layout, *, on_gpu: bool, dtype: torch.dtype) -> Any:
+def transformer_settings(config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype) -> Any:
     """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
     return TransformerConfig(
         **architecture(config),
-        **(recommended(config, layout) if on_gpu else {}),
+        **(recommended(config, degrees) if on_gpu else {}),
         hidden_dropout=0.0,
         attention_dropout=0.0,
         params_dtype=dtype,
@@ -38,12 +38,12 @@ def transformer_settings(config: ModelConfig, layout: Layout, *, on_gpu: bool, d
         pipeline_dtype=dtype,
         use_cpu_initialization=not on_gpu,
         perform_initialization=False,
-        tensor_model_parallel_size=layout.tensor,
-        pipeline_model_parallel_size=layout.pipeline,
-        virtual_pipeline_model_parallel_size=layout.stages_per_process if layout.stages_per_process > 1 else None,
-        context_parallel_size=layout.context,
-        expert_model_parallel_size=layout.expert,
-        sequence_parallel=layout.sequence_parallel,
+        tensor_model_parallel_size=degrees.tensor,
+        pipeline_model_parallel_size=degrees.pipeline,
+        virtual_pipeline_model_parallel_size=degrees.stages_per_process if degrees.stages_per_process > 1 else None,
+        context_parallel_size=degrees.context,
+        expert_model_parallel_size=degrees.expert,
+        sequence_parallel=degrees.sequence_parallel,
     )
 
 
@@ -82,7 +82,7 @@ def windows(config: ModelConfig) -> dict[str, Any]:
     return {"window_size": (config.window - 1, 0), "window_attn_skip_freq": windowed}
 
 
-def recommended(config: ModelConfig, layout: Layout) -> dict[str, Any]:
+def recommended(config: ModelConfig, degrees: Degrees) -> dict[str, Any]:
     """The fusions that current recipes turn on; the bias-activation fusion of plain GELU is another GELU, so it is off."""
     return {
         "bias_activation_fusion": config.gated_mlp and config.activation == "silu",
@@ -90,8 +90,8 @@ def recommended(config: ModelConfig, layout: Layout) -> dict[str, Any]:
         "masked_softmax_fusion": True,
         "persist_layer_norm": True,
         "apply_rope_fusion": True,
-        "gradient_accumulation_fusion": layout.pipeline == 1,
+        "gradient_accumulation_fusion": degrees.pipeline == 1,
         "cross_entropy_loss_fusion": True,
         "cross_entropy_fusion_impl": "te",
-        "deallocate_pipeline_outputs": layout.pipeline > 1,
+        "deallocate_pipeline_outputs": degrees.pipeline > 1,
     }

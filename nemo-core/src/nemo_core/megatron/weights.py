@@ -14,7 +14,7 @@ from .model import MegatronDecoder, padded_vocabulary
 
 def table_of(model: MegatronDecoder) -> list[Entry]:
     """The mapping of the whole model, also of the stages that other processes hold."""
-    return entries(model.config, vocabulary=padded_vocabulary(model.config.vocab_size, tensor=model.layout.tensor))
+    return entries(model.config, vocabulary=padded_vocabulary(model.config.vocab_size, tensor=model.degrees.tensor))
 
 
 def own_tensors(model: MegatronDecoder) -> dict[str, torch.nn.Parameter]:
@@ -38,7 +38,7 @@ def find(own: dict[str, torch.nn.Parameter], entry: Entry) -> torch.nn.Parameter
 def load_weights(model: MegatronDecoder, read: Callable[[str], Tensor]) -> None:
     """Copy canonical tensors in, each process its shard. Raises ArtifactError where a shape does not fit."""
     own = own_tensors(model)
-    size, rank = model.layout.tensor, parallel_state.get_tensor_model_parallel_rank()
+    size, rank = model.degrees.tensor, parallel_state.get_tensor_model_parallel_rank()
     mine = [entry for entry in table_of(model) if find(own, entry) is not None]
     for entry, whole in to_megatron(mine, read):
         weight, shard = find(own, entry), entry.join.shard(whole, rank=rank, size=size)
@@ -71,8 +71,8 @@ def canonical_gradients(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
 @torch.no_grad()
 def whole(weight: Tensor | None, entry: Entry, model: MegatronDecoder) -> Tensor:
     """The tensor of all tensor-parallel ranks, from the pipeline stage that holds it."""
-    joined = None if weight is None else entry.join.unshard(of_all_ranks(weight.detach(), model.layout.tensor))
-    return from_stage(joined, model) if model.layout.pipeline > 1 else joined  # type: ignore[return-value]
+    joined = None if weight is None else entry.join.unshard(of_all_ranks(weight.detach(), model.degrees.tensor))
+    return from_stage(joined, model) if model.degrees.pipeline > 1 else joined  # type: ignore[return-value]
 
 
 def of_all_ranks(own: Tensor, size: int) -> list[Tensor]:
@@ -87,7 +87,7 @@ def of_all_ranks(own: Tensor, size: int) -> list[Tensor]:
 def from_stage(held: Tensor | None, model: MegatronDecoder) -> Tensor:
     """A tensor of whichever stage holds it, on all stages."""
     group = parallel_state.get_pipeline_model_parallel_group()
-    described: list[object] = [None] * model.layout.pipeline
+    described: list[object] = [None] * model.degrees.pipeline
     dist.all_gather_object(described, None if held is None else (tuple(held.shape), held.dtype), group=group)
     owner = next(rank for rank, found in enumerate(described) if found is not None)
     shape, dtype = described[owner]  # type: ignore[misc]

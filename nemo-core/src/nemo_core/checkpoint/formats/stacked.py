@@ -1,14 +1,16 @@
 """Weights in a ``torch_dist`` folder, whose layers are stacked into one tensor, or each by itself."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
 
+from ...config import ModelConfig
 from ...foundation.errors import ArtifactError
-from ...megatron.mapping import LAYER, Entry
+from ...megatron.mapping import LAYER, Entry, entries, to_megatron
 from .names import is_ignored, megatron_name
-from .torch_dist import TorchDistReader
+from .torch_dist import StoredTensor, TorchDistReader
 
 OPTIMIZER = re.compile(r"^(?:optimizer|chained_\d+\.optimizer)\b")
 NUMBERED = re.compile(rf"^{re.escape(LAYER)}\d+\.")
@@ -49,3 +51,12 @@ class StackedFolder:
     def rows(self, name: str) -> int:
         """Rows of a tensor."""
         return self.reader.shape(self.keys[name])[0]
+
+
+def stacked_tensors(config: ModelConfig, read: Callable[[str], Tensor]) -> Iterator[StoredTensor]:
+    """A model as such a folder stores it, one tensor at a time; `read` gives canonical tensors by name."""
+    for entry, whole in to_megatron(entries(config, vocabulary=config.vocab_size), read):
+        if entry.layer is None:
+            yield StoredTensor(entry.name, whole)
+        else:
+            yield StoredTensor(f"{LAYER}{entry.name}", whole, layer=entry.layer, num_layers=config.num_layers)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Degrees:
     """Numbers of processes that share tensors, layers, sequences and experts; the rest share the data."""
 
     tensor: int = 1
@@ -15,4 +15,4 @@ class Layout:
     sequence_parallel: bool = False
 
 
-ALONE = Layout()
+ALONE = Degrees()

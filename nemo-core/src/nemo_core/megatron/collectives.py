@@ -1,0 +1,45 @@
+"""Exchanges between tensor-parallel processes that megatron.core does on a GPU only, for any device."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from torch import Tensor
+
+
+class GatherLast(torch.autograd.Function):
+    """The last axis of all tensor-parallel ranks; the gradient of each goes back to it."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        """[..., V/S] -> [..., V]."""
+        group = parallel_state.get_tensor_model_parallel_group()
+        ctx.rank, ctx.size = group.rank(), group.size()
+        parts = [torch.empty_like(own) for _ in range(ctx.size)]
+        dist.all_gather(parts, own.contiguous(), group=group)
+        return torch.cat(parts, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """This rank's part."""
+        (grad,) = gradients
+        return grad.chunk(ctx.size, -1)[ctx.rank]
+
+
+def gather_last(own: Tensor) -> Tensor:
+    """The last axis of all tensor-parallel ranks."""
+    if parallel_state.get_tensor_model_parallel_world_size() == 1:
+        return own
+    gathered: Tensor = GatherLast.apply(own)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+@torch.no_grad()
+def sum_norms_of_heads(model: torch.nn.Module) -> None:
+    """Sum the gradients of norms that every rank holds but applies to its own heads only."""
+    if parallel_state.get_tensor_model_parallel_world_size() == 1:
+        return
+    for name, weight in model.named_parameters():
+        if ("q_layernorm" in name or "k_layernorm" in name) and weight.grad is not None:
+            dist.all_reduce(weight.grad, group=parallel_state.get_tensor_model_parallel_group())
