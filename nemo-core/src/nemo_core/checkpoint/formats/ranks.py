@@ -1,8 +1,7 @@
 """Weights that were saved rank by rank: one ``model_weights.ckpt`` or ``model_optim_rng.pt`` per model-parallel rank."""
 
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from ...foundation.errors import ArtifactError
 from ...megatron.mapping import LAYER, Entry
+from .inert import load_inert
 from .names import is_ignored, megatron_name
-from .torch_dist import first_line
 
 RANK_FOLDER = re.compile(r"^(?:mp_rank_(?P<only>\d+)(?:_(?P<stage_of>\d+))?|tp_rank_(?P<tensor>\d+)_pp_rank_(?P<stage>\d+))$")
 
@@ -58,16 +57,24 @@ class RankFiles:
 
     def read(self, entry: Entry) -> Tensor:
         """The whole tensor of an entry, of all its tensor-parallel ranks."""
+        return entry.join.unshard(self.shards(entry))
+
+    def shards(self, entry: Entry) -> list[Tensor]:
+        """What each tensor-parallel rank holds of an entry."""
         for stage in range(self.num_stages):
             shift = 0 if entry.layer is None else entry.layer - self.first_layers[stage]
             name = entry.name if entry.layer is None else f"{LAYER}{shift}.{entry.name}"
             if name in self.states[0, stage]:
-                return entry.join.unshard([self.states[rank, stage][name] for rank in range(self.num_tensor)])
+                return [self.states[rank, stage][name] for rank in range(self.num_tensor)]
         raise ArtifactError(f"{self.folder}: lacks {entry.full_name!r}")
 
     def rows(self, name: str) -> int:
-        """Rows of a tensor that is shared along them."""
+        """Rows of a tensor of the first stage that is shared along them."""
         return sum(len(self.states[rank, 0][name]) for rank in range(self.num_tensor))
+
+    def dtype(self, entry: Entry) -> torch.dtype:
+        """The type of an entry's numbers."""
+        return self.shards(entry)[0].dtype
 
 
 def find_files(folder: Path, file_name: str) -> dict[tuple[int, int], Path]:
@@ -86,10 +93,17 @@ def find_files(folder: Path, file_name: str) -> dict[tuple[int, int], Path]:
 
 
 def load_plain(path: Path) -> dict[str, Tensor]:
-    """The weights of one file, by megatron.core's names; nothing but tensors and plain values is unpickled."""
-    try:
-        loaded: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ArtifactError(f"{path}: not read: damaged, or it holds more than tensors ({first_line(error)})") from None
+    """The weights of one file, by megatron.core's names."""
+    loaded = load_inert(path)
     weights = loaded.get("state_dict", loaded.get("model", loaded))
-    return {megatron_name(name): value for name, value in weights.items() if isinstance(value, Tensor) and not is_ignored(name)}
+    flat = {name: value for name, value in flattened(weights) if isinstance(value, Tensor) and not is_ignored(name)}
+    return {megatron_name(name): value for name, value in flat.items()}
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of nested dicts (older Megatron-LM nests a model's parts) under dotted names."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ...config import ModelConfig
@@ -28,6 +29,9 @@ class MegatronTensors(Protocol):
 
     def rows(self, name: str) -> int:
         """Rows of a tensor, of all ranks together."""
+
+    def dtype(self, entry: Entry) -> torch.dtype:
+        """The type of an entry's numbers."""
 
 
 class MegatronSource:
@@ -54,6 +58,11 @@ class MegatronSource:
         """Every canonical tensor."""
         for entry in self.table:
             yield from self.parts(entry).items()
+
+    @property
+    def dtypes(self) -> dict[str, torch.dtype]:
+        """The type of every canonical tensor's numbers."""
+        return {part: self.tensors.dtype(entry) for entry in self.table for part in entry.parts}
 
     def read(self, name: str) -> Tensor:
         """One canonical tensor. Those of one Megatron tensor are best read in a row."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ...config import ModelConfig
@@ -41,12 +42,21 @@ class StackedFolder:
 
     def read(self, entry: Entry) -> Tensor:
         """The whole tensor of an entry."""
+        key, layer = self.place(entry)
+        return self.reader.read(key, layer=layer)
+
+    def dtype(self, entry: Entry) -> torch.dtype:
+        """The type of an entry's numbers."""
+        return self.reader.dtype(self.place(entry)[0])
+
+    def place(self, entry: Entry) -> tuple[str, int | None]:
+        """The stored tensor of an entry, and which layer of it where it stacks them."""
         if entry.full_name in self.keys:
-            return self.reader.read(self.keys[entry.full_name])
+            return self.keys[entry.full_name], None
         stacked = f"{LAYER}{entry.name}"
         if entry.layer is None or stacked not in self.keys:
             raise ArtifactError(f"{self.folder}: lacks {entry.full_name!r}")
-        return self.reader.read(self.keys[stacked], layer=entry.layer)
+        return self.keys[stacked], entry.layer
 
     def rows(self, name: str) -> int:
         """Rows of a tensor."""

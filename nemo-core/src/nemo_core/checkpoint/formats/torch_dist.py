@@ -44,6 +44,11 @@ class TorchDistReader:
         """The shape of a whole tensor."""
         return tuple(self.tensors[key].size)
 
+    def dtype(self, key: str) -> torch.dtype:
+        """The type of a tensor's numbers."""
+        dtype: torch.dtype = self.tensors[key].properties.dtype
+        return dtype
+
     def read(self, key: str, *, layer: int | None = None) -> Tensor:
         """A whole tensor; or of one that stacks all layers, only that of `layer`.
 
@@ -61,7 +66,7 @@ class TorchDistReader:
 
     def assemble(self, key: str, chunks: Sequence[Any], *, begin: int, size: tuple[int, ...]) -> Tensor:
         """Several chunks as one tensor, which starts at `begin` of the first axis."""
-        whole = torch.empty(size, dtype=self.tensors[key].properties.dtype)
+        whole = torch.empty(size, dtype=self.dtype(key))
         filled = 0
         for chunk in chunks:
             first = max(begin, chunk.offsets[0])
