@@ -200,7 +200,7 @@ def test_contradicting_settings_are_refused(change, message):
         ({"top_k": 7}, "top_k=7 is more than moe.num_experts=6"),
         ({"groups": 4}, r"moe.groups=4 does not divide moe.num_experts=6; use one of \[1, 2, 3, 6\]"),
         ({"groups": 3, "top_groups": 4}, "top_groups=4 is more than moe.groups=3"),
-        ({"groups": 3, "top_k": 3}, "top_k=3, but moe.top_groups=1 leaves 2 experts to choose from"),
+        ({"groups": 3, "top_k": 3}, "top_k=3, but moe.top_groups=1 leaves 2 experts to choose"),
     ],
 )
 def test_contradicting_experts_are_refused(change, message):

@@ -72,6 +72,7 @@ class Runner:
         self.cos_PD = model.cos_PD.to(self.embedding_VE.dtype)
         self.sin_PD = model.sin_PD.to(self.embedding_VE.dtype)
         self.layers = [RunnerLayer(layer) for layer in model.model.layers if isinstance(layer, Layer)]
+        assert isinstance(model.model.norm, nn.RMSNorm)
         self.norm_E = model.model.norm.weight.detach()
         self.head = Projection(model.head_weight.detach(), None)
 
