@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from nemo_core.megatron.joins import GateUp, GroupedQkv, Rows, Same
+from nemo_core.megatron.joins import PaddedRows, gate_up, grouped_qkv, same
 
 pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
 
 WORKERS = Path(__file__).parent / "workers"
 NAMES = ("llama", "tied, biases", "gpt", "sandwich", "parallel")
 JOINS = {
-    "rows shared": (Same(0), [(12, 5)]),
-    "columns shared": (Same(1), [(5, 12)]),
-    "on every rank": (Same(), [(7,)]),
-    "padded rows": (Rows(10, 12), [(10, 3)]),
-    "queries, keys, values": (GroupedQkv(8, 4, 3), [(24, 5), (12, 5), (12, 5)]),
-    "their biases": (GroupedQkv(8, 4, 3), [(24,), (12,), (12,)]),
-    "gate and up": (GateUp(), [(8, 5), (8, 5)]),
+    "rows shared": (same(0), [(12, 5)]),
+    "columns shared": (same(1), [(5, 12)]),
+    "on every rank": (same(), [(7,)]),
+    "padded rows": (PaddedRows(10, 12), [(10, 3)]),
+    "queries, keys, values": (grouped_qkv(8, 4, 3), [(24, 5), (12, 5), (12, 5)]),
+    "their biases": (grouped_qkv(8, 4, 3), [(24,), (12,), (12,)]),
+    "gate and up": (gate_up(), [(8, 5), (8, 5)]),
 }
 
 
@@ -49,13 +49,12 @@ def test_shards_are_the_join_of_shared_parts_and_make_up_the_whole(name, size):
     if name in ("queries, keys, values", "their biases", "gate and up"):
         for rank, shard in enumerate(shards):
             own = [part.chunk(size)[rank] for part in parts]
-            smaller = GroupedQkv(8 // size, 4 // size, 3) if isinstance(join, GroupedQkv) else join
-            assert torch.equal(shard, smaller.join(own))
+            assert torch.equal(shard, join.join(own))
 
 
 def test_queries_keys_and_values_lie_by_group():
     number = torch.arange(8.0)
-    joined = GroupedQkv(4, 2, 1).join([number[:4], 10 + number[:2], 20 + number[:2]])
+    joined = grouped_qkv(4, 2, 1).join([number[:4], 10 + number[:2], 20 + number[:2]])
     assert joined.tolist() == [0, 1, 10, 20, 2, 3, 11, 21]
 
 

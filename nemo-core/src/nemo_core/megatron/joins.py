@@ -1,127 +1,73 @@
-"""How canonical tensors lie in the tensors of megatron.core: each way forth, back, and shared by tensor parallelism.
+"""How canonical tensors lie in the tensors of megatron.core, whole and shared by tensor parallelism.
 
-Plain tensor arithmetic, so converting needs no megatron.core. H query heads, K key/value heads, D head width, S shards.
+The arithmetic is that of `checkpoint.mapping.transforms`, so converting needs no megatron.core. A rank's tensor is the
+transform of its shards of the canonical ones: so the rank's gate lies above its up projection, and its groups of queries,
+keys and values stay together.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-class Join(Protocol):
-    """Several canonical tensors as one; what S tensor-parallel ranks hold of it."""
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The whole tensor of a model that is not shared out."""
-
-    def split(self, whole: Tensor) -> list[Tensor]:
-        """The canonical tensors again, bit for bit."""
-
-    def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
-        """The part that `rank` of `size` holds."""
-
-    def unshard(self, shards: Sequence[Tensor]) -> Tensor:
-        """The whole tensor of its parts, rank by rank."""
+from ..checkpoint.mapping.transforms import Inverse, PadRows, Same, Split, SplitGroups, Transform
 
 
 @dataclass(frozen=True)
-class Same:
-    """One tensor under another name, shared along `axis` (None: every rank holds all of it)."""
+class Join:
+    """Canonical tensors as one of megatron.core; `axis` is the one that ranks share (None: all hold all)."""
 
+    transform: Transform
     axis: int | None = None
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """The tensor itself."""
-        (whole,) = parts
-        return whole
+        """The tensor of megatron.core: whole ones give the whole, one rank's give the rank's."""
+        (joined,) = self.transform.forward(list(parts))
+        return joined
 
-    def split(self, whole: Tensor) -> list[Tensor]:
-        """The tensor itself."""
-        return [whole]
+    def split(self, joined: Tensor) -> list[Tensor]:
+        """The canonical tensors again, bit for bit."""
+        return self.transform.inverse([joined])
 
     def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
-        """An even slice along the axis."""
-        return whole if self.axis is None else whole.tensor_split(size, self.axis)[rank]
+        """The part that `rank` of `size` holds."""
+        if self.axis is None or size == 1:
+            return whole
+        return self.join([part.tensor_split(size, self.axis)[rank] for part in self.split(whole)])
 
     def unshard(self, shards: Sequence[Tensor]) -> Tensor:
-        """The slices put together."""
-        return shards[0] if self.axis is None else torch.cat(list(shards), self.axis)
+        """The whole tensor of its parts, rank by rank."""
+        if self.axis is None or len(shards) == 1:
+            return shards[0]
+        return self.join([torch.cat(parts, self.axis) for parts in zip(*map(self.split, shards), strict=True)])
 
 
-@dataclass(frozen=True)
-class Rows:
-    """An embedding whose rows are filled up with zeros to `total`, shared along rows."""
+class PaddedRows(Join):
+    """An embedding of `rows` rows filled up to `total`, of which every rank holds as many."""
 
-    rows: int
-    total: int
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """With the rows that nobody looks up."""
-        (table,) = parts
-        extra = self.total - self.rows
-        return torch.cat([table, table.new_zeros(extra, *table.shape[1:])]) if extra else table
-
-    def split(self, whole: Tensor) -> list[Tensor]:
-        """Without them; a table padded to any other size is taken, too."""
-        return [whole[: self.rows]]
+    def __init__(self, rows: int, total: int) -> None:
+        super().__init__(Same() if rows == total else PadRows(rows, total), 0)
 
     def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
-        """An even share of the rows."""
+        """An even share, padding included."""
         return whole.tensor_split(size)[rank]
 
     def unshard(self, shards: Sequence[Tensor]) -> Tensor:
-        """The shares put together."""
+        """All shares."""
         return torch.cat(list(shards))
 
 
-@dataclass(frozen=True)
-class GroupedQkv:
-    """Queries, keys and values by key/value head: its query heads, its key, its value, then the next. Biases too."""
-
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """[H*D,...], [K*D,...], [K*D,...] -> [(H+2K)*D,...]."""
-        groups = [part.unflatten(0, (self.num_kv_heads, -1)) for part in parts]
-        return torch.cat(groups, 1).flatten(0, 1)
-
-    def split(self, whole: Tensor) -> list[Tensor]:
-        """[(H+2K)*D,...] -> [H*D,...], [K*D,...], [K*D,...]."""
-        queries = self.num_heads // self.num_kv_heads * self.head_dim
-        groups = whole.unflatten(0, (self.num_kv_heads, -1))
-        return [part.flatten(0, 1) for part in groups.split([queries, self.head_dim, self.head_dim], 1)]
-
-    def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
-        """Whole groups; where there are fewer groups than ranks, an even slice of one."""
-        return whole.tensor_split(size)[rank]
-
-    def unshard(self, shards: Sequence[Tensor]) -> Tensor:
-        """The groups of all ranks."""
-        return torch.cat(list(shards))
+def same(axis: int | None = None) -> Join:
+    """One tensor under another name."""
+    return Join(Same(), axis)
 
 
-@dataclass(frozen=True)
-class GateUp:
-    """Gate and up projection, one above the other; every rank holds its rows of both, so shards interleave."""
+def gate_up() -> Join:
+    """Gate and up projection, one above the other."""
+    return Join(Inverse(Split((1, 1))), 0)
 
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """[F,...], [F,...] -> [2F,...]."""
-        return torch.cat(list(parts))
 
-    def split(self, whole: Tensor) -> list[Tensor]:
-        """The two halves."""
-        return list(whole.chunk(2))
-
-    def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
-        """Its rows of the gate above its rows of the up projection."""
-        return torch.cat([half.tensor_split(size)[rank] for half in whole.chunk(2)])
-
-    def unshard(self, shards: Sequence[Tensor]) -> Tensor:
-        """All gates above all ups."""
-        halves = [shard.chunk(2) for shard in shards]
-        return torch.cat([half[0] for half in halves] + [half[1] for half in halves])
+def grouped_qkv(num_heads: int, num_kv_heads: int, head_dim: int) -> Join:
+    """Queries, keys and values by key/value head: its query heads, its key, its value, then the next."""
+    return Join(Inverse(SplitGroups((num_heads // num_kv_heads, 1, 1), head_dim)), 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..config import ModelConfig
-from .joins import GateUp, GroupedQkv, Join, Rows, Same
+from .joins import Join, PaddedRows, gate_up, grouped_qkv, same
 
 LAYER = "decoder.layers."
 FUSED_NORMS = {
@@ -36,14 +36,14 @@ class Entry:
 
 def entries(config: ModelConfig, *, vocabulary: int) -> list[Entry]:
     """Every tensor of a model whose embedding has `vocabulary` rows (padding included), in order."""
-    rows = Rows(config.vocab_size, vocabulary)
+    rows = PaddedRows(config.vocab_size, vocabulary)
     table = [Entry("embedding.word_embeddings.weight", ("model.embed_tokens.weight",), rows)]
     if config.rope is None:
-        table.append(Entry("embedding.position_embeddings.weight", ("model.embed_positions.weight",), Same()))
+        table.append(Entry("embedding.position_embeddings.weight", ("model.embed_positions.weight",), same()))
     for layer in range(config.num_layers):
         table += layer_entries(config, layer)
     for kind in kinds(config.norm.bias):
-        table.append(Entry(f"decoder.final_layernorm.{kind}", (f"model.norm.{kind}",), Same()))
+        table.append(Entry(f"decoder.final_layernorm.{kind}", (f"model.norm.{kind}",), same()))
     if not config.tied_embeddings:
         table.append(Entry("output_layer.weight", ("lm_head.weight",), rows))
     return table
@@ -79,18 +79,18 @@ def norm_rows(config: ModelConfig) -> Iterator[Row]:
         placed = dict(list(before.items())[:1])
     for name, part in placed.items():
         for kind in kinds(config.norm.bias):
-            yield name + kind, (part + kind,), Same()
+            yield name + kind, (part + kind,), same()
 
 
 def attention_rows(config: ModelConfig) -> Iterator[Row]:
     """Queries, keys and values as one; the output; the norms of queries and keys."""
-    qkv = GroupedQkv(config.num_heads, config.num_kv_heads, config.head_dim)
+    qkv = grouped_qkv(config.num_heads, config.num_kv_heads, config.head_dim)
     for kind in kinds(config.attention_bias):
         yield f"self_attention.linear_qkv.{kind}", tuple(f"self_attn.{letter}_proj.{kind}" for letter in "qkv"), qkv
     for kind in kinds(config.output_bias):
-        yield f"self_attention.linear_proj.{kind}", (f"self_attn.o_proj.{kind}",), Same(row_axis(kind))
+        yield f"self_attention.linear_proj.{kind}", (f"self_attn.o_proj.{kind}",), same(row_axis(kind))
     for letter in "qk" if config.qk_norm == "head" else "":
-        yield f"self_attention.{letter}_layernorm.weight", (f"self_attn.{letter}_norm.weight",), Same()
+        yield f"self_attention.{letter}_layernorm.weight", (f"self_attn.{letter}_norm.weight",), same()
 
 
 def mlp_rows(config: ModelConfig) -> Iterator[Row]:
@@ -98,10 +98,10 @@ def mlp_rows(config: ModelConfig) -> Iterator[Row]:
     for kind in kinds(config.mlp_bias):
         up = f"mlp.up_proj.{kind}"
         if config.gated_mlp:
-            yield f"mlp.linear_fc1.{kind}", (f"mlp.gate_proj.{kind}", up), GateUp()
+            yield f"mlp.linear_fc1.{kind}", (f"mlp.gate_proj.{kind}", up), gate_up()
         else:
-            yield f"mlp.linear_fc1.{kind}", (up,), Same(0)
-        yield f"mlp.linear_fc2.{kind}", (f"mlp.down_proj.{kind}",), Same(row_axis(kind))
+            yield f"mlp.linear_fc1.{kind}", (up,), same(0)
+        yield f"mlp.linear_fc2.{kind}", (f"mlp.down_proj.{kind}",), same(row_axis(kind))
 
 
 def row_axis(kind: str) -> int | None:
