@@ -8,30 +8,31 @@ from megatron.core import parallel_state
 from torch import Tensor
 
 
-class GatherLast(torch.autograd.Function):
-    """The last axis of all tensor-parallel ranks; the gradient of each goes back to it."""
+class Gather(torch.autograd.Function):
+    """One axis of all tensor-parallel ranks; the gradient of each goes back to it."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        """[..., V/S] -> [..., V]."""
+    def forward(ctx: Any, own: Tensor, axis: int) -> Tensor:
+        """[..., V/S, ...] -> [..., V, ...]."""
         group = parallel_state.get_tensor_model_parallel_group()
-        ctx.rank, ctx.size = group.rank(), group.size()
+        ctx.rank, ctx.size, ctx.axis = group.rank(), group.size(), axis
+        own = own.contiguous()
         parts = [torch.empty_like(own) for _ in range(ctx.size)]
-        dist.all_gather(parts, own.contiguous(), group=group)
-        return torch.cat(parts, -1)
+        dist.all_gather(parts, own, group=group)
+        return torch.cat(parts, axis)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """This rank's part."""
         (grad,) = gradients
-        return grad.chunk(ctx.size, -1)[ctx.rank]
+        return grad.chunk(ctx.size, ctx.axis)[ctx.rank].contiguous(), None
 
 
-def gather_last(own: Tensor) -> Tensor:
-    """The last axis of all tensor-parallel ranks."""
+def gather(own: Tensor, axis: int) -> Tensor:
+    """One axis of all tensor-parallel ranks, which all go on to compute the same with it."""
     if parallel_state.get_tensor_model_parallel_world_size() == 1:
         return own
-    gathered: Tensor = GatherLast.apply(own)  # type: ignore[no-untyped-call]
+    gathered: Tensor = Gather.apply(own, axis)  # type: ignore[no-untyped-call]
     return gathered
 
 

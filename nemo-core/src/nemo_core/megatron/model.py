@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..foundation.errors import InputError
 from ..model.rope import inverse_frequencies
-from .collectives import gather_last
+from .collectives import gather
 from .degrees import ALONE, Degrees
 from .representable import check_representable
 from .rope import TableRotaryEmbedding
@@ -79,16 +79,27 @@ class MegatronDecoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V], whole on every tensor-parallel rank."""
-        scores = gather_last(self.own_logits(hidden))[..., : self.config.vocab_size]
+        scores = gather(self.own_logits(hidden), -1)[..., : self.config.vocab_size]
         cap = self.config.logit_softcap
         return scores if cap is None else cap * torch.tanh(scores / cap)
 
     def own_logits(self, hidden: Tensor) -> Tensor:
         """Scores of the part of the vocabulary that this tensor-parallel rank holds."""
-        tied = self.gpt.shared_embedding_or_output_weight() if self.config.tied_embeddings else None
-        scores, _ = self.gpt.output_layer(hidden, weight=tied)
+        scores, _ = self.gpt.output_layer(hidden, weight=self.own_head_weight)
         own: Tensor = scores
         return own
+
+    @property
+    def own_head_weight(self) -> Tensor:
+        """This rank's rows of the output embedding; the input embedding's where they are tied."""
+        shares = self.config.tied_embeddings
+        weight: Tensor = self.gpt.shared_embedding_or_output_weight() if shares else self.gpt.output_layer.weight
+        return weight
+
+    @property
+    def head_weight(self) -> Tensor:
+        """Output embedding, [V, E], whole."""
+        return gather(self.own_head_weight, 0)[: self.config.vocab_size]
 
 
 def rotary_tables(config: ModelConfig) -> list[Tensor]:

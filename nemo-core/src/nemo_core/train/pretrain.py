@@ -12,12 +12,11 @@ from ..data.sampler import Sampler
 from ..data.windows import PretrainData, Windows
 from ..foundation import artifact
 from ..foundation.errors import ConfigError, InputError
-from ..model.decoder import Decoder
-from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
+from .implementation import lay_out, process_groups
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -32,9 +31,10 @@ def run(settings: PretrainSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"tokens": settings.tokens}
     with joined_world(settings.parallel.timeout_s) as world, shared_draft(settings, inputs, world) as draft:
-        parts = assemble(settings, world)
-        account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
-        model = parts.laid_out.whole()
+        with process_groups(settings):
+            parts = assemble(settings, world)
+            account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
+            model = parts.laid_out.whole()
         if model is not None:
             save_model(model, draft.path)
             copy_tokenizer(settings.tokens / "tokenizer", draft.path)
@@ -54,13 +54,12 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     tokenizer = load_tokenizer(settings.tokens / "tokenizer")
     config = shape(settings, tokenizer)
     learnt = open_windows(settings, "train", tokenizer)
-    model = Decoder(config, seed=settings.seed).to(compute.device)
-    parallel = parallelize(model, settings.parallel, world, compute)
+    parallel = lay_out(settings, config, world=world, compute=compute)
     return Parts(
-        model=model,
+        model=parallel.model,
         data=PretrainData(learnt, Sampler(learnt.num_whole, settings.seed), settings.batch_size),
         objective=next_token_loss,
-        optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
+        optimizer=make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, parallel, held_out(settings, tokenizer), compute),
         compute=compute,

@@ -26,7 +26,7 @@ from .world import World
 
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
-    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard"}
+    {"implementation", "parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard"}
 )
 
 

@@ -107,6 +107,9 @@ class PretrainTask:
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
+    implementation: Annotated[
+        Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
+    ] = "native"
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
