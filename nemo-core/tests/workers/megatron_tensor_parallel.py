@@ -13,9 +13,9 @@ from megatron.core import dist_checkpointing
 warnings.filterwarnings("ignore")
 
 from nemo_core.config import ModelConfig, NormConfig, RopeConfig  # noqa: E402
-from nemo_core.checkpoint.formats.source import MegatronSource  # noqa: E402
-from nemo_core.checkpoint.formats.stacked import StackedFolder, stacked_tensors  # noqa: E402
-from nemo_core.checkpoint.formats.torch_dist import write_torch_dist  # noqa: E402
+from nemo_core.checkpoint.foreign.source import MegatronSource  # noqa: E402
+from nemo_core.checkpoint.foreign.stacked import StackedFolder, stacked_tensors  # noqa: E402
+from nemo_core.checkpoint.foreign.torch_dist import write_torch_dist  # noqa: E402
 from nemo_core.megatron.collectives import sum_norms_of_heads  # noqa: E402
 from nemo_core.megatron.degrees import Degrees  # noqa: E402
 from nemo_core.megatron.distributed_checkpoint import load_distributed, save_distributed, sharded_weights  # noqa: E402

@@ -1,6 +1,6 @@
 """megatron.core's own distributed checkpoints of a live model, on a GPU and on a CPU.
 
-Loading goes through `checkpoint.formats`, which unpickles nothing; saving is megatron.core's, whose writer needs a GPU,
+Loading goes through `checkpoint.foreign`, which unpickles nothing; saving is megatron.core's, whose writer needs a GPU,
 so on a CPU torch's writer takes its place through the strategy that `save` accepts.
 """
 
@@ -18,8 +18,8 @@ from megatron.core.dist_checkpointing.strategies.torch import (
 )
 from torch.distributed.checkpoint import FileSystemWriter
 
-from ..checkpoint.formats.source import MegatronSource
-from ..checkpoint.formats.stacked import StackedFolder
+from ..checkpoint.foreign.source import MegatronSource
+from ..checkpoint.foreign.stacked import StackedFolder
 from .model import MegatronDecoder
 from .weights import load_weights
 
