@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,11 @@ def copy_tokenizer(source: str | Path, target: str | Path) -> None:
     if not (source / "tokenizer.json").is_file():
         raise ArtifactError(f"{source}: no tokenizer.json, so the model cannot be given its tokenizer")
     target.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
+    copy_files(source, target, TOKENIZER_FILES)
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy those of the files `names` that are there."""
+    for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

@@ -81,7 +81,10 @@ def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
     architecture, package = package_of(config.family)
     values: dict[str, Any] = {"architectures": [architecture], **family_part(package, "config").to_hf(config)}
     values = {**values, **write_tokens(config), "dtype": dtype}
-    again = config_from_hf(values, place=f"config.json of family {config.family!r}")
+    try:
+        again = config_from_hf(values, place="as config.json")
+    except ArtifactError as error:
+        raise ConfigError(f"family {config.family!r} cannot represent this model: {error}") from None
     lost = [
         f"{field.name}={getattr(config, field.name)!r} (would be read as {getattr(again, field.name)!r})"
         for field in dataclasses.fields(config)

@@ -24,8 +24,8 @@ class Layout:
     """`names` are parts of canonical names and what a folder has in their place: longest first, each place once.
 
     `transforms` are by canonical module (``"self_attn.o_proj"``; a fused one by its `into`) and turn a folder's tensor
-    into the canonical one. `ignored` are patterns of names that are no weights of the decoder. `prefix` is what names of
-    folders saved without their output head lack.
+    into the canonical one. `ignored` are patterns of names that are no weights of the decoder. `prefix` is what names
+    lack in folders saved without their output head.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)

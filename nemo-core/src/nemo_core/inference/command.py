@@ -1,4 +1,4 @@
-"""``nemo-core generate``, ``merge`` and ``inspect``."""
+"""``nemo-core generate`` and ``merge``."""
 
 import json
 import os
@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint.folder import MODEL_KINDS, check_folder, copy_tokenizer, load_config, load_model, save_model
-from ..checkpoint.tensors import iterate_tensors
+from ..checkpoint.folder import copy_tokenizer, load_model, save_model
 from ..foundation import artifact
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
@@ -17,7 +16,7 @@ from ..peft.lora import load_adapter, merge_lora
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .completions import generate
 from .request import SamplingParams
-from .settings import GenerateSettings, InspectSettings, MergeSettings
+from .settings import GenerateSettings, MergeSettings
 
 
 def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]]:
@@ -89,20 +88,3 @@ def run_merge(settings: MergeSettings) -> dict[str, Any]:
         copy_tokenizer(settings.model, draft.path)
         draft.stats |= {"objective": "merge", "parameters": model.config.num_parameters}
     return {"output": str(settings.output), "parameters": model.config.num_parameters}
-
-
-def run_inspect(settings: InspectSettings) -> dict[str, Any]:
-    """What a model folder holds."""
-    folder = check_folder(settings.model)
-    config = load_config(folder)
-    sizes = [(tensor.numel(), tensor.dtype) for _, tensor in iterate_tensors(folder)]
-    facts: dict[str, Any] = {
-        "parameters": config.num_parameters,
-        "tensors": len(sizes),
-        "dtypes": sorted({str(dtype).removeprefix("torch.") for _, dtype in sizes}),
-        "config": to_plain(config),
-    }
-    if (folder / artifact.MANIFEST).is_file():
-        manifest = artifact.read(folder, MODEL_KINDS)
-        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
-    return facts

@@ -43,10 +43,3 @@ class MergeSettings:
     adapter: Annotated[Path, Meta(description="LoRA adapter folder (PEFT layout)")]
     output: Annotated[Path, Meta(description="folder of the merged checkpoint")]
     overwrite: Annotated[bool, Meta(description="replace an existing output")] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class InspectSettings:
-    """``nemo-core inspect``."""
-
-    model: Annotated[Path, Meta(description="model folder")]
