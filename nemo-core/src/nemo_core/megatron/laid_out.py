@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from ..checkpoint.state_piece import Piece, pieces_to_write
@@ -32,7 +32,7 @@ from .collectives import sum_norms_of_heads
 from .loss import objective_for
 from .mapping import Entry
 from .model import MegatronDecoder
-from .weights import canonical_weights, find, own_tensors, table_of
+from .weights import canonical_weights, find, gathered, own_tensors, table_of
 
 Moments = Mapping[str, Any]
 
@@ -193,17 +193,9 @@ def moments_of(optimizer: Optimizer, weight: Tensor) -> Moments:
     return found
 
 
-def gathered(tensor: Tensor) -> Tensor:
-    """A tensor that data-parallel processes share out, whole."""
-    tensor = tensor.detach()
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
 def put(target: Tensor, values: Tensor) -> None:
     """Copy values into a tensor, or this process's share of them into its shard."""
     if isinstance(target, DTensor):
-        from torch.distributed.tensor import distribute_tensor
-
         target.copy_(distribute_tensor(values.to(target.device), target.device_mesh, target.placements))
     else:
         target.copy_(values)

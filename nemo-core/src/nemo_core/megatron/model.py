@@ -67,7 +67,7 @@ class MegatronDecoder(nn.Module):
             attention_mask=None if segments_BT is None else other_segments(segments_BT),
             rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(length),
         )
-        return hidden_TBE.transpose(0, 1)
+        return hidden_TBE.transpose(0, 1).contiguous()
 
     def embed(self, ids_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
         """Embedded tokens, scaled where the model scales them, [T,B,E]."""

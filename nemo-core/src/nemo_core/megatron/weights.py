@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from ..foundation.errors import ArtifactError
 from .mapping import LAYER, Entry, entries, local_name, to_canonical, to_megatron
@@ -71,8 +72,14 @@ def canonical_gradients(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
 @torch.no_grad()
 def whole(weight: Tensor | None, entry: Entry, model: MegatronDecoder) -> Tensor:
     """The tensor of all tensor-parallel ranks, from the pipeline stage that holds it."""
-    joined = None if weight is None else entry.join.unshard(of_all_ranks(weight.detach(), model.degrees.tensor))
+    joined = None if weight is None else entry.join.unshard(of_all_ranks(gathered(weight), model.degrees.tensor))
     return from_stage(joined, model) if model.degrees.pipeline > 1 else joined  # type: ignore[return-value]
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """A tensor that data-parallel processes share out, whole."""
+    tensor = tensor.detach()
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def of_all_ranks(own: Tensor, size: int) -> list[Tensor]:

@@ -1,14 +1,20 @@
 """Whatever Megatron-LM or NeMo saved, opened as a config and canonical tensors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from torch import Tensor
 
 from ...config import ModelConfig
-from ...foundation.errors import ArtifactError
+from ...families import config_to_hf, family_names
+from ...foundation.errors import ArtifactError, ConfigError
+from ..folder import load_config
+from ..formats import NO_HINTS, Hints
+from ..reader import TensorInfo
 from .archive import unpack
 from .dialects import Facts, canonical_config
 from .inert import load_inert
@@ -20,66 +26,81 @@ from .torch_dist import COMMON, FACTS, INDEX
 TRACKER = "latest_checkpointed_iteration.txt"
 NEMO_SETTINGS, NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 MEGATRON_WEIGHTS = "model_optim_rng.pt"
+PREFERRED = ("llama", "mistral", "qwen2", "qwen3", "nemotron", "gpt2", "starcoder2")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
-@dataclass(frozen=True)
 class Foreign:
-    """A checkpoint of another tool; `tokenizer` is the folder of its tokenizer's files, where it has those."""
+    """A checkpoint of another tool, as `checkpoint.formats.Source`.
 
-    kind: str
-    source: MegatronSource
-    tokenizer: Path | None
+    `folder` is where its tokenizer's files are, where it has those; `unpacked` goes away with this object.
+    """
 
-    @property
-    def config(self) -> ModelConfig:
-        """The model's config; its family is still to be chosen."""
-        return self.source.config
+    def __init__(self, tensors: MegatronSource, tokenizer: Path | None, unpacked: TemporaryDirectory[str] | None) -> None:
+        self.tensors, self.unpacked = tensors, unpacked
+        self.folder = tokenizer or tensors.tensors.folder
+        self.config = with_family(tensors.config)
+
+    def info(self, name: str) -> TensorInfo:
+        """Shape and type of a canonical tensor."""
+        return TensorInfo(self.tensors.shapes[name], self.tensors.dtype(name))
+
+    def canonical(self, name: str) -> Tensor:
+        """A canonical tensor."""
+        return self.tensors.read(name)
 
 
-def is_foreign(path: Path) -> bool:
-    """Whether this is a checkpoint of Megatron-LM or NeMo rather than a Hugging Face folder."""
-    if path.is_file():
-        return path.suffix == ".nemo"
-    marks = (TRACKER, NEMO_SETTINGS, NEMO_WEIGHTS, INDEX, "weights", "mp_rank_00", "tp_rank_00_pp_rank_000")
-    return any((path / mark).exists() for mark in marks)
+def with_family(config: ModelConfig) -> ModelConfig:
+    """The config with the first family that has words for all of it; ArtifactError where none has."""
+    reasons = {}
+    for family in sorted(family_names(), key=lambda name: (name not in PREFERRED, name)):
+        try:
+            named = replace(config, family=family)
+            config_to_hf(named, dtype="float32")
+        except (ConfigError, ArtifactError) as error:
+            reasons[family] = str(error)
+        else:
+            return named
+    raise ArtifactError(f"no known family has words for this model: {reasons[PREFERRED[0]]}")
 
 
-def open_foreign(
-    path: Path, *, scratch: Path, config: ModelConfig | None = None, vocab_size: int | None = None
-) -> Foreign:
-    """The checkpoint at `path`; a ``.nemo`` file is unpacked into `scratch` first.
+def open_foreign(path: Path, hints: Hints = NO_HINTS) -> Foreign:
+    """The checkpoint at `path`; a ``.nemo`` file is unpacked into a temporary folder first.
 
-    `config` replaces what the checkpoint says of its model, `vocab_size` drops padding from its vocabulary.
     Raises ArtifactError for what is damaged, unknown or not representable.
     """
+    unpacked = None
     if path.is_file():
-        unpack(path, scratch)
-        return open_foreign(scratch, scratch=scratch, config=config, vocab_size=vocab_size)
-    kind, weights, facts = look(path)
+        unpacked = TemporaryDirectory(prefix="nemo-")
+        unpack(path, Path(unpacked.name))
+        path = Path(unpacked.name)
+    weights, facts = look(path)
     tensors = open_weights(weights)
     if EMBEDDING not in tensors.names():
         raise ArtifactError(f"{weights}: has no {EMBEDDING!r}, so it holds no GPT model of Megatron")
-    if config is None and facts is None:
+    if hints.config is not None:
+        config = load_config(hints.config)
+    elif facts is not None:
+        config = canonical_config(facts, rows=tensors.rows(EMBEDDING), vocab_size=hints.vocab_size)
+    elif (path / "config.json").is_file():
+        config = load_config(path)
+    else:
         raise ArtifactError(f"{path}: says nothing of its model's shape; give config=FOLDER with its config.json")
-    if config is None:
-        assert facts is not None
-        config = canonical_config(facts, rows=tensors.rows(EMBEDDING), vocab_size=vocab_size)
-    return Foreign(kind, MegatronSource(tensors, config), find_tokenizer(path))
+    return Foreign(MegatronSource(tensors, config), find_tokenizer(path), unpacked)
 
 
-def look(path: Path) -> tuple[str, Path, Facts | None]:
-    """What kind of folder this is, where its weights are, and what it says of the model."""
+def look(path: Path) -> tuple[Path, Facts | None]:
+    """Where a folder's weights are, and what it says of the model."""
     if (path / NEMO_SETTINGS).is_file():
         dist = path / "model_weights"
-        return "nemo", dist if dist.is_dir() else path, Facts(read_yaml(path / NEMO_SETTINGS), str(path / NEMO_SETTINGS))
+        return dist if dist.is_dir() else path, Facts(read_yaml(path / NEMO_SETTINGS), str(path / NEMO_SETTINGS))
     if (path / "weights").is_dir():
         settings = path / "context" / "model.yaml"
         facts = Facts(read_yaml(settings).get("config", {}), f"{settings}: config") if settings.is_file() else None
-        return "nemo2", path / "weights", facts
+        return path / "weights", facts
     if (path / TRACKER).is_file():
         path = latest(path)
-    return "megatron", path, megatron_facts(path)
+    return path, megatron_facts(path)
 
 
 def latest(root: Path) -> Path:

@@ -59,10 +59,9 @@ class MegatronSource:
         for entry in self.table:
             yield from self.parts(entry).items()
 
-    @property
-    def dtypes(self) -> dict[str, torch.dtype]:
-        """The type of every canonical tensor's numbers."""
-        return {part: self.tensors.dtype(entry) for entry in self.table for part in entry.parts}
+    def dtype(self, name: str) -> torch.dtype:
+        """The type of a canonical tensor's numbers."""
+        return self.tensors.dtype(self.places[name])
 
     def read(self, name: str) -> Tensor:
         """One canonical tensor. Those of one Megatron tensor are best read in a row."""
