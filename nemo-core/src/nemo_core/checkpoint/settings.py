@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+Count = Annotated[int, Meta(ge=1)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings:
@@ -30,7 +32,7 @@ class ConvertSettings:
         Path | None, Meta(description="megatron, nemo: folder with the config.json of the model, where it names none")
     ] = None
     vocab_size: Annotated[
-        int | None, Meta(ge=1, description="megatron, nemo: rows of the embedding that are tokens, the rest being padding")
+        Count | None, Meta(description="megatron, nemo: rows of the embedding that are tokens, the rest being padding")
     ] = None
     family: Annotated[str | None, Meta(description="hf: another family's names and layout, e.g. llama")] = None
     dtype: Annotated[
