@@ -79,10 +79,10 @@ def test_what_an_implementation_cannot_represent_is_said(tmp_path, capsys):
     save_model(Decoder(config, seed=0), tmp_path)
     assert main(["verify", str(tmp_path), "threads=1"]) == 0
     found = printed(capsys)
-    assert "moe: megatron.core routes tokens to experts on a GPU only" in found["megatron"]["skipped"]
+    assert "moe is not offered: megatron.core routes tokens to experts on a GPU only" in found["megatron"]["skipped"]
     assert found["transformers"]["logits"] <= 5e-5
     assert main(["verify", str(tmp_path), "against=[megatron]", "threads=1"]) == 1
-    assert "nothing was compared: megatron: implementation=megatron: moe" in capsys.readouterr().err
+    assert "nothing was compared: megatron: implementation=megatron: moe is" in capsys.readouterr().err
 
 
 def test_a_missing_library_is_named(folder, capsys, monkeypatch):

@@ -16,7 +16,7 @@ from nemo_core.config import ModelConfig, NormConfig, RopeConfig  # noqa: E402
 from nemo_core.checkpoint.foreign.source import MegatronSource  # noqa: E402
 from nemo_core.checkpoint.foreign.stacked import StackedFolder, stacked_tensors  # noqa: E402
 from nemo_core.checkpoint.foreign.torch_dist import write_torch_dist  # noqa: E402
-from nemo_core.megatron.collectives import sum_norms_of_heads  # noqa: E402
+from nemo_core.megatron.collectives import sum_shared_weights  # noqa: E402
 from nemo_core.megatron.degrees import Degrees  # noqa: E402
 from nemo_core.megatron.distributed_checkpoint import load_distributed, save_distributed, sharded_weights  # noqa: E402
 from nemo_core.megatron.model import MegatronDecoder  # noqa: E402
@@ -74,7 +74,7 @@ def look(name: str, folder: Path, degrees: Degrees) -> dict[str, float | bool]:
     factors = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
     (ours * factors).sum().backward()
     (theirs * factors).sum().backward()
-    sum_norms_of_heads(shared)
+    sum_shared_weights(shared)
     gradients = [(found, weights[key].grad) for key, found in canonical_gradients(shared)]
     back = dict(canonical_weights(shared))
     save_distributed(shared, folder / name)

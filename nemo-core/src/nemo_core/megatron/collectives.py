@@ -7,6 +7,8 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
 
+from ..parallel.buckets import local
+
 
 class Gather(torch.autograd.Function):
     """One axis of all tensor-parallel ranks; the gradient of each goes back to it."""
@@ -37,10 +39,15 @@ def gather(own: Tensor, axis: int) -> Tensor:
 
 
 @torch.no_grad()
-def sum_norms_of_heads(model: torch.nn.Module) -> None:
-    """Sum the gradients of norms that every rank holds but applies to its own heads only."""
+def sum_shared_weights(model: torch.nn.Module) -> None:
+    """Sum the gradients of weights that every rank holds but applies to its own part only.
+
+    These are the norms of queries and keys (each rank has its heads) and, under sequence parallelism, whatever
+    megatron.core marks so (each rank has its places).
+    """
     if parallel_state.get_tensor_model_parallel_world_size() == 1:
         return
     for name, weight in model.named_parameters():
-        if ("q_layernorm" in name or "k_layernorm" in name) and weight.grad is not None:
-            dist.all_reduce(weight.grad, group=parallel_state.get_tensor_model_parallel_group())
+        is_partial = "q_layernorm" in name or "k_layernorm" in name or getattr(weight, "sequence_parallel", False)
+        if is_partial and weight.grad is not None:
+            dist.all_reduce(local(weight.grad), group=parallel_state.get_tensor_model_parallel_group())

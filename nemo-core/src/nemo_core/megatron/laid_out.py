@@ -28,7 +28,7 @@ from ..shapes import tensor_specs
 from ..train.device import Compute
 from ..train.objective import Objective
 from ..train.world import World
-from .collectives import sum_norms_of_heads
+from .collectives import sum_shared_weights
 from .loss import objective_for
 from .mapping import Entry
 from .model import MegatronDecoder
@@ -89,7 +89,7 @@ class MegatronLaidOut:
                 weight.grad = torch.zeros_like(weight)
         if self.buckets is not None:
             self.buckets.finish()
-        sum_norms_of_heads(self.model)
+        sum_shared_weights(self.model)
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> float:

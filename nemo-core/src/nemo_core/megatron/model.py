@@ -4,8 +4,11 @@ B batch, T position, E hidden width, V vocabulary, F rotary frequencies.
 """
 
 import torch
+import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
+from megatron.core.packed_seq_params import PackedSeqParams
+from megatron.core.tensor_parallel import copy_to_tensor_model_parallel_region, gather_from_sequence_parallel_region
 from torch import Tensor, nn
 
 from ..config import ModelConfig
@@ -15,6 +18,7 @@ from .collectives import gather
 from .degrees import ALONE, Degrees
 from .representable import check_representable
 from .rope import TableRotaryEmbedding
+from .settings import NO_FP8, Fp8Settings
 from .spec import block_spec
 from .transformer import transformer_settings
 
@@ -31,12 +35,18 @@ class MegatronDecoder(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, degrees: Degrees = ALONE, on_gpu: bool = False, dtype: torch.dtype = torch.float32
+        self,
+        config: ModelConfig,
+        *,
+        degrees: Degrees = ALONE,
+        on_gpu: bool = False,
+        dtype: torch.dtype = torch.float32,
+        fp8: Fp8Settings = NO_FP8,
     ) -> None:
         super().__init__()
-        check_representable(config, degrees, on_gpu=on_gpu)
-        self.config, self.degrees = config, degrees
-        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype)
+        check_representable(config, degrees, on_gpu=on_gpu, fp8=fp8)
+        self.config, self.degrees, self.packs = config, degrees, on_gpu
+        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype, fp8=fp8)
         self.gpt = GPTModel(
             config=settings,
             transformer_layer_spec=block_spec(config, settings, transformer_engine=on_gpu),
@@ -62,12 +72,37 @@ class MegatronDecoder(nn.Module):
         length = ids_BT.shape[1]
         if positions_BT is None and length > self.config.max_positions:
             raise InputError(f"{length} tokens, but the model has {self.config.max_positions} positions; shorten it")
+        if segments_BT is not None and self.packs:
+            return self.packed(ids_BT, positions_BT, segments_BT)
         hidden_TBE: Tensor = self.gpt.decoder(
             hidden_states=self.embed(ids_BT, positions_BT),
             attention_mask=None if segments_BT is None else other_segments(segments_BT),
             rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(length),
         )
-        return hidden_TBE.transpose(0, 1).contiguous()
+        return self.whole_rows(hidden_TBE).transpose(0, 1).contiguous()
+
+    def packed(self, ids_BT: Tensor, positions_BT: Tensor | None, segments_BT: Tensor) -> Tensor:
+        """The same with all segments of all rows as one packed sequence, for kernels that take no mask."""
+        starts, longest = boundaries(segments_BT)
+        params = PackedSeqParams(
+            qkv_format="thd", cu_seqlens_q=starts, cu_seqlens_kv=starts, max_seqlen_q=longest, max_seqlen_kv=longest
+        )
+        if positions_BT is None:
+            positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+        hidden_N1E: Tensor = self.gpt.decoder(
+            hidden_states=self.embed(ids_BT.reshape(1, -1), positions_BT.reshape(1, -1)),
+            attention_mask=None,
+            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(longest, packed_seq=True),
+            packed_seq_params=params,
+        )
+        return self.whole_rows(hidden_N1E)[:, 0].unflatten(0, ids_BT.shape)
+
+    def whole_rows(self, hidden_TBE: Tensor) -> Tensor:
+        """All places, where sequence parallelism left each rank with some; all go on to compute the same with them."""
+        if not self.degrees.sequence_parallel:
+            return hidden_TBE
+        gathered: Tensor = gather_from_sequence_parallel_region(hidden_TBE, tensor_parallel_output_grad=False)
+        return gathered
 
     def embed(self, ids_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
         """Embedded tokens, scaled where the model scales them, [T,B,E]."""
@@ -85,9 +120,7 @@ class MegatronDecoder(nn.Module):
 
     def own_logits(self, hidden: Tensor) -> Tensor:
         """Scores of the part of the vocabulary that this tensor-parallel rank holds."""
-        scores, _ = self.gpt.output_layer(hidden, weight=self.own_head_weight)
-        own: Tensor = scores
-        return own
+        return F.linear(copy_to_tensor_model_parallel_region(hidden), self.own_head_weight)
 
     @property
     def own_head_weight(self) -> Tensor:
@@ -111,3 +144,12 @@ def rotary_tables(config: ModelConfig) -> list[Tensor]:
 def other_segments(segments_BT: Tensor) -> Tensor:
     """True where a query must not look because the place is in another segment, [B,1,T,T]."""
     return segments_BT[:, None, :, None] != segments_BT[:, None, None, :]
+
+
+def boundaries(segments_BT: Tensor) -> tuple[Tensor, int]:
+    """Where segments begin when rows follow each other, as int32 with the end last; and the longest segment."""
+    changes_BT = torch.ones_like(segments_BT, dtype=torch.bool)
+    changes_BT[:, 1:] = segments_BT[:, 1:] != segments_BT[:, :-1]
+    end = segments_BT.new_tensor([segments_BT.numel()])
+    starts = torch.cat([changes_BT.flatten().nonzero()[:, 0], end]).to(torch.int32)
+    return starts, int(starts.diff().max())

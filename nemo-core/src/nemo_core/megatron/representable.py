@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from ..config import ModelConfig
 from ..foundation.errors import ConfigError
 from .degrees import Degrees
+from .settings import NO_FP8, Fp8Settings
 
 INSTEAD = "use implementation=native"
 
 
-def check_representable(config: ModelConfig, degrees: Degrees, *, on_gpu: bool) -> None:
-    """Raise ConfigError naming the first setting of model or degrees that cannot be had here."""
-    reasons = [*impossible(config), *(impossible_with_engine(config) if on_gpu else impossible_on_cpu(config, degrees))]
-    reasons += divisible(config, degrees)
+def check_representable(
+    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, fp8: Fp8Settings = NO_FP8
+) -> None:
+    """Raise ConfigError naming the first setting of model, degrees or format that cannot be had here."""
+    reasons = [*impossible(config), *(impossible_with_engine(config) if on_gpu else impossible_on_cpu(degrees))]
+    reasons += [*unoffered(config, degrees), *divisible(config, degrees)]
+    if fp8.format != "none" and not on_gpu:
+        reasons.append(f"fp8.format={fp8.format} needs a GPU: Transformer Engine multiplies in eight bits there only")
     if reasons:
         raise ConfigError(f"implementation=megatron: {reasons[0]}; {INSTEAD}")
 
@@ -35,10 +40,17 @@ def impossible(config: ModelConfig) -> Iterator[str]:
         yield "rope.kind=yarn with local_rope: megatron.core scales the scores of all layers alike"
 
 
-def impossible_on_cpu(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
-    """What megatron.core does on a GPU only."""
+def unoffered(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
+    """What megatron.core could do on a GPU and this implementation does not hand to it yet."""
     if config.moe is not None:
-        yield "moe: megatron.core routes tokens to experts on a GPU only"
+        yield "moe is not offered: megatron.core routes tokens to experts on a GPU only, which is not wired up yet"
+    for name in ("pipeline", "context", "expert"):
+        if getattr(degrees, name) > 1:
+            yield f"parallel.{name}={getattr(degrees, name)} is not offered yet; leave it at 1"
+
+
+def impossible_on_cpu(degrees: Degrees) -> Iterator[str]:
+    """What megatron.core does on a GPU only."""
     reasons = {
         "pipeline": "its schedules allocate on a GPU",
         "context": "its rotary embedding and attention share sequences on a GPU only",

@@ -21,9 +21,10 @@ from .degrees import Degrees
 from .laid_out import MegatronLaidOut, data_group
 from .model import MegatronDecoder
 from .parallel import process_groups
+from .settings import NO_FP8, Fp8Settings
 from .weights import load_weights
 
-ON_CPU_ONLY_NATIVE = {"compile": False, "recompute": "none"}
+NATIVE_ONLY = {"compile": False, "recompute": "none"}
 
 
 @contextmanager
@@ -66,6 +67,7 @@ def lay_out(
     settings: ParallelSettings,
     world: World,
     compute: Compute,
+    fp8: Fp8Settings = NO_FP8,
 ) -> MegatronLaidOut:
     """The model with the canonical weights that `read` gives, shared out over all processes; `groups` is entered.
 
@@ -73,7 +75,7 @@ def lay_out(
     """
     check_settings(settings)
     plan = plan_of(settings, world.size)
-    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda")
+    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
     load_weights(model.to(compute.device), read)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
@@ -82,7 +84,7 @@ def lay_out(
 
 def check_settings(settings: ParallelSettings) -> None:
     """Raise ConfigError for a setting that only the native implementation knows."""
-    for name, default in ON_CPU_ONLY_NATIVE.items():
+    for name, default in NATIVE_ONLY.items():
         if getattr(settings, name) != default:
             raise ConfigError(
                 f"parallel.{name}={getattr(settings, name)} is not offered by implementation=megatron; leave it at "

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..model.rope import attention_factor
 from .degrees import Degrees
+from .settings import NO_FP8, Fp8Settings
 
 
 def squared_relu(x: Tensor) -> Tensor:
@@ -26,11 +27,13 @@ ACTIVATIONS = {
 }
 
 
-def transformer_settings(config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype) -> Any:
+def transformer_settings(
+    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype, fp8: Fp8Settings = NO_FP8
+) -> Any:
     """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
     return TransformerConfig(
         **architecture(config),
-        **(recommended(config, degrees) if on_gpu else {}),
+        **(recommended(config, fp8) if on_gpu else {}),
         hidden_dropout=0.0,
         attention_dropout=0.0,
         params_dtype=dtype,
@@ -82,16 +85,18 @@ def windows(config: ModelConfig) -> dict[str, Any]:
     return {"window_size": (config.window - 1, 0), "window_attn_skip_freq": windowed}
 
 
-def recommended(config: ModelConfig, degrees: Degrees) -> dict[str, Any]:
-    """The fusions that current recipes turn on; the bias-activation fusion of plain GELU is another GELU, so it is off."""
+def recommended(config: ModelConfig, fp8: Fp8Settings) -> dict[str, Any]:
+    """The fusions that current recipes turn on, as far as they leave the numbers alone.
+
+    The fused bias and plain GELU is another GELU, so that one is off; fused gradient accumulation needs megatron.core's
+    own gradient buffers.
+    """
+    eight_bits = {} if fp8.format == "none" else {"fp8": fp8.format, "fp8_recipe": fp8.recipe}
     return {
         "bias_activation_fusion": config.gated_mlp and config.activation == "silu",
         "bias_dropout_fusion": True,
         "masked_softmax_fusion": True,
         "persist_layer_norm": True,
         "apply_rope_fusion": True,
-        "gradient_accumulation_fusion": degrees.pipeline == 1,
-        "cross_entropy_loss_fusion": True,
-        "cross_entropy_fusion_impl": "te",
-        "deallocate_pipeline_outputs": degrees.pipeline > 1,
+        **eight_bits,
     }

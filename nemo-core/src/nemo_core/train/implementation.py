@@ -5,6 +5,7 @@ from types import ModuleType
 
 from ..config import ModelConfig
 from ..foundation.backend import Backend, load_backend
+from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
@@ -31,12 +32,14 @@ def process_groups(settings: PretrainSettings) -> contextlib.AbstractContextMana
 def lay_out(settings: PretrainSettings, config: ModelConfig, *, world: World, compute: Compute) -> ParallelModel:
     """A new model over all processes; whichever the implementation, it starts from the same weights."""
     if settings.implementation == "native":
+        if settings.fp8.format != "none":
+            raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
         model = Decoder(config, seed=settings.seed).to(compute.device)
         return parallelize(model, settings.parallel, world, compute)
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
     read = backend.initial_weights(config, settings.seed)
     laid_out: ParallelModel = backend.lay_out(
-        config, read, settings=settings.parallel, world=world, compute=compute
+        config, read, settings=settings.parallel, world=world, compute=compute, fp8=settings.fp8
     )
     return laid_out

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..checkpoint.state_settings import StateSettings
+from ..megatron.settings import Fp8Settings
 from ..parallel.settings import ParallelSettings
 from ..sizes import SizeName
 
@@ -110,6 +111,7 @@ class PretrainTask:
     implementation: Annotated[
         Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
     ] = "native"
+    fp8: Fp8Settings = field(default_factory=Fp8Settings)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
