@@ -316,7 +316,9 @@ def test_to_megatron_and_back_is_the_same_folder(tmp_path, config):
     assert_same_weights(back, model)
     first, second = (next((tmp_path / name).glob("*.safetensors")).read_bytes() for name in ("hf", "back"))
     assert first == second
-    assert json.loads((tmp_path / "hf/config.json").read_text()) == json.loads((tmp_path / "back/config.json").read_text())
+    assert json.loads((tmp_path / "hf/config.json").read_text()) == json.loads(
+        (tmp_path / "back/config.json").read_text()
+    )
 
 
 class Harm:
@@ -330,7 +332,9 @@ class Harm:
 
 
 def test_an_index_that_would_run_something_is_refused(tmp_path, capsys):
-    write_torch_dist(tmp_path / "it", stacked_tensors(LLAMA, dict(redrawn(LLAMA).named_parameters()).__getitem__), common={})
+    write_torch_dist(
+        tmp_path / "it", stacked_tensors(LLAMA, dict(redrawn(LLAMA).named_parameters()).__getitem__), common={}
+    )
     (tmp_path / "it/.metadata").write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
     assert main(["convert", f"model={tmp_path / 'it'}", f"output={tmp_path / 'hf'}", "source_format=megatron"]) == 2
     assert "it names posix.mkdir, which no index of tensors needs" in capsys.readouterr().err

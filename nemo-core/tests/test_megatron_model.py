@@ -110,7 +110,9 @@ def test_logits_and_gradients_equal_the_native_ones(name):
     found = dict(canonical_gradients(other))
     assert found.keys() == expected.keys()
     for key, gradient in expected.items():
-        torch.testing.assert_close(found[key], gradient, atol=2e-4, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            found[key], gradient, atol=2e-4, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -153,7 +155,12 @@ MLA = MLAConfig(kv_rank=10, plain_dim=8, rotary_dim=6, value_dim=7)
 REFUSED = {
     "latent attention": ({"head_dim": 14, "num_kv_heads": 4, "mla": MLA}, ALONE, False, "mla .latent attention."),
     "norm of projections": ({"qk_norm": "projection"}, ALONE, False, "qk_norm=projection"),
-    "experts": ({"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8)}, ALONE, False, "moe is not offered: .* on a GPU only"),
+    "experts": (
+        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8)},
+        ALONE,
+        False,
+        "moe is not offered: .* on a GPU only",
+    ),
     "yarn, partial": ({"rope": RopeConfig(kind="yarn", rotary_share=0.5)}, ALONE, False, "rope.rotary_share=0.5"),
     "pipeline": ({}, Degrees(pipeline=3), False, "parallel.pipeline=3 needs a GPU: its schedules allocate on a GPU"),
     "context": ({}, Degrees(context=2), False, "parallel.context=2 needs a GPU"),

@@ -93,7 +93,9 @@ def test_a_missing_library_is_named(folder, capsys, monkeypatch):
         raise ModuleNotFoundError("No module named 'megatron'", name="megatron")
 
     monkeypatch.setattr("importlib.import_module", missing)
-    outcome = command.difference("megatron", folder, torch.zeros(1, 2, dtype=torch.long), Trace([], torch.zeros(1)), 1e-5)
+    outcome = command.difference(
+        "megatron", folder, torch.zeros(1, 2, dtype=torch.long), Trace([], torch.zeros(1)), 1e-5
+    )
     assert outcome == "implementation 'megatron' needs the library 'megatron': pip install 'nemo-core[megatron]'"
 
 

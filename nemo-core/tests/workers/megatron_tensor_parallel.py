@@ -12,10 +12,10 @@ from megatron.core import dist_checkpointing
 
 warnings.filterwarnings("ignore")
 
-from nemo_core.config import ModelConfig, NormConfig, RopeConfig  # noqa: E402
 from nemo_core.checkpoint.foreign.source import MegatronSource  # noqa: E402
 from nemo_core.checkpoint.foreign.stacked import StackedFolder, stacked_tensors  # noqa: E402
 from nemo_core.checkpoint.foreign.torch_dist import write_torch_dist  # noqa: E402
+from nemo_core.config import ModelConfig, NormConfig, RopeConfig  # noqa: E402
 from nemo_core.megatron.collectives import sum_shared_weights  # noqa: E402
 from nemo_core.megatron.degrees import Degrees  # noqa: E402
 from nemo_core.megatron.distributed_checkpoint import load_distributed, save_distributed, sharded_weights  # noqa: E402
@@ -84,7 +84,9 @@ def look(name: str, folder: Path, degrees: Degrees) -> dict[str, float | bool]:
     if dist.get_rank() == 0:
         write_torch_dist(written, stacked_tensors(native.config, weights.__getitem__), common={})
     dist.barrier()
-    theirs_loaded = dist_checkpointing.load(sharded_weights(MegatronDecoder(native.config, degrees=degrees)), str(written))
+    theirs_loaded = dist_checkpointing.load(
+        sharded_weights(MegatronDecoder(native.config, degrees=degrees)), str(written)
+    )
     read = dict(MegatronSource(StackedFolder(folder / name), native.config))
     return {
         "logits": largest([(ours, theirs)]),

@@ -1,7 +1,7 @@
 """The layouts that models are converted between.
 
-A layout is a module with three functions: `recognises(folder)`, `open_source(folder, hints)`, which gives canonical tensors
-one at a time, and `write(source, config, folder, settings)`.
+A layout is a module with three functions: `recognises(folder)`, `open_source(folder, hints)`, which gives canonical
+tensors one at a time, and `write(source, config, folder, settings)`.
 """
 
 from collections.abc import Callable

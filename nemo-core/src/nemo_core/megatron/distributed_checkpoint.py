@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as torch_checkpoint
 from megatron.core import dist_checkpointing, parallel_state
 from megatron.core.dist_checkpointing.strategies.torch import (
     MCoreSavePlanner,
@@ -16,7 +15,8 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
-from torch.distributed.checkpoint import FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from ..checkpoint.foreign.source import MegatronSource
 from ..checkpoint.foreign.stacked import StackedFolder
@@ -30,7 +30,7 @@ class CpuSaveStrategy(TorchDistSaveShardedStrategy):  # type: ignore[misc]
     def save(self, sharded_state_dict: Any, checkpoint_dir: Path) -> None:
         """Write every process's shards."""
         renamed, _, _ = _replace_state_dict_keys_with_sharded_keys(sharded_state_dict, self.keep_only_main_replica)
-        torch_checkpoint.save(
+        save(
             mcore_to_pyt_state_dict(renamed, False),
             storage_writer=FileSystemWriter(checkpoint_dir, single_file_per_rank=True, sync_files=True),
             planner=MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False),

@@ -1,8 +1,8 @@
 """How canonical tensors lie in the tensors of megatron.core, whole and shared by tensor parallelism.
 
 The arithmetic is that of `checkpoint.mapping.transforms`, so converting needs no megatron.core. A rank's tensor is the
-transform of its shards of the canonical ones: so the rank's gate lies above its up projection, and its groups of queries,
-keys and values stay together.
+transform of its shards of the canonical ones: so the rank's gate lies above its up projection, and its groups of
+queries, keys and values stay together.
 """
 
 from collections.abc import Sequence

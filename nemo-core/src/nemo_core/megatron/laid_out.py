@@ -32,7 +32,7 @@ from .collectives import sum_shared_weights
 from .loss import objective_for
 from .mapping import Entry
 from .model import MegatronDecoder
-from .weights import canonical_weights, find, gathered, own_tensors, table_of
+from .weights import canonical_weights, gathered, held
 
 Moments = Mapping[str, Any]
 
@@ -48,10 +48,7 @@ class MegatronLaidOut:
     is_complete: bool = True
 
     def __post_init__(self) -> None:
-        own = own_tensors(self.model)
-        self.held: list[tuple[Entry, torch.nn.Parameter]] = [
-            (entry, weight) for entry in table_of(self.model) if (weight := find(own, entry)) is not None
-        ]
+        self.held = held(self.model)
         self.shapes = {name: spec.shape for name, spec in tensor_specs(self.model.config).items()}
         self.rank = parallel_state.get_tensor_model_parallel_rank()
         self.size = self.plan.tensor
@@ -68,7 +65,7 @@ class MegatronLaidOut:
             self.before_backward(is_last=number == len(micros))
             with compute.precision():
                 loss = chosen(self.model, micro.to(compute.device)) / max(1, num_targets)  # type: ignore[arg-type]
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         self.complete_gradients()
         total = total / self.size  # tensor-parallel processes all have the same loss
@@ -124,21 +121,25 @@ class MegatronLaidOut:
     @torch.no_grad()
     def restore(self, saved: SavedState, optimizer: Optimizer) -> None:
         """Put a saved state into weights and optimizer, whoever saved it."""
-        keys = {name.rpartition(".")[2] for name in saved if name.startswith("optim.")}
+        keys = sorted({name.rpartition(".")[2] for name in saved if name.startswith("optim.")})
         for entry, weight in self.held:
             put(weight, self.shard_of(entry, saved.__getitem__))
-            state = {}
-            for key in keys:
-                names = [f"optim.{part}.{key}" for part in entry.parts]
-                if any(name not in saved for name in names):
-                    continue
-                if saved.describe(names[0]).shape == self.shapes[entry.parts[0]]:
-                    state[key] = torch.zeros_like(weight)
-                    put(state[key], self.shard_of(entry, lambda part, key=key: saved[f"optim.{part}.{key}"]))
-                else:
-                    state[key] = saved[names[0]].clone()
-            if state:
-                optimizer.state[weight] = state
+            moments = {key: self.saved_moment(saved, entry, key, like=weight) for key in keys}
+            found = {key: moment for key, moment in moments.items() if moment is not None}
+            if found:
+                optimizer.state[weight] = found
+
+    def saved_moment(self, saved: SavedState, entry: Entry, key: str, *, like: Tensor) -> Tensor | None:
+        """This rank's part of a saved moment, or its number for the whole weight; None where there is none."""
+        names = {part: f"optim.{part}.{key}" for part in entry.parts}
+        if not all(name in saved for name in names.values()):
+            return None
+        first = entry.parts[0]
+        if saved.describe(names[first]).shape != self.shapes[first]:
+            return saved[names[first]].clone()
+        moment = torch.zeros_like(like)
+        put(moment, self.shard_of(entry, lambda part: saved[names[part]]))
+        return moment
 
     def shard_of(self, entry: Entry, read: Callable[[str], Tensor]) -> Tensor:
         """This rank's part of the tensor that canonical ones make up."""

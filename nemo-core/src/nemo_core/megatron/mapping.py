@@ -120,9 +120,3 @@ def to_megatron(table: list[Entry], read: Callable[[str], Tensor]) -> Iterator[t
     """Every whole tensor of megatron.core, one at a time; `read` gives canonical tensors by name."""
     for entry in table:
         yield entry, entry.join.join([read(part) for part in entry.parts])
-
-
-def to_canonical(table: list[Entry], read: Callable[[Entry], Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Every canonical tensor, one at a time; `read` gives whole tensors of megatron.core by entry."""
-    for entry in table:
-        yield from zip(entry.parts, entry.join.split(read(entry)), strict=True)

@@ -61,9 +61,7 @@ class MegatronDecoder(nn.Module):
         if tables_KF:
             self.gpt.rotary_pos_emb = TableRotaryEmbedding(tables_KF, cp_group=self.gpt.pg_collection.cp)
 
-    def forward(
-        self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
         """Hidden states after the final norm, [B,T,E]; tokens of different segments do not see each other.
 
         Rotary angles count from the start of the row: between two tokens of a segment they differ as they should.
@@ -95,7 +93,8 @@ class MegatronDecoder(nn.Module):
             rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(longest, packed_seq=True),
             packed_seq_params=params,
         )
-        return self.whole_rows(hidden_N1E)[:, 0].unflatten(0, ids_BT.shape)
+        hidden_NE = self.whole_rows(hidden_N1E)[:, 0]
+        return hidden_NE.view(*ids_BT.shape, -1)
 
     def whole_rows(self, hidden_TBE: Tensor) -> Tensor:
         """All places, where sequence parallelism left each rank with some; all go on to compute the same with them."""

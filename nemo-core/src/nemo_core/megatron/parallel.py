@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
+from torch._C._distributed_c10d import HashStore
 
 from .degrees import ALONE, Degrees
 
@@ -18,7 +19,7 @@ def process_groups(degrees: Degrees = ALONE) -> Iterator[None]:
     """
     joined_here = not dist.is_initialized()
     if joined_here:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     try:
         parallel_state.initialize_model_parallel(
             tensor_model_parallel_size=degrees.tensor,

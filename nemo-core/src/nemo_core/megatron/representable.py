@@ -10,9 +10,7 @@ from .settings import NO_FP8, Fp8Settings
 INSTEAD = "use implementation=native"
 
 
-def check_representable(
-    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, fp8: Fp8Settings = NO_FP8
-) -> None:
+def check_representable(config: ModelConfig, degrees: Degrees, *, on_gpu: bool, fp8: Fp8Settings = NO_FP8) -> None:
     """Raise ConfigError naming the first setting of model, degrees or format that cannot be had here."""
     reasons = [*impossible(config), *(impossible_with_engine(config) if on_gpu else impossible_on_cpu(degrees))]
     reasons += [*unoffered(config, degrees), *divisible(config, degrees)]

@@ -13,7 +13,7 @@ from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEm
 from torch import Tensor, nn
 
 
-class TableRotaryEmbedding(RotaryEmbedding):
+class TableRotaryEmbedding(RotaryEmbedding):  # type: ignore[misc]
     """Angles from one frequency table per kind of layer; with several, they are stacked in front: [K,T,1,1,D]."""
 
     def __init__(self, tables_KF: Sequence[Tensor], *, cp_group: Any) -> None:
@@ -31,15 +31,14 @@ class TableRotaryEmbedding(RotaryEmbedding):
         angle_KTD = torch.cat([angle_KTF, angle_KTF], -1)[:, :, None, None, :]
         return angle_KTD[0] if len(angle_KTD) == 1 else angle_KTD
 
-    def forward(  # type: ignore[override]
-        self, max_seq_len: int, offset: int = 0, packed_seq: bool = False, cp_group: Any = None
-    ) -> Tensor:
+    def forward(self, max_seq_len: int, offset: int = 0, packed_seq: bool = False, cp_group: Any = None) -> Tensor:
         """Angles, cut to this context-parallel rank's part where the sequence is shared out."""
         angles = self.get_emb(max_seq_len, offset)
         group = cp_group if cp_group is not None else self.cp_group
         if packed_seq or group is None or group.size() == 1:
             return angles
-        return get_pos_emb_on_this_cp_rank(angles, angles.ndim - 4, group)
+        own: Tensor = get_pos_emb_on_this_cp_rank(angles, angles.ndim - 4, group)
+        return own
 
     def _apply(self, fn: Any, recurse: bool = True) -> "TableRotaryEmbedding":
         """Follow the model to its device; the table itself stays float32, whatever the weights are."""

@@ -73,10 +73,13 @@ def with_linear_classes(layer: ModuleSpec, config: ModelConfig, norm: Any) -> Mo
 def biased(linear: Any, has_bias: bool) -> Any:
     """The linear class with its bias decided here: megatron.core's settings know all, none, or queries to values."""
 
-    def __init__(self: Any, *args: Any, bias: bool, **rest: Any) -> None:
-        linear.__init__(self, *args, bias=has_bias, **rest)
+    class DecidedLinear(linear):  # type: ignore[misc]
+        """A linear layer that does not ask megatron.core's settings for its bias."""
 
-    return type(linear.__name__, (linear,), {"__init__": __init__})
+        def __init__(self, *args: Any, bias: bool, **rest: Any) -> None:
+            super().__init__(*args, bias=has_bias, **rest)
+
+    return DecidedLinear
 
 
 def with_attention_class(layer: ModuleSpec, config: ModelConfig) -> ModuleSpec:

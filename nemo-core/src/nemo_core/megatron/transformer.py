@@ -72,7 +72,7 @@ def architecture(config: ModelConfig) -> dict[str, Any]:
 
 
 def softmax_scale(config: ModelConfig) -> float:
-    """The factor on scores. Yarn lengthens every turned query and key; both factors are taken out of the scores here."""
+    """The factor on scores. Yarn lengthens every turned query and key; here the scores take both factors."""
     factor = 1.0 if config.rope is None else attention_factor(config.rope)
     return config.attention_scale * factor**2
 

@@ -27,7 +27,9 @@ def run(settings: VerifySettings) -> None:
     folder = check_folder(settings.model)
     ids_BT = random_tokens(folder, settings)
     expected = native.trace(folder, ids_BT)
-    found = {name: difference(name, folder, ids_BT, expected, settings.tolerance) for name in settings.against}
+    found: dict[str, Difference | str] = {
+        name: difference(name, folder, ids_BT, expected, settings.tolerance) for name in settings.against
+    }
     emit(
         {
             "model": str(folder),

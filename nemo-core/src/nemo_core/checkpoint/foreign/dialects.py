@@ -19,7 +19,7 @@ FUNCTIONS = {
     "gelu_tanh": "gelu_tanh",
     "squared_relu": "relu2",
 }
-NEUTRAL = (None, False, 0, 0.0, "", [], {})
+NEUTRAL: tuple[Any, ...] = (None, False, 0, 0.0, "", [], {})
 UNKNOWN_MATHS = (
     "attn_logit_softcapping",
     "final_logit_softcapping",
@@ -138,7 +138,7 @@ def rope(facts: Facts) -> RopeConfig | None:
         return None
     if kind != "rope":
         raise facts.refuse("position_embedding_type", "known: rope, learned_absolute")
-    common = {
+    common: dict[str, Any] = {
         "theta": float(facts.get("rotary_base", default=10_000.0)),
         "rotary_share": float(facts.get("rotary_percent", "rotary_percentage", default=1.0)),
     }

@@ -1,7 +1,7 @@
 """Files of torch.save read without running them: tensors and plain values come out, of other objects nothing happens.
 
-torch's own ``weights_only`` refuses a whole file for one foreign object, and Megatron-LM's and NeMo's hold several (their
-settings, enums). Here a name in the pickle resolves to what rebuilds a tensor, or to an inert record. See
+torch's own ``weights_only`` refuses a whole file for one foreign object, and Megatron-LM's and NeMo's hold several
+(settings, enums). Here a name in the pickle resolves to what rebuilds a tensor, or to an inert record. See
 docs/decisions/0022.
 """
 

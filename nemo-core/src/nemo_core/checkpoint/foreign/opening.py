@@ -36,7 +36,9 @@ class Foreign:
     `folder` is where its tokenizer's files are, where it has those; `unpacked` goes away with this object.
     """
 
-    def __init__(self, tensors: MegatronSource, tokenizer: Path | None, unpacked: TemporaryDirectory[str] | None) -> None:
+    def __init__(
+        self, tensors: MegatronSource, tokenizer: Path | None, unpacked: TemporaryDirectory[str] | None
+    ) -> None:
         self.tensors, self.unpacked = tensors, unpacked
         self.folder = tokenizer or tensors.tensors.folder
         self.config = with_family(tensors.config)

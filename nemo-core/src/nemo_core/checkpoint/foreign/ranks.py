@@ -1,4 +1,4 @@
-"""Weights that were saved rank by rank: one ``model_weights.ckpt`` or ``model_optim_rng.pt`` per model-parallel rank."""
+"""Weights saved rank by rank: one ``model_weights.ckpt`` or ``model_optim_rng.pt`` per model-parallel rank."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,9 @@ from ...megatron.mapping import LAYER, Entry
 from .inert import load_inert
 from .names import is_ignored, megatron_name
 
-RANK_FOLDER = re.compile(r"^(?:mp_rank_(?P<only>\d+)(?:_(?P<stage_of>\d+))?|tp_rank_(?P<tensor>\d+)_pp_rank_(?P<stage>\d+))$")
+RANK_FOLDER = re.compile(
+    r"^(?:mp_rank_(?P<only>\d+)(?:_(?P<stage_of>\d+))?|tp_rank_(?P<tensor>\d+)_pp_rank_(?P<stage>\d+))$"
+)
 
 
 class RankFiles:
@@ -33,7 +35,9 @@ class RankFiles:
             if (tensor, stage) not in self.states
         ]
         if missing:
-            raise ArtifactError(f"{folder}: lacks the file of {missing[0]}; a model-parallel checkpoint is one of all ranks")
+            raise ArtifactError(
+                f"{folder}: lacks the file of {missing[0]}; a model-parallel checkpoint is one of all ranks"
+            )
 
     @cached_property
     def first_layers(self) -> list[int]:

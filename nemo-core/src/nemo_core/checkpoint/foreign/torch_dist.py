@@ -133,8 +133,13 @@ class StoredTensor:
 def write_torch_dist(folder: Path, tensors: Iterable[StoredTensor], *, common: dict[str, Any]) -> None:
     """Write a checkpoint that megatron.core loads at any parallel layout, holding one tensor in memory at a time."""
     from torch.distributed.checkpoint.filesystem import _StorageInfo
-    from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata, MetadataIndex
-    from torch.distributed.checkpoint.metadata import TensorProperties, TensorStorageMetadata
+    from torch.distributed.checkpoint.metadata import (
+        ChunkStorageMetadata,
+        Metadata,
+        MetadataIndex,
+        TensorProperties,
+        TensorStorageMetadata,
+    )
 
     described: dict[str, Any] = {}
     places: dict[Any, Any] = {}
