@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ..config import ModelConfig
@@ -29,7 +30,8 @@ NATIVE_ONLY = {"compile": False, "recompute": "none"}
 
 @contextmanager
 def groups(settings: ParallelSettings) -> Iterator[None]:
-    """The process groups of a run."""
+    """The process groups of a run. Raises ConfigError where the degrees do not make up the number of processes."""
+    plan_of(settings, dist.get_world_size() if dist.is_initialized() else 1)
     with process_groups(degrees_of(settings)):
         yield
 
