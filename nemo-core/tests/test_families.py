@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ import torch
 from nemo_core.checkpoint.folder import load_config, load_model, save_model
 from nemo_core.checkpoint.tensors import iterate_tensors
 from nemo_core.config import ModelConfig, MoEConfig, NormConfig, RopeConfig
-from nemo_core.families import FAMILIES, config_from_hf, config_to_hf, tensor_map
+from nemo_core.families import FAMILIES, config_from_hf, config_to_hf, family_packages
+from nemo_core.families.layout import tensor_map
 from nemo_core.foundation.errors import ArtifactError, ConfigError
+from nemo_core.model.decoder import Decoder
 
 from .family_cases import CASES, GPT2, IDS, LLAMA3, SHAPE, YARN, logits_of, write_case
 
@@ -85,8 +89,6 @@ def test_moments_of_single_tensors_go_to_the_folder_layout_and_back(folders, nam
 
 
 def test_every_family_has_a_case_and_only_two_small_files():
-    from pathlib import Path
-
     import nemo_core.families as families
 
     assert {case[0] for case in CASES.values()} == set(FAMILIES.values())
@@ -116,6 +118,33 @@ def test_what_a_folder_asks_for_and_we_do_not_compute_is_refused_by_name():
     refused({**qwen, "layer_types": ["linear_attention"] * 3}, "layer type 'linear_attention' is not supported")
     mixtral = {**llama, "architectures": ["MixtralForCausalLM"], "num_local_experts": 2, "num_experts_per_tok": 3}
     refused(mixtral, r"contradicts itself: moe.top_k=3 is more than moe.num_experts=2")
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/add-a-model-family.md"
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the documentation is not beside the package")
+def test_a_family_of_another_distribution_is_found(tmp_path, monkeypatch):
+    config, weights = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "falken/falke").mkdir(parents=True)
+    for name, text in {"falken/falke/config.py": config, "falken/falke/weights.py": weights}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "falken-1.dist-info").mkdir()
+    (tmp_path / "falken-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: falken\nVersion: 1\n")
+    entry = "[nemo_core.families]\nFalkeForCausalLM = falken.falke\n"
+    (tmp_path / "falken-1.dist-info/entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    family_packages.cache_clear()
+    try:
+        model = Decoder(dataclasses.replace(TINY, family="falke", norm_eps=1e-6), seed=0).eval()
+        save_model(model, tmp_path / "model")
+        stored = dict(iterate_tensors(tmp_path / "model"))
+        assert stored["model.layers.0.self_attn.qkv.weight"].shape == (64, 32)
+        assert {"model.wte.weight", "model.layers.1.self_attn.dense.weight"} < stored.keys()
+        assert torch.equal(native_logits(load_model(tmp_path / "model")), native_logits(model))
+        refused({"architectures": ["FalkeForCausalLM"], **SHAPE, "use_memory": True}, "use_memory=True is not represen")
+    finally:
+        family_packages.cache_clear()
 
 
 TINY = ModelConfig(
@@ -168,8 +197,6 @@ def test_a_folder_without_the_usual_prefix_is_read(folders, tmp_path):
 
 
 def test_unrepresentable_models_leave_no_folder_behind(tmp_path):
-    from nemo_core.model.decoder import Decoder
-
     model = Decoder(dataclasses.replace(TINY, qk_norm="head"), seed=0)
     with pytest.raises(ConfigError, match="cannot represent qk_norm"):
         save_model(model, tmp_path / "out")

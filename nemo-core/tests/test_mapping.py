@@ -19,7 +19,8 @@ from nemo_core.checkpoint.mapping.transforms import (
     Transpose,
 )
 from nemo_core.config import ModelConfig
-from nemo_core.families import FAMILIES, tensor_map
+from nemo_core.families import FAMILIES
+from nemo_core.families.layout import tensor_map
 from nemo_core.shapes import tensor_specs
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import config_from_hf, config_to_hf, tensor_map
+from ..families import config_from_hf, config_to_hf
+from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
@@ -96,9 +97,9 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     """
     folder = Path(folder)
     tensors = model.state_dict()
-    foreign = [name for name in tensors if "lora_" in name]
+    foreign = [name for name in tensors if ".adapters." in name]
     if foreign:
-        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_lora(model) first")
+        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
     write_config(model.config, folder, dtype=dtype_name(next(model.parameters()).dtype))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import tensor_map
+from ..families.layout import tensor_map
 from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
 from ..shapes import tensor_specs

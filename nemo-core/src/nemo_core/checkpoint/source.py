@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import layout_of
+from ..families.layout import layout_of
 from ..foundation.errors import ArtifactError
 from ..shapes import tensor_specs
 from .mapping.rules import Read, Rule, TensorMap

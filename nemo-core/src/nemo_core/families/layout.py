@@ -8,6 +8,7 @@ from ..checkpoint.mapping.rules import Rule, TensorMap
 from ..checkpoint.mapping.transforms import Chain, Same, Transform
 from ..config import ModelConfig
 from ..shapes import tensor_specs
+from . import family_part, package_of
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,14 @@ class Layout:
                     steps = fused.transform if type(first) is Same else Chain((first, fused.transform))
                     return Rule((self.rename(f"{stem}{fused.into}.{ending}"),), right, steps)
         return Rule((self.rename(name),), (name,), self.transform_of(module))
+
+
+def layout_of(config: ModelConfig) -> Layout:
+    """How folders of the config's family name and lay out tensors."""
+    layout: Layout = family_part(package_of(config.family)[1], "weights").layout(config)
+    return layout
+
+
+def tensor_map(config: ModelConfig) -> TensorMap:
+    """Rules from a folder's tensors (left) to the canonical ones (right)."""
+    return layout_of(config).tensor_map(config)

@@ -1,14 +1,12 @@
 """Making a megatron model ready for the training loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
-from ..config import ModelConfig
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.buckets import Buckets
@@ -63,22 +61,21 @@ def plan_of(settings: ParallelSettings, world_size: int) -> ParallelPlan:
 
 
 def lay_out(
-    config: ModelConfig,
-    read: Callable[[str], Tensor],
+    native: Decoder,
     *,
     settings: ParallelSettings,
     world: World,
     compute: Compute,
     fp8: Fp8Settings = NO_FP8,
 ) -> MegatronLaidOut:
-    """The model with the canonical weights that `read` gives, shared out over all processes; `groups` is entered.
+    """A megatron model with the weights of the native one, shared out over all processes; `groups` is entered.
 
     Raises ConfigError where model or settings cannot be had with this implementation.
     """
     check_settings(settings)
     plan = plan_of(settings, world.size)
-    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
-    load_weights(model.to(compute.device), read)
+    model = MegatronDecoder(native.config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
+    load_weights(model.to(compute.device), dict(native.named_parameters()).__getitem__)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
     return MegatronLaidOut(model, placed, plan, buckets)
@@ -120,8 +117,3 @@ def share(model: MegatronDecoder, settings: ParallelSettings, plan: ParallelPlan
     if plan.data > 1:
         return Buckets(list(model.parameters()), data_group(), max_bytes=settings.bucket_mib * 2**20)
     return None
-
-
-def initial_weights(config: ModelConfig, seed: int) -> Callable[[str], Tensor]:
-    """Canonical weights as the native model draws them from `seed`."""
-    return dict(Decoder(config, seed=seed).named_parameters()).__getitem__

@@ -3,12 +3,12 @@
 import contextlib
 from types import ModuleType
 
-from ..config import ModelConfig
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from ..parallel.plan import check_optimizer
 from .device import Compute
 from .settings import PretrainSettings
 from .world import World
@@ -29,17 +29,21 @@ def process_groups(settings: PretrainSettings) -> contextlib.AbstractContextMana
     return groups
 
 
-def lay_out(settings: PretrainSettings, config: ModelConfig, *, world: World, compute: Compute) -> ParallelModel:
-    """A new model over all processes; whichever the implementation, it starts from the same weights."""
+def lay_out(settings: PretrainSettings, model: Decoder, *, world: World, compute: Compute) -> ParallelModel:
+    """The model over all processes, with the weights of the native `model` whichever the implementation."""
     if settings.implementation == "native":
         if settings.fp8.format != "none":
             raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
-        model = Decoder(config, seed=settings.seed).to(compute.device)
-        return parallelize(model, settings.parallel, world, compute)
+        parallel = parallelize(model, settings.parallel, world, compute)
+        check_optimizer(parallel.layout.plan, settings.optimizer.kind)
+        return parallel
+    if settings.ema.decay:
+        raise ConfigError(
+            f"ema.decay={settings.ema.decay} is not offered by implementation=megatron; use implementation=native"
+        )
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
-    read = backend.initial_weights(config, settings.seed)
     laid_out: ParallelModel = backend.lay_out(
-        config, read, settings=settings.parallel, world=world, compute=compute, fp8=settings.fp8
+        model, settings=settings.parallel, world=world, compute=compute, fp8=settings.fp8
     )
     return laid_out
