@@ -10,12 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
+from ..checkpoint.state import optimizer_tensors, restore_optimizer
 from ..checkpoint.state_piece import Piece, pieces_to_write
+from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
 from ..train.device import Compute
 from ..train.objective import Objective
+from ..train.weights import trained_weights
 from ..train.world import World
 from .buckets import Buckets, local, local_gradient
 from .context import StretchedDecoder, stretch
@@ -96,13 +100,10 @@ class ParallelModel:
             return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
-        """This process's micro batches, as many as any other has; rows that nothing is learnt from fill up."""
-        mine = self.world.share(batch)
+        """This process's micro batches, as many as every other process has."""
         if self.layout.plan.is_plain:
-            return micro_batches(mine, rows=rows)
-        count = -(-self.world.largest_share(len(batch.ids_BT)) // rows)
-        micros = micro_batches(mine, rows=rows)
-        return micros + [pad_rows(batch.rows(slice(0, 0)), 1, like=batch)] * (count - len(micros))
+            return micro_batches(self.world.share(batch), rows=rows)
+        return equal_micro_batches(self.world, batch, rows)
 
     def own_places(self, micro: Batch) -> tuple[Batch, Any]:
         """The part of each row that this process computes, and the model to compute it with."""
@@ -162,6 +163,22 @@ class ParallelModel:
         layout = self.layout
         pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns)
         return [*pieces, *pieces_to_write(own, rank=0, size=1)]
+
+    def trained_names(self) -> set[str]:
+        """Names of the weights that this process trains."""
+        return {name for name, _ in trained_weights(self.model)}
+
+    def state(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Trained weights and the optimizer's moments."""
+        weights = {name: weight.detach() for name, weight in trained_weights(self.model)}
+        return {**weights, **optimizer_tensors(optimizer, self.model)}
+
+    @torch.no_grad()
+    def restore(self, saved: SavedState, optimizer: Optimizer) -> None:
+        """Put a saved state into weights and optimizer."""
+        for name, weight in trained_weights(self.model):
+            weight.copy_(saved.fill(name, weight))
+        restore_optimizer(optimizer, self.model, saved)
 
     def is_mirrored(self, name: str) -> bool:
         """Whether a tensor of the state belongs to a weight that another stage saves."""
@@ -232,3 +249,10 @@ def join(batches: list[Batch]) -> Batch:
         name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
     }
     return Batch(**joined)
+
+
+def equal_micro_batches(world: World, batch: Batch, rows: int) -> list[Batch]:
+    """A process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
+    count = -(-world.largest_share(len(batch.ids_BT)) // rows)
+    micros = micro_batches(world.share(batch), rows=rows)
+    return micros + [pad_rows(batch.rows(slice(0, 0)), 1, like=batch)] * (count - len(micros))

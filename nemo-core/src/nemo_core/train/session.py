@@ -31,6 +31,7 @@ from .world import World
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
     {
+        "implementation",
         "parallel",
         "state",
         "device",
