@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from ..checkpoint.state_settings import StateSettings
 from ..data.batch_size import RampUp
+from ..megatron.settings import Fp8Settings
 from ..parallel.settings import ParallelSettings
 from ..peft.settings import LEARNING_RATES, AdapterChoice
 from ..sizes import check_size
@@ -144,6 +145,10 @@ class PretrainTask:
         ),
     ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
+    implementation: Annotated[
+        Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
+    ] = "native"
+    fp8: Fp8Settings = field(default_factory=Fp8Settings)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
