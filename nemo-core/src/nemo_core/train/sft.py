@@ -82,11 +82,11 @@ def run(settings: SftSettings) -> TrainResult:
         if model is not None:
             samples = compare_answers(tuning.conversations.questions, account, answers)
             write_outputs(settings, model, draft.path, samples)
-            save_average(tuning.parts, draft.path, tokenizer=settings.model)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
             draft.stats.update(figures("sft", tuning.parts.model, account))
+        save_average(tuning.parts, draft.path, tokenizer=settings.model)
     return summary(settings.output, draft.stats)
 
 
