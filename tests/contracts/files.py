@@ -5,10 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def pairs(path: Path) -> None:
-    """Queries with a text that answers each."""
-    rows = [{"query": f"what is number {n}", "positive": f"number {n} comes after {n - 1}"} for n in range(8)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def exam(path: Path) -> None:
+    """Questions of an evaluation set."""
+    text = "Which of the many rivers of the north runs through the old town and on to the sea, number {}?"
+    path.write_text("".join(json.dumps({"question": text.format(n)}) + "\n" for n in range(6)))
+
+
+def words(path: Path) -> None:
+    """A list of words, one a line."""
+    path.write_text("casino\n")
 
 
 def bitext(path: Path) -> None:
@@ -42,7 +47,8 @@ def classifier(path: Path) -> None:
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {
-    "pairs.jsonl": pairs,
+    "exam.jsonl": exam,
+    "words.txt": words,
     "bitext.jsonl": bitext,
     "quality.bin": fasttext_model,
     "classifier": classifier,
