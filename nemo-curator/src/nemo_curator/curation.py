@@ -17,12 +17,14 @@ from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
 from .report.page import render
+from .placement import Placement
 from .shards import plan as plans
-from .shards import pool
 from .shards import tally as tallies
-from .shards.compare import compare
+from .shards.compare import Comparison, compare
 from .shards.layout import Layout
 
+PLACEMENT = ("workers", "engine", "dask", "memory_limit")
+"""Settings that say where and how a run is done, and change nothing in what it makes."""
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
 
 
@@ -54,7 +56,8 @@ def run(settings: Run) -> Curated:
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
-    config.pop("workers")
+    for placed in PLACEMENT:
+        config.pop(placed)
     with artifact.create(
         settings.output,
         kind="documents",
@@ -67,7 +70,7 @@ def run(settings: Run) -> Curated:
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
         announce(pipeline)
-        work_through(layout, plan, workers=pool.num_workers(settings.workers))
+        work_through(layout, plan, settings.placement())
         draft.stats.update(stats_of(layout, plan, listing))
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
@@ -106,11 +109,11 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
 
 
-def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
+def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
     segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with pool.Pool(workers) as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
+    with placement.open() as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
         for index, segment in enumerate(segments):
             todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
             progress.advance(shards - len(todo), note=title(segment.alone, index))
@@ -118,7 +121,10 @@ def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
             for kept in spread.run(SHARD_TARGET, calls):
                 progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
             if segment.together:
-                compare(layout, index, segment.together, shards=shards)
+                comparison = Comparison(
+                    layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=placement.memory_bytes
+                )
+                compare(comparison, segment.together)
             if index:
                 remove_documents(layout, index - 1, shards)
 
@@ -132,7 +138,9 @@ def remove_documents(layout: Layout, segment: int, shards: int) -> None:
     """Free the room of texts that the next segment has written anew."""
     for shard in range(shards):
         layout.documents(shard, segment, last=False).unlink(missing_ok=True)
-        layout.keys(shard, segment).unlink(missing_ok=True)
+        for left in layout.keys(shard, segment).parent.glob(f"{shard:05d}*"):
+            if left != layout.tally(shard, segment):
+                left.unlink(missing_ok=True)
 
 
 def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from .pipeline import DEFAULT
+from .placement import Placed
 
 OVERWRITE = "replace the output where it exists"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Placed):
     """Settings of ``nemo-curator run``."""
 
     input: Annotated[Path, Meta(description="WARC, HTML, JSONL or Parquet file, a folder of them, or an artifact")]
@@ -21,7 +22,6 @@ class Run:
     pipeline: Annotated[list[Any], Meta(description="steps in order, each a name or a name with settings")] = field(
         default_factory=lambda: list(DEFAULT)
     )
-    workers: Annotated[int, Meta(ge=0, description="processes; 0 is one per core")] = 0
     shard_bytes: Annotated[int, Meta(ge=1, description="unpacked input in one unit of work (whole files)")] = 4_000_000
     text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
     id_field: Annotated[str, Meta(description="field of your own ids, kept as source_id")] = "id"

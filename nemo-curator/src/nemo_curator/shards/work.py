@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..dedup import keys as dedup_keys
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
 from ..read.records import read_file
 from . import plan as plans
+from .compare import left_out
 from .layout import Layout
 from .tally import StepTally, Tally, timed
 
@@ -28,36 +28,31 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     """Do one shard of one segment, unless that is done; the number of documents it kept."""
     layout = Layout(Path(root))
     plan = plans.load(layout.work)
-    steps, last = opened(layout.work, segment)
+    steps = opened(layout.work, segment)
+    together = plan.pipeline.segments()[segment].together
+    gather = together.settings.open() if together else None
     tally = Tally()
-    batches = first_batches(plan, shard, tally) if segment == 0 else later_batches(layout, segment, shard, tally)
-    keys: list[dedup_keys.Keys] = []
     with ExitStack() as stack:
-        kept = Table(stack, layout.documents(shard, segment, last=last is None), SCHEMA)
+        kept = Table(stack, layout.documents(shard, segment, last=gather is None), SCHEMA)
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
+        later = segment > 0
+        batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
         for documents, dropped in batches:
             rejects.write(dropped)
             for index, (name, step) in enumerate(steps, 1):
                 documents = pass_step(step, documents, tally, tally.step(index, name), rejects)
             documents = documents.select(SCHEMA.names)
             kept.write(documents)
-            if last is not None and documents.num_rows:
-                with timed(tally.comparison):
-                    keys.append(dedup_keys.with_lengths(last(documents), documents))
-            else:
+            if gather is None:
                 tally.finished(documents)
+            elif documents.num_rows:
+                with timed(tally.comparison):
+                    gather.add(documents)
         kept.open()
-    finish(layout, segment, shard, keys, tally)
-    return tally.steps[-1].documents if tally.steps else 0
-
-
-def finish(layout: Layout, segment: int, shard: int, keys: list[dedup_keys.Keys], tally: Tally) -> None:
-    """Write the keys, then the tally that marks the shard as done."""
-    part = plans.load(layout.work).pipeline.segments()[segment]
-    if part.together is not None:
-        bands = getattr(part.together.settings, "bands", 2)
-        dedup_keys.write(layout.keys(shard, segment), keys, rows=bands + 1)
+    if gather is not None:
+        gather.write(layout.keys(shard, segment))
     tally.save(layout.tally(shard, segment))
+    return tally.steps[-1].documents if tally.steps else 0
 
 
 class Table:
@@ -82,11 +77,10 @@ class Table:
 
 
 @cache
-def opened(work: Path, segment: int) -> tuple[list[tuple[str, Callable[[pa.Table], Verdict]]], Any]:
-    """The step functions of a segment, and the keyer of the deduplication behind it."""
+def opened(work: Path, segment: int) -> list[tuple[str, Callable[[pa.Table], Verdict]]]:
+    """The step functions of a segment."""
     part: Segment = plans.load(work).pipeline.segments()[segment]
-    alone = [(step.name, step.settings.open()) for step in part.alone]
-    return alone, part.together.settings.open() if part.together else None
+    return [(step.name, step.settings.open()) for step in part.alone]
 
 
 def first_batches(plan: plans.Plan, shard: int, tally: Tally) -> Iterator[Batch]:
@@ -121,28 +115,21 @@ def take(records: Iterator[Document | Reject]) -> tuple[list[Document], list[Rej
     return documents, rejects
 
 
-def later_batches(layout: Layout, segment: int, shard: int, tally: Tally) -> Iterator[Batch]:
-    """Documents that the segment before kept, without those that duplicate another."""
+def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, rejects: Table) -> Iterator[Batch]:
+    """Documents that the segment before kept, without what duplicates another."""
     previous = plans.load(layout.work).pipeline.segments()[segment - 1].together
     assert previous is not None, "only deduplication ends a segment"
-    step = tally.step(0, previous.name)
-    drops = pq.read_table(layout.drops(shard, segment - 1))
-    survivors = dict(zip(drops["row"].to_pylist(), drops["survivor"].to_pylist(), strict=True))
-    reason = {"exact_dedup": "exact_duplicate", "fuzzy_dedup": "near_duplicate"}[previous.name]
-    first = 0
+    settings: Any = previous.settings
+    removal = getattr(settings, "removal", None)
+    step = (
+        removal(layout, segment - 1, shard)
+        if removal
+        else left_out(layout, segment - 1, shard, reason=settings.reason)
+    )
     with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
         for batch in table.iter_batches(batch_size=BATCH_DOCUMENTS):
             documents = pa.Table.from_batches([batch])
-            details = [survivors.get(row) for row in range(first, first + documents.num_rows)]
-            first += documents.num_rows
-            kept, dropped = part(
-                Verdict(
-                    documents=documents,
-                    reason=pa.array([None if d is None else reason for d in details], pa.string()),
-                    detail=pa.array([None if d is None else f"of {d}" for d in details], pa.string()),
-                )
-            )
-            yield count(tally, step, kept, dropped)
+            yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
 
 
 def pass_step(
