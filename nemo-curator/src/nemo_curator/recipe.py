@@ -13,19 +13,25 @@ OVERWRITE = "replace the output where it exists"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Placed):
-    """Settings of ``nemo-curator run``."""
+class Source(Placed):
+    """What every command that makes documents is told: what to read, where to write, how to cut and place the work."""
 
     input: Annotated[Path, Meta(description="WARC, HTML, JSONL or Parquet file, a folder of them, or an artifact")]
     output: Annotated[Path, Meta(description="folder of the documents artifact to make")]
     overwrite: Annotated[bool, Meta(description=OVERWRITE)] = False
-    pipeline: Annotated[list[Any], Meta(description="steps in order, each a name or a name with settings")] = field(
-        default_factory=lambda: list(DEFAULT)
-    )
     shard_bytes: Annotated[int, Meta(ge=1, description="unpacked input in one unit of work (whole files)")] = 4_000_000
     text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
     id_field: Annotated[str, Meta(description="field of your own ids, kept as source_id")] = "id"
     max_document_bytes: Annotated[int, Meta(ge=1, description="larger documents are rejected")] = 10_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Source):
+    """Settings of ``nemo-curator run``."""
+
+    pipeline: Annotated[list[Any], Meta(description="steps in order, each a name or a name with settings")] = field(
+        default_factory=lambda: list(DEFAULT)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,37 @@
+"""Commands that deduplicate; ``dedup exact`` is another way to write ``dedup-exact``."""
+
+from ..foundation.command import Command, Stage, StageInput
+
+STAGE = Stage(
+    inputs={"input": StageInput(kinds=("raw-web", "documents"), external=True)},
+    output="documents",
+    cpus=2,
+    memory_gib=4,
+)
+RUN = "nemo_curator.dedup.standalone:run"
+
+COMMANDS = (
+    Command(
+        name="dedup-exact",
+        summary="drop or report documents whose text another one has",
+        settings="nemo_curator.dedup.standalone:DedupExact",
+        run=RUN,
+        examples=("nemo-curator dedup exact input=documents output=unique ignore_case_and_space=true",),
+        stage=STAGE,
+    ),
+    Command(
+        name="dedup-fuzzy",
+        summary="drop or report documents whose text another one nearly has (MinHash LSH)",
+        settings="nemo_curator.dedup.standalone:DedupFuzzy",
+        run=RUN,
+        examples=("nemo-curator dedup fuzzy input=documents output=unique recall=0.95 jaccard=0.8 verify=true",),
+        stage=STAGE,
+    ),
+)
+
+
+def joined(words: list[str]) -> list[str]:
+    """``dedup exact ...`` as ``dedup-exact ...``."""
+    if words[:1] == ["dedup"] and len(words) > 1 and "=" not in words[1] and not words[1].startswith("-"):
+        return [f"dedup-{words[1]}", *words[2:]]
+    return words

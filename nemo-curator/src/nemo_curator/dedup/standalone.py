@@ -1,0 +1,57 @@
+"""One deduplication as a command of its own: ``nemo-curator dedup exact input=... output=...``."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from msgspec import Meta
+
+from ..recipe import Source
+from .settings import GROUPS, ExactDedup, FuzzyDedup
+
+if TYPE_CHECKING:
+    from ..curation import Curated
+
+Command = TypeVar("Command", bound=Source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupExact(ExactDedup, Source):
+    """Settings of ``nemo-curator dedup exact``."""
+
+    groups: Annotated[bool, Meta(description=GROUPS)] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupFuzzy(FuzzyDedup, Source):
+    """Settings of ``nemo-curator dedup fuzzy``."""
+
+    groups: Annotated[bool, Meta(description=GROUPS)] = True
+
+
+STEPS: dict[type[Source], tuple[str, type[Any]]] = {
+    DedupExact: ("exact_dedup", ExactDedup),
+    DedupFuzzy: ("fuzzy_dedup", FuzzyDedup),
+}
+
+
+def run(settings: Source) -> "Curated":
+    """Run the pipeline whose only step is that of `settings`."""
+    from ..curation import run as run_pipeline
+    from ..foundation.settings import to_plain
+    from ..recipe import Run
+
+    name, step = STEPS[type(settings)]
+    values = {each.name: to_plain_value(getattr(settings, each.name), to_plain) for each in fields(step)}
+    places = {each.name: getattr(settings, each.name) for each in fields(Source)}
+    return run_pipeline(Run(pipeline=[{name: values}], **places))
+
+
+def to_plain_value(value: Any, to_plain: Any) -> Any:
+    """A setting as it stands in a recipe."""
+    return str(value) if isinstance(value, Path) else to_plain(value)
+
+
+def dedup(command: type[Command], input: str | Path, output: str | Path, **settings: Any) -> "Curated":
+    """What the command does, for Python: ``dedup(DedupFuzzy, "crawl", "unique", recall=0.95)``."""
+    return run(command(input=Path(input), output=Path(output), **settings))
