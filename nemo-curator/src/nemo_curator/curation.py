@@ -1,5 +1,6 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
+import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -161,6 +162,11 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
         "seconds": seconds_of(segments, totals),
+        "comparisons": [
+            {"step": segment.together.name, **json.loads(layout.compared(index).read_text(encoding="utf-8"))}
+            for index, segment in enumerate(segments)
+            if segment.together
+        ],
         "ignored_files": listing.ignored[:100],
     }
 

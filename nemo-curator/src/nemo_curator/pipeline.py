@@ -15,8 +15,10 @@ STEPS = {
     "quality": "nemo_curator.filter.thresholds:Quality",
     "exact_dedup": "nemo_curator.dedup.settings:ExactDedup",
     "fuzzy_dedup": "nemo_curator.dedup.settings:FuzzyDedup",
+    "span_dedup": "nemo_curator.dedup.span_settings:SpanDedup",
+    "substring_dedup": "nemo_curator.dedup.span_settings:SubstringDedup",
 }
-DEDUPLICATION = ("exact_dedup", "fuzzy_dedup")
+DEDUPLICATION = ("exact_dedup", "fuzzy_dedup", "span_dedup", "substring_dedup")
 DEFAULT: tuple[str, ...] = ("extract", "repair", "language", "quality", "exact_dedup", "fuzzy_dedup")
 
 

@@ -27,6 +27,22 @@ COMMANDS = (
         examples=("nemo-curator dedup fuzzy input=documents output=unique recall=0.95 jaccard=0.8 verify=true",),
         stage=STAGE,
     ),
+    Command(
+        name="dedup-spans",
+        summary="cut out lines, paragraphs or runs of sentences that occur more than once",
+        settings="nemo_curator.dedup.standalone:DedupSpans",
+        run=RUN,
+        examples=("nemo-curator dedup spans input=documents output=trimmed unit=sentence window=3",),
+        stage=STAGE,
+    ),
+    Command(
+        name="dedup-substring",
+        summary="cut out substrings of some length that occur more than once",
+        settings="nemo_curator.dedup.standalone:DedupSubstring",
+        run=RUN,
+        examples=("nemo-curator dedup substring input=documents output=trimmed length=100",),
+        stage=STAGE,
+    ),
 )
 
 

@@ -86,6 +86,13 @@ def recipe_of(path: Path) -> str:
         return str(json.loads(handle.readline())["recipe"])
 
 
+def key_ranges(needed_bytes: int, *, memory_bytes: int) -> Iterator[tuple[np.uint64, np.uint64]]:
+    """First and last key of ascending ranges, so many that each needs `memory_bytes` at most (0: one range)."""
+    count = max(1, -(-needed_bytes // memory_bytes)) if memory_bytes else 1
+    for turn in range(count):
+        yield np.uint64((turn << 64) // count), np.uint64(((turn + 1) << 64) // count - 1)
+
+
 class KeyTable:
     """The keys of all shards, read a row at a time; documents are numbered through, shard after shard."""
 
@@ -120,23 +127,16 @@ class KeyTable:
         `memory_bytes` (0: one pass). Equal keys are in one pass, and numbers ascend in each.
         """
         needed = self.num_documents * (SORT_BYTES + 16 * (len(rows) - 1))
-        count = max(1, -(-needed // memory_bytes)) if memory_bytes else 1
-        for turn in range(count):
-            low, high = (turn << 64) // count, ((turn + 1) << 64) // count - 1
-            yield self._range(rows, np.uint64(low), np.uint64(high), whole=count == 1)
+        for low, high in key_ranges(needed, memory_bytes=memory_bytes):
+            yield self._range(rows, low, high)
 
-    def _range(
-        self, rows: Sequence[int], low: np.uint64, high: np.uint64, *, whole: bool
-    ) -> tuple[list[Keys], Numbers]:
+    def _range(self, rows: Sequence[int], low: np.uint64, high: np.uint64) -> tuple[list[Keys], Numbers]:
         found: list[list[Keys]] = [[] for _ in rows]
         numbers = []
         for file, start in zip(self._files, self.starts[:-1], strict=True):
             table = open_file(file)
             first = np.asarray(table[rows[0]])
-            wanted = table[self.num_keys] > 0
-            if not whole:
-                wanted = wanted & (first >= low) & (first <= high)
-            picked = np.flatnonzero(wanted)
+            picked = np.flatnonzero((table[self.num_keys] > 0) & (first >= low) & (first <= high))
             numbers.append(picked + start)
             for into, row in zip(found, rows, strict=True):
                 into.append(np.asarray(table[row])[picked])

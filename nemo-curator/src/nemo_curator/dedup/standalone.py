@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ..recipe import Source
 from .settings import GROUPS, ExactDedup, FuzzyDedup
+from .span_settings import SpanDedup, SubstringDedup
 
 if TYPE_CHECKING:
     from ..curation import Curated
@@ -29,9 +30,21 @@ class DedupFuzzy(FuzzyDedup, Source):
     groups: Annotated[bool, Meta(description=GROUPS)] = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class DedupSpans(SpanDedup, Source):
+    """Settings of ``nemo-curator dedup spans``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupSubstring(SubstringDedup, Source):
+    """Settings of ``nemo-curator dedup substring``."""
+
+
 STEPS: dict[type[Source], tuple[str, type[Any]]] = {
     DedupExact: ("exact_dedup", ExactDedup),
     DedupFuzzy: ("fuzzy_dedup", FuzzyDedup),
+    DedupSpans: ("span_dedup", SpanDedup),
+    DedupSubstring: ("substring_dedup", SubstringDedup),
 }
 
 

@@ -37,6 +37,10 @@ class Layout:
         """Documents of a shard that are in a group of duplicates."""
         return self.root / "groups" / f"part-{shard:05d}-{segment}.parquet"
 
+    def spans(self, shard: int, segment: int) -> Path:
+        """Passages cut out of a shard's documents: id, first byte and end in the text as it was."""
+        return self.root / "spans" / f"part-{shard:05d}-{segment}.parquet"
+
     def tally(self, shard: int, segment: int) -> Path:
         """What a segment did with a shard; written last, so it also says that the shard is done."""
         return self.work / f"segment-{segment}" / f"{shard:05d}.json"
