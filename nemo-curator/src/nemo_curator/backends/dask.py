@@ -17,6 +17,8 @@ from ..placement import DaskCluster
 from ..shards.pool import TRIES, Call, WorkerDiedError
 from . import cluster as cluster_backend
 
+PATIENCE = "10s"
+
 
 class DaskSpread:
     """Calls spread over the workers of a cluster."""
@@ -26,10 +28,7 @@ class DaskSpread:
 
     def run(self, target: str, calls: Sequence[Call]) -> Iterator[Any]:
         """Results of all calls, as they come."""
-        futures = [
-            self.client.submit(call, target, dict(arguments), pure=False, retries=TRIES, key=f"{target}-{number}-{id(calls)}")
-            for number, arguments in enumerate(calls)
-        ]
+        futures = [self.client.submit(call, target, dict(each), pure=False, retries=TRIES) for each in calls]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -58,7 +57,7 @@ def connect(settings: DaskCluster, *, workers: int) -> Iterator[DaskSpread]:
 def connected(address: str) -> "Client":
     """A client of the scheduler at `address`."""
     try:
-        return Client(address, timeout="10s")
+        return Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise ConfigError(f"dask.address={address}: no Dask scheduler answers there ({error})") from error
 
