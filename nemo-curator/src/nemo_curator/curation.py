@@ -64,7 +64,7 @@ def run(settings: Run) -> Curated:
         kind="documents",
         package="nemo-curator",
         config=config,
-        inputs={"input": settings.input},
+        inputs={"input": settings.input, **inputs_of(pipeline)},
         overwrite=settings.overwrite,
     ) as draft:
         layout = Layout(draft.path)
@@ -94,6 +94,14 @@ def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan
     return plans.Plan(
         pipeline=pipeline, reading=reading, shards=plans.group(listing.files, shard_bytes=settings.shard_bytes)
     )
+
+
+def inputs_of(pipeline: Pipeline) -> dict[str, Path]:
+    """What steps read beside the documents: models, filters of earlier runs."""
+    found: dict[str, Path] = {}
+    for step in pipeline.steps:
+        found.update({f"{step.name}.{name}": path for name, path in getattr(step.settings, "inputs", dict)().items()})
+    return found
 
 
 def announce(pipeline: Pipeline) -> None:

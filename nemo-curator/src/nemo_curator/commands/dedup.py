@@ -43,6 +43,22 @@ COMMANDS = (
         examples=("nemo-curator dedup substring input=documents output=trimmed length=100",),
         stage=STAGE,
     ),
+    Command(
+        name="dedup-seen",
+        summary="drop what this or an earlier run has seen: documents, paragraphs or lines (Bloom filter)",
+        settings="nemo_curator.dedup.standalone:DedupSeen",
+        run=RUN,
+        examples=("nemo-curator dedup seen input=tuesday output=fresh seen=monday",),
+        stage=STAGE,
+    ),
+    Command(
+        name="dedup-semantic",
+        summary="drop or report documents that mean what another one means (embeddings, k-means)",
+        settings="nemo_curator.dedup.standalone:DedupSemantic",
+        run=RUN,
+        examples=("nemo-curator dedup semantic input=documents output=diverse model=models/minilm eps=0.05",),
+        stage=STAGE,
+    ),
 )
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..document import Verdict, set_column
+from .seen_settings import SeenDedup
 from .span_settings import SpanDedup, SubstringDedup
 from .spans import CUTS
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Cutter:
     """Cuts the spans of a shard out of its batches, in order; a document of which too little is left is dropped."""
 
-    def __init__(self, settings: SpanDedup | SubstringDedup, layout: "Layout", segment: int, shard: int) -> None:
+    def __init__(self, settings: "SpanDedup | SubstringDedup | SeenDedup", layout: "Layout", segment: int, shard: int) -> None:
         self._settings = settings
         self._passed = 0
         self._cuts: dict[int, list[tuple[int, int]]] = {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from msgspec import Meta
 
 from ..recipe import Source
+from .seen_settings import SeenDedup
+from .semantic_settings import SemanticDedup
 from .settings import GROUPS, ExactDedup, FuzzyDedup
 from .span_settings import SpanDedup, SubstringDedup
 
@@ -40,10 +42,24 @@ class DedupSubstring(SubstringDedup, Source):
     """Settings of ``nemo-curator dedup substring``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DedupSeen(SeenDedup, Source):
+    """Settings of ``nemo-curator dedup seen``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupSemantic(SemanticDedup, Source):
+    """Settings of ``nemo-curator dedup semantic``."""
+
+    groups: Annotated[bool, Meta(description=GROUPS)] = True
+
+
 STEPS: dict[type[Source], tuple[str, type[Any]]] = {
     DedupExact: ("exact_dedup", ExactDedup),
     DedupFuzzy: ("fuzzy_dedup", FuzzyDedup),
     DedupSpans: ("span_dedup", SpanDedup),
+    DedupSeen: ("seen_dedup", SeenDedup),
+    DedupSemantic: ("semantic_dedup", SemanticDedup),
     DedupSubstring: ("substring_dedup", SubstringDedup),
 }
 

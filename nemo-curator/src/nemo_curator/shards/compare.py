@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,20 @@ def compare(comparison: Comparison, step: Step) -> None:
         return
     settings: Any = step.settings
     act = getattr(settings, "compare", None)
-    figures = act(comparison) if act else drop_duplicates(comparison, settings, name=step.name)
+    figures = act(comparison) if act else drop_duplicates(comparison, settings)
     write_text(layout.compared(segment), json.dumps(figures))
 
 
-def drop_duplicates(comparison: Comparison, settings: Any, *, name: str) -> dict[str, int]:
+def drop_duplicates(comparison: Comparison, settings: Any) -> dict[str, int]:
     """Group the documents, choose survivors, write the drops of every shard and, where wanted, the groups."""
     table = comparison.table()
-    labels = settings.group(comparison)
-    stands_for = survivors.choose(labels, survivors.figures(table, settings.survivor), settings.survivor)
+    if hasattr(settings, "decide"):
+        labels, stands_for = settings.decide(comparison)
+    else:
+        labels = settings.group(comparison)
+        stands_for = survivors.choose(labels, survivors.figures(table, settings.survivor), settings.survivor)
     if settings.groups:
-        write_groups(comparison, table, labels, stands_for, name=name)
+        write_groups(comparison, table, labels, stands_for)
     return write_all_drops(comparison, table, stands_for, remove=settings.remove)
 
 
@@ -72,15 +76,18 @@ def write_all_drops(comparison: Comparison, table: KeyTable, stands_for: Labels,
     name_of = ids_of(comparison, np.unique(stands_for[dropped]), starts)
     for shard in range(comparison.shards):
         rows = dropped[(dropped >= starts[shard]) & (dropped < starts[shard + 1])] if remove else dropped[:0]
-        drops = {"row": pa.array(rows - starts[shard], pa.int64()), "survivor": name_of(stands_for[rows])}
-        with atomic_file(layout.drops(shard, segment)) as handle:
-            pq.write_table(pa.table(drops, schema=DROPS), handle)
+        write_drops(layout.drops(shard, segment), rows - starts[shard], name_of(stands_for[rows]))
     return {"duplicates": len(dropped)}
 
 
-def write_groups(
-    comparison: Comparison, table: KeyTable, labels: Labels, stands_for: Labels, *, name: str
-) -> None:
+def write_drops(path: Path, rows: npt.NDArray[Any], names: Any) -> None:
+    """Write the rows of one shard to drop, each with the id of what stays in its place."""
+    columns = {"row": pa.array(rows, pa.int64()), "survivor": pa.array(names, pa.string())}
+    with atomic_file(path) as handle:
+        pq.write_table(pa.table(columns, schema=DROPS), handle)
+
+
+def write_groups(comparison: Comparison, table: KeyTable, labels: Labels, stands_for: Labels) -> None:
     """Write for every shard its documents that are in a group of two or more."""
     layout, starts = comparison.layout, table.starts
     sizes = np.bincount(labels, minlength=len(labels)) if len(labels) else np.zeros(0, np.int64)
@@ -94,7 +101,7 @@ def write_groups(
             "group": name_of(labels[members]),
             "survivor": pa.array(stands_for[members] == members),
         }
-        with atomic_file(layout.groups(shard, name)) as handle:
+        with atomic_file(layout.groups(shard, comparison.segment)) as handle:
             pq.write_table(pa.table(columns, schema=GROUPS), handle)
 
 

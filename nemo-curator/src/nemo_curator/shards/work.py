@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     """Do one shard of one segment, unless that is done; the number of documents it kept."""
     layout = Layout(Path(root))
     plan = plans.load(layout.work)
-    steps = opened(layout.work, segment)
+    steps = opened(layout.work, segment, plans.stamp(layout.work))
     together = plan.pipeline.segments()[segment].together
     gather = together.settings.open() if together else None
     tally = Tally()
@@ -76,10 +76,10 @@ class Table:
             self.open().write_table(rows.cast(self._schema).combine_chunks())
 
 
-@cache
-def opened(work: Path, segment: int) -> list[tuple[str, Callable[[pa.Table], Verdict]]]:
+@lru_cache(maxsize=4)
+def opened(work: Path, segment: int, written: tuple[int, int]) -> list[tuple[str, Callable[[pa.Table], Verdict]]]:
     """The step functions of a segment."""
-    part: Segment = plans.load(work).pipeline.segments()[segment]
+    part: Segment = plans.load_stamped(work, written).pipeline.segments()[segment]
     return [(step.name, step.settings.open()) for step in part.alone]
 
 
