@@ -33,7 +33,9 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     gather = together.settings.open() if together else None
     tally = Tally()
     with ExitStack() as stack:
-        kept = Table(stack, layout.documents(shard, segment, last=gather is None), SCHEMA)
+        last = gather is None
+        path = layout.documents(shard, segment, last=last)
+        kept = Table(stack, path, SCHEMA, compression="zstd" if last else "lz4")
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
         later = segment > 0
         batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
@@ -58,8 +60,8 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
 class Table:
     """A Parquet file that is begun with its first rows and appears whole when the stack closes."""
 
-    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema) -> None:
-        self._stack, self._path, self._schema = stack, path, schema
+    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
+        self._stack, self._path, self._schema, self._compression = stack, path, schema, compression
         self._writer: pq.ParquetWriter | None = None
         path.unlink(missing_ok=True)
 
@@ -67,7 +69,7 @@ class Table:
         """The writer; a file without rows is a table all the same."""
         if self._writer is None:
             handle = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(handle, self._schema, compression="zstd"))
+            self._writer = self._stack.enter_context(pq.ParquetWriter(handle, self._schema, compression=self._compression))
         return self._writer
 
     def write(self, rows: pa.Table) -> None:
