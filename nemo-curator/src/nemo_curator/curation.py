@@ -1,6 +1,7 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ def run(settings: Run) -> Curated:
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
+    check_writable(settings.output)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     for placed in PLACEMENT:
         config.pop(placed)
@@ -116,6 +118,13 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
     page = next((file for file in listing.files if file.format in ("warc", "html")), None)
     if page and not pipeline.extracts:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
+
+
+def check_writable(output: Path) -> None:
+    """Raise ConfigError where the folder that `output` would be made in takes no files."""
+    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
 
 
 def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:

@@ -59,6 +59,13 @@ COMMANDS = (
         examples=("nemo-curator dedup semantic input=documents output=diverse model=models/minilm eps=0.05",),
         stage=STAGE,
     ),
+    Command(
+        name="dedup-recall",
+        summary="recall and precision of fuzzy deduplication on a sample, beside brute force",
+        settings="nemo_curator.dedup.measure:DedupRecall",
+        run="nemo_curator.dedup.measure:run",
+        examples=("nemo-curator dedup recall input=documents recall=0.95 jaccard=0.8",),
+    ),
 )
 
 
