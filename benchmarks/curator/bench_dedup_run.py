@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,11 @@ def measured(words: Sequence[str]) -> dict[str, float]:
         raise SystemExit(code)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": round(time.monotonic() - started, 1), "cpu_s": round(cpu, 1), "peak_gib": round(peak[0] / 2**30, 2)}
+    return {
+        "wall_s": round(time.monotonic() - started, 1),
+        "cpu_s": round(cpu, 1),
+        "peak_gib": round(peak[0] / 2**30, 2),
+    }
 
 
 READ_AND_WRITE = """
@@ -106,7 +111,7 @@ def by_likeness(corpus: Path, group: dict[str, str]) -> None:
     texts = texts_of(corpus, {name for pair in pairs for name in pair})
     likeness = np.array([jaccard(texts[a], texts[b]) for a, b in pairs])
     found = np.array([a in group and group.get(a) == group.get(b) for a, b in pairs])
-    for low, high in zip(LEVELS[:-1], LEVELS[1:], strict=True):
+    for low, high in pairwise(LEVELS):
         some = (likeness >= low) & (likeness < high)
         print(f"  Jaccard {low} to {high}: {some.sum()} pairs, {found[some].mean() if some.any() else 0:.1%} found")
     print(f"  equal texts: {found[likeness == 1].mean():.1%} found")
@@ -143,7 +148,10 @@ def main() -> None:
     print(f"{size / 1e9:.2f} GB of JSON lines, load {os.getloadavg()[0]:.1f}")
     if "step=exact" in settings:
         command = ["-m", "nemo_curator", "dedup-exact", f"input={corpus}", f"output={output}", "workers=1"]
-        for name, words in {"read and write": ["-c", READ_AND_WRITE, str(corpus), str(output)], "exact": command}.items():
+        for name, words in {
+            "read and write": ["-c", READ_AND_WRITE, str(corpus), str(output)],
+            "exact": command,
+        }.items():
             shutil.rmtree(output, ignore_errors=True)
             print(f"{name}: {measured(words)}")
         return

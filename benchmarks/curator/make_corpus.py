@@ -74,8 +74,8 @@ class Writer:
         line = json.dumps({"id": identity, "text": text}, ensure_ascii=False).encode() + b"\n"
         if self._room <= 0:
             self._number, self._room = self._number + 1, FILE_BYTES
-            self._handle = open(self._output / f"{self._number:04d}.jsonl", "wb")
-        self._handle.write(line)
+        with open(self._output / f"{self._number:04d}.jsonl", "ab") as handle:
+            handle.write(line)
         self._room -= len(line)
         return len(text.encode())
 

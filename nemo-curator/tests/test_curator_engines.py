@@ -14,7 +14,12 @@ from nemo_curator.foundation.errors import ConfigError, MissingBackend
 from nemo_curator.placement import Placed, num_bytes
 from nemo_curator.shards.pool import Pool
 
-PIPELINE = ["repair", "exact_dedup", {"fuzzy_dedup": {"groups": True, "verify": True}}, {"span_dedup": {"unit": "line"}}]
+PIPELINE = [
+    "repair",
+    "exact_dedup",
+    {"fuzzy_dedup": {"groups": True, "verify": True}},
+    {"span_dedup": {"unit": "line"}},
+]
 
 
 def digest(output) -> str:

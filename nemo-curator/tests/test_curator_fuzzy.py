@@ -77,7 +77,9 @@ def test_equal_shares_estimate_jaccard_in_every_mode(mode, shingle):
     settings = FuzzyDedup(mode=mode, shingle=shingle, width=3 if shingle == "words" else 12, bands=100, rows=10)
     one, two = signature(pa.array(texts), settings)
     pieces = [text.split() if shingle == "words" else text for text in texts]
-    windows = [{tuple(piece[i : i + settings.width]) for i in range(len(piece) - settings.width + 1)} for piece in pieces]
+    windows = [
+        {tuple(piece[i : i + settings.width]) for i in range(len(piece) - settings.width + 1)} for piece in pieces
+    ]
     true = len(windows[0] & windows[1]) / len(windows[0] | windows[1])
     assert (one == two).mean() == pytest.approx(true, abs=0.06)
 

@@ -119,7 +119,10 @@ def test_user_ids_that_are_there_twice_are_kept_and_not_taken_for_documents(tmp_
     pipeline = [{"exact_dedup": {"groups": True}}]
     curate(tmp_path / "in", tmp_path / "out", pipeline=pipeline, workers=1)
     kept = read_folder(tmp_path / "out/data")
-    assert [(row["id"], row["source_id"]) for row in kept] == [("a.jsonl#00000000", "mine"), ("a.jsonl#00000001", "mine")]
+    assert [(row["id"], row["source_id"]) for row in kept] == [
+        ("a.jsonl#00000000", "mine"),
+        ("a.jsonl#00000001", "mine"),
+    ]
     assert {row["id"] for row in read_folder(tmp_path / "out/groups")} == {"a.jsonl#00000000", "a.jsonl#00000002"}
 
 

@@ -55,7 +55,9 @@ def test_workers_and_partition_change_neither_documents_nor_filter(corpus, tmp_p
     for name, placed in {"one": {"workers": 1}, "many": {"workers": 2, "shard_bytes": 1}}.items():
         pipeline = [{"seen_dedup": {"unit": unit, "capacity": 5000}}]
         curate(corpus, tmp_path / name, pipeline=pipeline, **placed)
-    one, many = ([(row["id"], row["text"]) for row in read_folder(tmp_path / name / "data")] for name in ("one", "many"))
+    one, many = (
+        [(row["id"], row["text"]) for row in read_folder(tmp_path / name / "data")] for name in ("one", "many")
+    )
     assert one == many
     assert (tmp_path / "one/seen/seen.bloom").read_bytes() == (tmp_path / "many/seen/seen.bloom").read_bytes()
 

@@ -103,7 +103,9 @@ def test_three_sentences_in_a_row_are_cut_but_not_two(tmp_path):
 
 
 def test_paragraphs_can_all_go(tmp_path):
-    write_jsonl(tmp_path / "in/a.jsonl", [{"text": "Mine.\n\nOurs,\nboth.\n\nMine too."}, {"text": "Ours,\nboth.\n\nIts."}])
+    write_jsonl(
+        tmp_path / "in/a.jsonl", [{"text": "Mine.\n\nOurs,\nboth.\n\nMine too."}, {"text": "Ours,\nboth.\n\nIts."}]
+    )
     pipeline = [{"span_dedup": {"unit": "paragraph", "window": 1, "keep": "none"}}]
     curate(tmp_path / "in", tmp_path / "out", pipeline=pipeline, workers=1)
     assert [row["text"] for row in read_folder(tmp_path / "out/data")] == ["Mine.\n\nMine too.", "Its."]
@@ -117,14 +119,24 @@ def sentences(text: str) -> list[str]:
 
 def test_sentences_end_at_marks_before_blanks_and_at_newlines():
     text = 'He said "No." Then 3.14 came... What?! A title\nNext 一。二！"End.'
-    assert sentences(text) == ['He said "No." ', "Then 3.14 came... ", "What?! ", "A title\n", "Next 一。", '二！"', "End."]
+    assert sentences(text) == [
+        'He said "No." ',
+        "Then 3.14 came... ",
+        "What?! ",
+        "A title\n",
+        "Next 一。",
+        '二！"',
+        "End.",
+    ]
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=80))
 def test_sentences_put_together_are_the_text_without_its_first_blanks(text):
     found = sentences(text)
-    assert "".join(found) == (text.encode()[len(text.encode()) - len("".join(found).encode()) :].decode() if found else "")
+    assert "".join(found) == (
+        text.encode()[len(text.encode()) - len("".join(found).encode()) :].decode() if found else ""
+    )
     assert not text.removesuffix("".join(found)).strip()
 
 

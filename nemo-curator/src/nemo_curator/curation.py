@@ -15,11 +15,11 @@ from .foundation.errors import ConfigError
 from .foundation.progress import Progress
 from .foundation.settings import to_plain
 from .pipeline import DEFAULT, Pipeline, Segment
+from .placement import Placement
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
 from .report.page import render
-from .placement import Placement
 from .shards import plan as plans
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare

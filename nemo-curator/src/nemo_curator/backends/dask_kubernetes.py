@@ -6,5 +6,5 @@ from dask_kubernetes.operator import KubeCluster
 
 
 def start(options: dict[str, Any]) -> Any:
-    """A cluster whose pods have these options of ``dask_kubernetes.operator.KubeCluster`` (name, image, resources...)."""
+    """A cluster whose pods have these options of ``KubeCluster`` (name, image, resources...)."""
     return KubeCluster(**options)

@@ -62,7 +62,7 @@ COMMANDS = (
     Command(
         name="dedup-recall",
         summary="recall and precision of fuzzy deduplication on a sample, beside brute force",
-        settings="nemo_curator.dedup.measure:DedupRecall",
+        settings="nemo_curator.dedup.standalone:DedupRecall",
         run="nemo_curator.dedup.measure:run",
         examples=("nemo-curator dedup recall input=documents recall=0.95 jaccard=0.8",),
     ),

@@ -1,23 +1,33 @@
 """Repeated passages cut out of documents, as they were found to be."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..document import Verdict, set_column
-from .seen_settings import SeenDedup
-from .span_settings import SpanDedup, SubstringDedup
 from .spans import CUTS
 
 if TYPE_CHECKING:
     from ..shards.layout import Layout
 
 
+class Leaving(Protocol):
+    """How little may be left of a document, and what it is dropped for."""
+
+    @property
+    def reason(self) -> str:
+        """The reason to drop a document of which too little is left."""
+
+    @property
+    def min_bytes_left(self) -> int:
+        """Bytes that have to be left."""
+
+
 class Cutter:
     """Cuts the spans of a shard out of its batches, in order; a document of which too little is left is dropped."""
 
-    def __init__(self, settings: "SpanDedup | SubstringDedup | SeenDedup", layout: "Layout", segment: int, shard: int) -> None:
+    def __init__(self, settings: Leaving, layout: "Layout", segment: int, shard: int) -> None:
         self._settings = settings
         self._passed = 0
         self._cuts: dict[int, list[tuple[int, int]]] = {}
@@ -39,7 +49,9 @@ class Cutter:
             if len(left.encode()) < self._settings.min_bytes_left:
                 cut = sum(end - start for start, end in spans)
                 reasons[row] = self._settings.reason
-                details[row] = f"{len(spans)} spans of {cut} bytes in all, min_bytes_left {self._settings.min_bytes_left}"
+                details[row] = (
+                    f"{len(spans)} spans of {cut} bytes in all, min_bytes_left {self._settings.min_bytes_left}"
+                )
             else:
                 kept[row] = left
         self._passed += len(texts)

@@ -20,7 +20,8 @@ from .settings import FuzzyDedup
 if TYPE_CHECKING:
     from ..shards.compare import Comparison
 
-Text = pa.Array | pa.ChunkedArray
+Text = Any
+"""A string column: pa.Array or pa.ChunkedArray."""
 
 
 def signature(text: Text, settings: FuzzyDedup) -> npt.NDArray[np.uint32]:

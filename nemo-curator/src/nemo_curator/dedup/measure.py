@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Meta
 from numba import njit
 
 from ..document import Document
@@ -18,16 +17,8 @@ from .fuzzy import keyer, shingles
 from .keys import Keys
 from .normal import compared
 from .settings import FuzzyDedup
+from .standalone import DedupRecall
 from .verify import jaccard
-
-
-@dataclass(frozen=True, kw_only=True)
-class DedupRecall(FuzzyDedup):
-    """Settings of ``nemo-curator dedup recall``: those of ``dedup fuzzy``, and what to try them on."""
-
-    input: Annotated[Path, Meta(description="JSONL or Parquet file, a folder of them, or a documents artifact")]
-    sample: Annotated[int, Meta(ge=2, le=50_000, description="documents to compare, spread over the input")] = 2000
-    text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +71,7 @@ def measure(texts: Sequence[str], settings: FuzzyDedup) -> Measured:
     table = pa.table({"text": pa.array(texts, pa.string())})
     found = candidates(keyer(settings)(table))
     hashes, starts = shingles(compared(table, ignore_case_and_space=settings.ignore_case_and_space), settings)
-    sets = [np.unique(hashes[a:b]) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    sets = [np.unique(hashes[a:b]) for a, b in pairwise(starts)]
     true = like_pairs(sets, settings.jaccard)
     both = len(true & found)
     return Measured(
@@ -126,4 +117,3 @@ def compare_all(values, starts, least):  # type: ignore[no-untyped-def]  # noqa:
             if jaccard(one, values[starts[j] : starts[j + 1]]) >= least:
                 found.append((np.int64(i), np.int64(j)))
     return found
-

@@ -15,9 +15,9 @@ from .span_settings import LEFT, UNITS
 class SeenDedup:
     """Drop documents, or cut out paragraphs or lines, that this run or an earlier one has seen (a Bloom filter)."""
 
-    seen: Annotated[Path | None, Meta(description="output of the run before, whose filter goes on; none: a new one")] = (
-        None
-    )
+    seen: Annotated[
+        Path | None, Meta(description="output of the run before, whose filter goes on; none: a new one")
+    ] = None
     unit: Annotated[Literal["document", "paragraph", "line"], Meta(description="what is remembered")] = "document"
     capacity: Annotated[int, Meta(ge=1, description="texts that a new filter has room for")] = 10_000_000
     false_positive_rate: Annotated[

@@ -6,6 +6,7 @@ end in one file and are compared tile by tile, so that memory holds two tiles, h
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,7 @@ def runs(values: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """First and end of every run of equal values."""
     edges = np.flatnonzero(np.diff(values)) + 1
     bounds = [0, *edges.tolist(), len(values)]
-    return zip(bounds[:-1], bounds[1:], strict=True)
+    return pairwise(bounds)
 
 
 def earlier(vectors: Vectors, *, least: float) -> npt.NDArray[np.int64]:

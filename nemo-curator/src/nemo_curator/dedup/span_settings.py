@@ -17,8 +17,14 @@ SHORTEST = 8
 class Cutting:
     """What happens to repeated passages."""
 
+    reason: ClassVar[str] = "only_repeated_passages"
     keep: Annotated[Literal["first", "none"], Meta(description=KEEP)] = "first"
     min_bytes_left: Annotated[int, Meta(ge=1, description=LEFT)] = 1
+
+    @property
+    def prefilter(self) -> bool:
+        """Whether windows are too many to be written down all."""
+        return False
 
     def compare(self, comparison: Any) -> Any:
         """Find what is repeated in all documents; the figures of it."""
@@ -46,11 +52,6 @@ class SpanDedup(Cutting):
     def recipe(self) -> str:
         """How keys are made."""
         return f"spans of {self.window} {self.unit}, {self.min_bytes} bytes or more"
-
-    @property
-    def prefilter(self) -> bool:
-        """Whether windows are too many to be written down all."""
-        return False
 
     def open(self) -> Any:
         """The gatherer of span hashes."""

@@ -22,7 +22,7 @@ from ..kernels.strings import buffers
 from ..kernels.units import chosen_windows, minimizers, unit_windows
 from . import keys as key_files
 from .keys import Keys, Numbers
-from .span_settings import SpanDedup, SubstringDedup
+from .span_settings import Cutting, SubstringDedup
 
 if TYPE_CHECKING:
     from ..shards.compare import Comparison
@@ -73,7 +73,7 @@ class MinimizerGather:
     def add(self, documents: pa.Table) -> None:
         """Take in a batch."""
         data, offsets = buffers(documents["text"])
-        least, places, starts = minimizers(data, offsets, self._settings.length, self._settings.gram)
+        least, places, _ = minimizers(data, offsets, self._settings.length, self._settings.gram)
         fresh = np.ones(len(least), bool)
         fresh[1:] = places[1:] != places[:-1]
         self._found.append(least[fresh])
@@ -90,7 +90,7 @@ def places_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{PLACES}")
 
 
-def find_repeated(settings: SpanDedup | SubstringDedup, comparison: "Comparison") -> dict[str, int]:
+def find_repeated(settings: Cutting, comparison: "Comparison") -> dict[str, int]:
     """Write for every shard what is to be cut; how much that is."""
     layout, segment = comparison.layout, comparison.segment
     files = [layout.keys(shard, segment) for shard in range(comparison.shards)]

@@ -54,6 +54,15 @@ class DedupSemantic(SemanticDedup, Source):
     groups: Annotated[bool, Meta(description=GROUPS)] = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class DedupRecall(FuzzyDedup):
+    """Settings of ``nemo-curator dedup recall``: those of ``dedup fuzzy``, and what to try them on."""
+
+    input: Annotated[Path, Meta(description="JSONL or Parquet file, a folder of them, or a documents artifact")]
+    sample: Annotated[int, Meta(ge=2, le=50_000, description="documents to compare, spread over the input")] = 2000
+    text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
+
+
 STEPS: dict[type[Source], tuple[str, type[Any]]] = {
     DedupExact: ("exact_dedup", ExactDedup),
     DedupFuzzy: ("fuzzy_dedup", FuzzyDedup),

@@ -69,7 +69,9 @@ class Table:
         """The writer; a file without rows is a table all the same."""
         if self._writer is None:
             handle = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(handle, self._schema, compression=self._compression))
+            self._writer = self._stack.enter_context(
+                pq.ParquetWriter(handle, self._schema, compression=self._compression)
+            )
         return self._writer
 
     def write(self, rows: pa.Table) -> None:
@@ -124,9 +126,7 @@ def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, reject
     settings: Any = previous.settings
     removal = getattr(settings, "removal", None)
     step = (
-        removal(layout, segment - 1, shard)
-        if removal
-        else left_out(layout, segment - 1, shard, reason=settings.reason)
+        removal(layout, segment - 1, shard) if removal else left_out(layout, segment - 1, shard, reason=settings.reason)
     )
     with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
         for batch in table.iter_batches(batch_size=BATCH_DOCUMENTS):
