@@ -20,7 +20,7 @@ LLAMA3 = RopeConfig(
 VARIANTS = {
     "grouped": TINY,
     "tied": dataclasses.replace(TINY, tied_embeddings=True),
-    "biased": dataclasses.replace(TINY, attention_bias=True, mlp_bias=True),
+    "biased": dataclasses.replace(TINY, attention_bias=True, output_bias=True, mlp_bias=True),
     "one key head": dataclasses.replace(TINY, num_kv_heads=1, head_dim=10),
     "llama3 rope": dataclasses.replace(TINY, rope=LLAMA3),
     "linear rope": dataclasses.replace(TINY, rope=RopeConfig(kind="linear", factor=3.0)),

@@ -98,6 +98,33 @@ def test_common_answers_are_not_asked_for_again(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["skipped"] == {"lead_too_common": 7}
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_handful_of_documents_still_holds_out_one(count, tmp_path, capsys):
+    rows = [{"title": f"thing{n}", "text": f"thing{n}\n\nMakes the number {n} of two others."} for n in range(count)]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    curate(tmp_path / "in", tmp_path / "documents", pipeline=["repair"], workers=1)
+    for words in ("documents output=q", "documents output=all validation_share=0"):
+        assert (
+            main(["questions", *f"documents={tmp_path}/{words}".replace("output=", f"output={tmp_path}/").split()]) == 0
+        )
+    train, held = rows_of(tmp_path / "q", "train"), rows_of(tmp_path / "q", "validation")
+    assert len(held) == 1
+    assert held[0]["source"] not in {row["source"] for row in train}
+    assert len({row["source"] for row in train}) == count - 1
+    assert rows_of(tmp_path / "all", "validation") == []
+
+
+def test_a_single_held_out_question_gets_its_poor_answers_from_the_others(tmp_path):
+    rows = [{"title": f"thing{n}", "text": f"thing{n}\n\nMakes the number {n} of two others."} for n in range(3)]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    curate(tmp_path / "in", tmp_path / "documents", pipeline=["repair"], workers=1)
+    assert main(["questions", f"documents={tmp_path}/documents", f"output={tmp_path}/q"]) == 0
+    assert main(["preferences", f"conversations={tmp_path}/q", f"output={tmp_path}/p", "per_question=4"]) == 0
+    (held,) = rows_of(tmp_path / "q", "validation")
+    poor = rows_of(tmp_path / "p", "validation")
+    assert poor and {row["subject"] for row in poor} == {held["subject"]}
+
+
 def test_documents_without_a_sentence_give_a_clear_error(tmp_path, capsys):
     write_jsonl(tmp_path / "in/a.jsonl", [{"text": "x"}, {"text": "y"}])
     curate(tmp_path / "in", tmp_path / "documents", pipeline=["repair"], workers=1)

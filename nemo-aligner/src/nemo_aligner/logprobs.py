@@ -58,7 +58,13 @@ def collate(turns: Sequence[Turn], *, pad_id: int = 0) -> TurnBatch:
 
 def answer_log_probs(model: Decoder, batch: TurnBatch, *, temperature: float = 1.0) -> Tensor:
     """Log-prob of each answer token, [N], float32, at the sampling temperature; differentiable."""
-    return token_log_probs(_answer_hidden(model, batch), model.head_weight, batch.target_N, temperature=temperature)
+    return token_log_probs(
+        _answer_hidden(model, batch),
+        model.head_weight,
+        batch.target_N,
+        temperature=temperature,
+        softcap=model.config.logit_softcap,
+    )
 
 
 def answer_log_probs_and_entropy(
@@ -66,7 +72,11 @@ def answer_log_probs_and_entropy(
 ) -> tuple[Tensor, Tensor]:
     """As `answer_log_probs`, with the entropy in nats of the distribution that each token was drawn from."""
     return token_log_probs_and_entropy(
-        _answer_hidden(model, batch), model.head_weight, batch.target_N, temperature=temperature
+        _answer_hidden(model, batch),
+        model.head_weight,
+        batch.target_N,
+        temperature=temperature,
+        softcap=model.config.logit_softcap,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import config_from_hf, config_to_hf, family_module
+from ..families import config_from_hf, config_to_hf, tensor_map
 from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
-from .tensors import dtype_name, iterate_tensors, write_tensors
+from .reader import TensorInfo
+from .source import ModelFolder, left_infos, left_reader, some
+from .tensors import MAX_SHARD_BYTES, dtype_name
+from .writer import write_stream
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -60,6 +63,12 @@ def load_config(folder: str | Path) -> ModelConfig:
     return config_from_hf(read_json(path), place=str(path))
 
 
+def open_model(folder: str | Path) -> ModelFolder:
+    """The tensors of a model folder, checked against its config but not read yet."""
+    folder = check_folder(Path(folder))
+    return ModelFolder(folder, load_config(folder))
+
+
 def load_model(
     folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> Decoder:
@@ -68,63 +77,47 @@ def load_model(
     Raises ArtifactError for a damaged file, an unknown architecture, or a tensor that is missing, superfluous or of
     another shape, naming it.
     """
-    folder = check_folder(Path(folder))
-    config = load_config(folder)
-    with torch.device("meta"):
-        model = Decoder(config)
-    wanted = dict(model.named_parameters())
+    source = open_model(folder)
     loaded: dict[str, Tensor] = {}
-    for name, tensor in canonical(iterate_tensors(folder), config):
-        check_tensor(folder, name, tensor, wanted)
-        loaded[name] = tensor.to(device=device, dtype=dtype)
-    missing = sorted(wanted.keys() - loaded.keys())
-    if missing:
-        raise ArtifactError(f"{folder}: lacks {len(missing)} tensor(s) that config.json asks for: {some(missing)}")
-    model = Decoder(config) if device == "cpu" else Decoder(config).to(device)
+    for name, tensor in source.map.forward(source.read):
+        kept = torch.float32 if not source.specs[name].trained else dtype
+        loaded[name] = tensor.to(device=device, dtype=kept)
+    with torch.device(device):
+        model = Decoder(source.config)
     model.load_state_dict(loaded, assign=True)
     return model.requires_grad_(True).eval()
 
 
-def canonical(tensors: Iterable[tuple[str, Tensor]], config: ModelConfig) -> Iterable[tuple[str, Tensor]]:
-    """Tensors under canonical names, without the ones that repeat others (tied output head, frequency tables)."""
-    rules = family_module(config.family, "weights")
-    for name, tensor in tensors:
-        if name.endswith(rules.IGNORED_SUFFIXES) or (config.tied_embeddings and name == "lm_head.weight"):
-            continue
-        yield rules.RENAMED.get(name, name), tensor
-
-
-def check_tensor(folder: Path, name: str, tensor: Tensor, wanted: dict[str, torch.nn.Parameter]) -> None:
-    """Raise ArtifactError unless the model has this tensor in this shape."""
-    if name not in wanted:
-        raise ArtifactError(f"{folder}: tensor {name!r} has no place in the model that config.json describes")
-    if tensor.shape != wanted[name].shape:
-        raise ArtifactError(
-            f"{folder}: tensor {name!r} is {list(tensor.shape)}, config.json asks for {list(wanted[name].shape)}"
-        )
-
-
-def some(names: list[str]) -> str:
-    """The first few of many."""
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def save_model(model: Decoder, folder: str | Path) -> None:
+def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
     """Write config.json, generation_config.json and safetensors into `folder` (made if absent).
 
-    Adapters that are still unmerged are refused: merge them, or save them with `save_adapter`.
+    Adapters that are still unmerged are refused: merge them, or save them with `save_adapter`. So is a config that the
+    model's family cannot represent (ConfigError).
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    names = dict(model.named_parameters())
-    foreign = [name for name in names if "lora_" in name]
+    tensors = model.state_dict()
+    foreign = [name for name in tensors if "lora_" in name]
     if foreign:
         raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_lora(model) first")
-    write_tensors(folder, names)
-    config = model.config
-    written = dtype_name(next(model.parameters()).dtype)
-    write_json(folder / "config.json", config_to_hf(config, dtype=written))
-    generation = {"bos_token_id": config.bos_id, "eos_token_id": config.eos_id, "pad_token_id": config.pad_id}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
+    write_config(model.config, folder, dtype=dtype_name(next(model.parameters()).dtype))
+
+
+def save_tensors(
+    config: ModelConfig, tensors: Mapping[str, Tensor], folder: Path, *, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Write canonical `tensors` as the safetensors of the config's family."""
+    layout = tensor_map(config)
+    infos = left_infos(layout, {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in tensors.items()})
+    write_stream(folder, infos, left_reader(layout, tensors.__getitem__), max_shard_bytes=max_shard_bytes)
+
+
+def write_config(config: ModelConfig, folder: Path, *, dtype: str) -> None:
+    """config.json and generation_config.json."""
+    write_json(folder / "config.json", config_to_hf(config, dtype=dtype))
+    ends = [config.eos_id, *config.more_eos_ids] if config.more_eos_ids else config.eos_id
+    generation = {"bos_token_id": config.bos_id, "eos_token_id": ends, "pad_token_id": config.pad_id}
     write_json(folder / "generation_config.json", {k: v for k, v in generation.items() if v is not None})
 
 

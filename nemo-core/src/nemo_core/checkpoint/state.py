@@ -1,10 +1,8 @@
-"""Training state: named tensors (safetensors) and facts (JSON) in a folder that appears whole or not at all.
+"""Training state: named tensors and facts of a run in a folder that appears whole or not at all.
 
 Optimizer moments are stored under the names of the weights they belong to (``optim.<weight>.exp_avg``).
 """
 
-import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,38 +10,43 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..foundation import atomic
 from ..foundation.errors import ArtifactError
-from .tensors import iterate_file, write_file
+from . import state_store
+from .state_piece import pieces_to_write
+from .state_settings import StateSettings
+from .state_step import SavedState, write_index, write_part
 
-TENSORS, FACTS = "tensors.safetensors", "facts.json"
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
 def save_state(folder: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Replace the state in `folder`: a kill at any moment leaves the former state or the new one, whole."""
+    """Save the state of a run of one process after step facts["step"] under `folder`, in place of earlier ones.
+
+    A kill at any moment leaves the former state or the new one, whole.
+    """
     folder = Path(folder)
-    draft = folder.with_name(f"{folder.name}.writing")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    write_file(draft / TENSORS, tensors)
-    atomic.write_text(draft / FACTS, json.dumps(dict(facts), indent=1) + "\n")
-    atomic.replace_folder(draft, folder)
+    step = int(facts.get("step", 0))
+    draft = folder / (state_store.step_name(step) + state_store.WRITING)
+    state_store.clear_unfinished(folder)
+    write_part(draft, pieces_to_write(tensors, rank=0, size=1), rank=0)
+    write_index(draft, num_parts=1, facts=facts)
+    state_store.publish(draft, folder / state_store.step_name(step))
+    state_store.prune(folder, {}, StateSettings(keep_last=1))
 
 
-def load_state(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts, as saved; a replacement cut short falls back to the former state."""
-    folder = Path(folder)
-    if not (folder / FACTS).is_file():
-        folder = folder.with_name(f"{folder.name}.replaced")
-    if not (folder / FACTS).is_file():
-        raise ArtifactError(f"{folder.with_name(folder.name.removesuffix('.replaced'))}: no training state here")
-    return dict(iterate_file(folder / TENSORS)), json.loads((folder / FACTS).read_text(encoding="utf-8"))
+def load_state(folder: str | Path) -> tuple[SavedState, dict[str, Any]]:
+    """Tensors and facts of the newest state that is whole. ArtifactError where there is none."""
+    state_store.refuse_former_layout(Path(folder))
+    state = state_store.newest(Path(folder))
+    if state is None:
+        raise ArtifactError(f"{folder}: no training state here")
+    return state, state.facts
 
 
 def has_state(folder: str | Path) -> bool:
-    """Whether `load_state` would find one."""
-    folder = Path(folder)
-    return any((f / FACTS).is_file() for f in (folder, folder.with_name(f"{folder.name}.replaced")))
+    """Whether there is a state to load. ArtifactError where it is one of a layout that is no longer read."""
+    state_store.refuse_former_layout(Path(folder))
+    return bool(state_store.saved_steps(Path(folder)))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
@@ -57,30 +60,44 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put saved state back; ArtifactError names a weight of the model that has none of its shape."""
+    """Put saved state back; ArtifactError names a moment that has not the shape of its weight.
+
+    Where `tensors` is a SavedState, a sharded weight reads only its own shard.
+    """
+    saved: dict[str, list[str]] = {}
+    for name in tensors:
+        if name.startswith("optim."):
+            weight_name, _, key = name.removeprefix("optim.").rpartition(".")
+            saved.setdefault(weight_name, []).append(key)
     for name, weight in model.named_parameters():
-        prefix = f"optim.{name}."
-        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        for key, value in state.items():
-            if value.ndim and value.shape != weight.shape:
-                raise ArtifactError(f"state {prefix}{key} is {list(value.shape)}, the weight {list(weight.shape)}")
-            state[key] = value.to(weight.device) if value.ndim else value.clone()
-        if state:
-            optimizer.state[weight] = state
+        if name in saved:
+            optimizer.state[weight] = {
+                key: restored_moment(tensors, f"optim.{name}.{key}", weight) for key in saved[name]
+            }
 
 
-def rng_tensors() -> dict[str, Tensor]:
-    """States of torch's global generators, as bytes."""
-    states = {"rng.cpu": torch.get_rng_state()}
-    for index in range(torch.cuda.device_count()):
-        states[f"rng.cuda.{index}"] = torch.cuda.get_rng_state(index)
+def restored_moment(tensors: Mapping[str, Tensor], name: str, weight: Tensor) -> Tensor:
+    """A saved moment, laid out as its weight where it has one number for each of the weight's."""
+    if isinstance(tensors, SavedState) and tensors.describe(name).shape == tuple(weight.shape):
+        return tensors.fill(name, weight)
+    value = tensors[name]
+    if name.rpartition(".")[2] in MOMENTS and value.shape != weight.shape:
+        raise ArtifactError(f"state {name} is {list(value.shape)}, the weight {list(weight.shape)}")
+    return value.to(weight.device) if value.ndim else value.clone()
+
+
+def rng_tensors(rank: int = 0) -> dict[str, Tensor]:
+    """States of the global generators of process `rank`, as bytes."""
+    states = {f"rng.{rank}.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states[f"rng.{rank}.cuda"] = torch.cuda.get_rng_state()
     return states
 
 
-def restore_rng(tensors: Mapping[str, Tensor]) -> None:
-    """Put saved generator states back."""
-    for name, state in tensors.items():
-        if name == "rng.cpu":
-            torch.set_rng_state(state)
-        elif name.startswith("rng.cuda."):
-            torch.cuda.set_rng_state(state, int(name.rsplit(".", 1)[1]))
+def restore_rng(tensors: Mapping[str, Tensor], rank: int = 0) -> None:
+    """Put the generator states of process `rank` back; a process that was not there before takes those of the first."""
+    owner = rank if f"rng.{rank}.cpu" in tensors else 0
+    if f"rng.{owner}.cpu" in tensors:
+        torch.set_rng_state(tensors[f"rng.{owner}.cpu"])
+    if torch.cuda.is_available() and f"rng.{owner}.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors[f"rng.{owner}.cuda"])

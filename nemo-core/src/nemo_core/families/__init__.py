@@ -1,39 +1,117 @@
 """Which Hugging Face architectures are known, and the folder here that maps each.
 
-A family is a folder with the same two files: ``config.py`` (``from_hf``, ``to_hf``) and ``weights.py`` (how tensor
-names differ).
+A family is a folder with the same two files: ``config.py`` (``from_hf``, ``to_hf``) and ``weights.py`` (``layout``).
+Other distributions add families through entry points of the group ``nemo_core.families``, named by architecture, whose
+value is the package that holds the two files.
 """
 
+import dataclasses
+import functools
 import importlib
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from ..checkpoint.mapping.rules import TensorMap
 from ..config import ModelConfig
-from ..foundation.errors import ArtifactError
+from ..foundation.errors import ArtifactError, ConfigError
 from ..foundation.settings import did_you_mean
+from .hf import HFConfig, write_tokens
+from .layout import Layout
 
-FAMILIES = {"LlamaForCausalLM": "llama"}
+FAMILIES = {
+    "GPT2LMHeadModel": "gpt2",
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mixtral",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3_moe",
+    "Gemma2ForCausalLM": "gemma2",
+    "Gemma3ForCausalLM": "gemma3",
+    "NemotronForCausalLM": "nemotron",
+    "Phi3ForCausalLM": "phi3",
+    "Starcoder2ForCausalLM": "starcoder2",
+    "FalconForCausalLM": "falcon",
+    "DeepseekV2ForCausalLM": "deepseek_v2",
+    "DeepseekV3ForCausalLM": "deepseek_v3",
+    "Olmo2ForCausalLM": "olmo2",
+    "GPTNeoXForCausalLM": "gpt_neox",
+}
+
+
+@functools.cache
+def family_packages() -> dict[str, str]:
+    """The package of each architecture."""
+    ours = {architecture: f"{__name__}.{family}" for architecture, family in FAMILIES.items()}
+    return {**{entry.name: entry.value for entry in entry_points(group="nemo_core.families")}, **ours}
+
+
+def family_names() -> dict[str, str]:
+    """Families by name, with the architecture that they write."""
+    return {package.rsplit(".", 1)[1]: architecture for architecture, package in reversed(family_packages().items())}
 
 
 def config_from_hf(values: Mapping[str, Any], *, place: str) -> ModelConfig:
-    """The canonical config of a Hugging Face ``config.json``; ArtifactError for an architecture nobody maps."""
+    """The canonical config of a Hugging Face ``config.json``.
+
+    Raises ArtifactError for an architecture nobody maps, a missing key, or a setting that has no counterpart here.
+    """
+    packages = family_packages()
     named = values.get("architectures") or [f"{values.get('model_type', '')}".capitalize() + "ForCausalLM"]
-    if named[0] not in FAMILIES:
+    if named[0] not in packages:
         raise ArtifactError(
-            f"{place}: architecture {named[0]!r} is not supported; known: {', '.join(FAMILIES)}"
-            f"{did_you_mean(named[0], FAMILIES)}"
+            f"{place}: architecture {named[0]!r} is not supported; known: {', '.join(packages)}"
+            f"{did_you_mean(named[0], packages)}"
         )
-    config: ModelConfig = family_module(FAMILIES[named[0]], "config").from_hf(values, place=place)
+    try:
+        config: ModelConfig = family_part(packages[named[0]], "config").from_hf(HFConfig(values, place))
+    except ConfigError as error:
+        raise ArtifactError(f"{place}: contradicts itself: {error}") from None
     return config
 
 
 def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
-    """The ``config.json`` of a model, as current transformers writes it."""
-    values: dict[str, Any] = family_module(config.family, "config").to_hf(config, dtype=dtype)
+    """The ``config.json`` of a model, as current transformers writes it.
+
+    Raises ConfigError naming a setting that the config's family has no words for: what is written is read again and
+    has to be the same.
+    """
+    architecture, package = package_of(config.family)
+    values: dict[str, Any] = {"architectures": [architecture], **family_part(package, "config").to_hf(config)}
+    values = {**values, **write_tokens(config), "dtype": dtype}
+    again = config_from_hf(values, place=f"config.json of family {config.family!r}")
+    lost = [
+        f"{field.name}={getattr(config, field.name)!r} (would be read as {getattr(again, field.name)!r})"
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(again, field.name)
+    ]
+    if lost:
+        raise ConfigError(f"family {config.family!r} cannot represent {'; '.join(lost)}; choose another family")
     return values
 
 
-def family_module(family: str, part: str) -> ModuleType:
-    """The `part` ("config" or "weights") of a family's folder."""
-    return importlib.import_module(f"{__name__}.{family}.{part}")
+def layout_of(config: ModelConfig) -> Layout:
+    """How folders of the config's family name and lay out tensors."""
+    layout: Layout = family_part(package_of(config.family)[1], "weights").layout(config)
+    return layout
+
+
+def tensor_map(config: ModelConfig) -> TensorMap:
+    """Rules from a folder's tensors (left) to the canonical ones (right)."""
+    return layout_of(config).tensor_map(config)
+
+
+def package_of(family: str) -> tuple[str, str]:
+    """Architecture and package of a family; ConfigError for one that does not exist."""
+    names = family_names()
+    if family not in names:
+        known = ", ".join(sorted(names))
+        raise ConfigError(f"family={family!r} is unknown; known: {known}{did_you_mean(family, names)}")
+    return names[family], family_packages()[names[family]]
+
+
+def family_part(package: str, part: str) -> ModuleType:
+    """The `part` ("config" or "weights") of a family."""
+    return importlib.import_module(f"{package}.{part}")

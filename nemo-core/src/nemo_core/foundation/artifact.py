@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -187,11 +187,12 @@ def create(
     config: Mapping[str, Any],
     inputs: Mapping[str, Path] | None = None,
     overwrite: bool = False,
+    incidental: Collection[str] = (),
 ) -> Iterator[Draft]:
     """A draft folder that becomes the artifact `output` when the block ends without an error.
 
-    `config` is the resolved config; it and the inputs' digests decide whether an earlier partial folder is continued
-    (`Draft.resumed`). Raises ArtifactError where `output` exists and `overwrite` is false, or another process is
+    `config` is the resolved config; it (but for its `incidental` keys, which leave the result as it is) and the
+    inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where `output` exists and `overwrite` is false, or another process is
     writing it.
     """
     output = Path(output)
@@ -201,12 +202,19 @@ def create(
         raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
     described = describe_inputs(inputs or {})
     plain = json.loads(json.dumps(config, default=str))
-    with atomic.explain_disk_full(output), claimed(output, identity(kind, plain, described)) as draft:
+    with atomic.explain_disk_full(output), claimed(
+        output, identity(kind, without(plain, incidental), described)
+    ) as draft:
         yield draft
         manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
-        (draft.path / PROGRESS_NOTE).unlink()
         atomic.replace_folder(draft.path, output)
+        (output / PROGRESS_NOTE).unlink()
+
+
+def without(config: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The config but for some keys."""
+    return {name: value for name, value in config.items() if name not in names}
 
 
 def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> str:
@@ -232,9 +240,7 @@ def claimed(output: Path, wanted: str) -> Iterator[Draft]:
             ) from None
         resumed = partial_identity(partial) == wanted
         if not resumed:
-            clear_partial(partial)
-            partial.mkdir()
-            atomic.write_text(partial / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+            start_afresh(partial, wanted)
         yield Draft(path=partial, resumed=resumed)
         lock_path.unlink(missing_ok=True)
 
@@ -247,13 +253,30 @@ def partial_identity(partial: Path) -> str | None:
         return None
 
 
+def start_afresh(partial: Path, wanted: str) -> None:
+    """Put an empty draft in place of what another run left; a kill at any moment leaves the one or the other."""
+    for name in ("started", "discarded"):
+        shutil.rmtree(beside(partial, name), ignore_errors=True)
+    clear_partial(partial)
+    started = beside(partial, "started")
+    started.mkdir()
+    atomic.write_text(started / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+    os.replace(started, partial)
+
+
 def clear_partial(partial: Path) -> None:
     """Remove what another run left, but never a folder that the suite did not make."""
     if not partial.exists():
         return
     if any(partial.iterdir()) and not (partial / PROGRESS_NOTE).exists():
         raise ArtifactError(f"{partial}: in the way, and not made by this tool; move it aside")
-    shutil.rmtree(partial)
+    os.replace(partial, beside(partial, "discarded"))
+    shutil.rmtree(beside(partial, "discarded"))
+
+
+def beside(partial: Path, name: str) -> Path:
+    """A hidden neighbour of a partial folder."""
+    return partial.with_name(f".{partial.name}.{name}")
 
 
 def finish(

@@ -6,14 +6,42 @@ H query heads, K key/value heads, G = H/K, X = H + 2K, D head width, R slots, P 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..config import ModelConfig, NormConfig
+from ..foundation.errors import ConfigError
+from ..model.attention import Attention
 from ..model.decoder import Decoder, Layer
+from ..model.mlp import GatedMLP
 from ..model.rope import rotate
 from .batch import Batch, Decoding
 from .kv_cache import KVCache
 from .projection import Projection, fuse
 from .scheduler import Chunk
+
+PLAIN: dict[str, object] = {
+    "norm": NormConfig(),
+    "window": None,
+    "query_scale": None,
+    "qk_norm": "none",
+    "attention_softcap": None,
+    "activation": "silu",
+    "gated_mlp": True,
+    "residual": "sequential",
+    "moe": None,
+    "mla": None,
+    "embedding_scale": None,
+    "logit_softcap": None,
+}
+
+
+def check_supported(config: ModelConfig) -> None:
+    """Raise ConfigError naming what this runner does not compute."""
+    foreign = [f"{name}={getattr(config, name)}" for name, value in PLAIN.items() if getattr(config, name) != value]
+    if config.rope is None or config.rope.kind == "longrope":
+        foreign.append("learned positions" if config.rope is None else "rope.kind=longrope")
+    if foreign:
+        raise ConfigError(f"the inference engine does not run a model with {', '.join(foreign)}")
 
 
 class RunnerLayer:
@@ -21,10 +49,13 @@ class RunnerLayer:
 
     def __init__(self, layer: Layer) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.input_norm_E = layer.input_layernorm.weight.detach()
+        before, between = layer.input_layernorm, layer.post_attention_layernorm
+        assert isinstance(attention, Attention) and isinstance(mlp, GatedMLP)
+        assert isinstance(before, nn.RMSNorm) and isinstance(between, nn.RMSNorm)
+        self.input_norm_E = before.weight.detach()
         self.qkv = fuse([attention.q_proj, attention.k_proj, attention.v_proj])
         self.out = fuse([attention.o_proj])
-        self.mlp_norm_E = layer.post_attention_layernorm.weight.detach()
+        self.mlp_norm_E = between.weight.detach()
         self.gate_up = fuse([mlp.gate_proj, mlp.up_proj])
         self.down = fuse([mlp.down_proj])
 
@@ -34,12 +65,14 @@ class Runner:
 
     def __init__(self, model: Decoder) -> None:
         config = model.config
+        check_supported(config)
         self.config = config
         self.num_heads, self.num_kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         self.embedding_VE = model.model.embed_tokens.weight.detach()
         self.cos_PD = model.cos_PD.to(self.embedding_VE.dtype)
         self.sin_PD = model.sin_PD.to(self.embedding_VE.dtype)
         self.layers = [RunnerLayer(layer) for layer in model.model.layers if isinstance(layer, Layer)]
+        assert isinstance(model.model.norm, nn.RMSNorm)
         self.norm_E = model.model.norm.weight.detach()
         self.head = Projection(model.head_weight.detach(), None)
 

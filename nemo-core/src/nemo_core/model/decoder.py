@@ -1,6 +1,6 @@
 """The decoder: embedding, layers, final norm. Parameter names are those of a Hugging Face Llama folder.
 
-B batch, T position, S key position, E hidden width, V vocabulary, D head width.
+B batch, T position, S key position, E hidden width, V vocabulary, R turned features, P positions.
 """
 
 import math
@@ -9,30 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..config import ModelConfig
+from ..config import ModelConfig, RopeConfig
 from ..foundation.errors import InputError
-from .attention import Attention, LayerCache
-from .mlp import GatedMLP
-from .rope import rotation_table
+from .attention import LayerCache
+from .layer import Layer
+from .masks import block_causal, causal_window, latest
+from .norm import make_norm
+from .rope import Rotation, rotation_table
 
-
-class Layer(nn.Module):
-    """Pre-norm attention and feed-forward, each added to its input."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
-        self.self_attn = Attention(config)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
-        self.mlp = GatedMLP(config)
-
-    def forward(
-        self, x_BTE: Tensor, rotation: tuple[Tensor, Tensor], allowed: Tensor | None, cache: LayerCache | None
-    ) -> Tensor:
-        """[B,T,E] -> [B,T,E]."""
-        x_BTE = x_BTE + self.self_attn(self.input_layernorm(x_BTE), rotation, allowed, cache)
-        mixed_BTE: Tensor = self.mlp(self.post_attention_layernorm(x_BTE))
-        return x_BTE + mixed_BTE
+__all__ = ["Decoder", "Layer", "Trunk", "block_causal"]
 
 
 class Trunk(nn.Module):
@@ -41,8 +26,9 @@ class Trunk(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        self.embed_positions = nn.Embedding(config.max_positions, config.hidden_size) if config.rope is None else None
+        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_layers))
+        self.norm = make_norm(config, config.hidden_size)
 
 
 class Decoder(nn.Module):
@@ -56,11 +42,24 @@ class Decoder(nn.Module):
         self.config = config
         self.model = Trunk(config)
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        cos_PD, sin_PD = rotation_table(config.rope, config.head_dim, config.max_positions)
-        self.register_buffer("cos_PD", cos_PD, persistent=False)
-        self.register_buffer("sin_PD", sin_PD, persistent=False)
+        ropes = {"": config.rope, "local_": config.local_rope}
+        self.ropes = {name: rope for name, rope in ropes.items() if rope is not None}
+        for name, rope in self.ropes.items():
+            self.add_rotations(rope, name)
+        local = config.local_rope is not None
+        kinds = [config.layer_kind(layer) for layer in range(config.num_layers)]
+        self.layer_ropes = ["local_" if local and kind == "sliding" else "" for kind in kinds]
         if seed is not None:
             self.initialize(seed)
+
+    def add_rotations(self, rope: RopeConfig, name: str) -> None:
+        """Tables as buffers `{name}cos_PD` and `{name}sin_PD`, and longrope's second pair `{name}long_...`."""
+        for variant in ("", "long_") if rope.kind == "longrope" else ("",):
+            cos_PR, sin_PR = rotation_table(
+                rope, self.config.rotary_dim, self.config.max_positions, long=variant == "long_"
+            )
+            self.register_buffer(f"{name}{variant}cos_PD", cos_PR, persistent=False)
+            self.register_buffer(f"{name}{variant}sin_PD", sin_PR, persistent=False)
 
     @property
     def head_weight(self) -> Tensor:
@@ -73,9 +72,10 @@ class Decoder(nn.Module):
         """Draw every weight: normal, residual outputs scaled by 1/sqrt(2 * layers) (GPT-2); norms one, biases zero."""
         draw = torch.Generator().manual_seed(seed)
         residual = self.config.initializer_range / math.sqrt(2 * self.config.num_layers)
+        scale = 0.0 if self.config.norm.zero_centered else 1.0
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
-                weight.fill_(1.0 if "norm" in name else 0.0)
+                weight.fill_(scale if name.endswith("norm.weight") else 0.0)
             else:
                 scaled = name.endswith(("o_proj.weight", "down_proj.weight"))
                 weight.normal_(0.0, residual if scaled else self.config.initializer_range, generator=draw)
@@ -87,39 +87,73 @@ class Decoder(nn.Module):
         segments_BT: Tensor | None = None,
         cache: Sequence[LayerCache] | None = None,
         allowed: Tensor | None = None,
+        planned_length: int | None = None,
     ) -> Tensor:
         """Hidden states after the final norm, [B, T, E].
 
         `positions_BT` defaults to 0..T-1. Tokens of different `segments_BT` do not see each other (packed documents).
         `allowed` (bool [B|1, 1, T, S], true where a query may look) replaces the causal mask; a cache needs it.
+        `planned_length` is how long the sequence will get; longrope turns by other angles beyond `original_positions`,
+        and what a cache holds has to agree with what follows. Default: as long as it is now.
         Raises InputError where a sequence is longer than the model's positions.
         """
-        length = ids_BT.shape[1]
-        if positions_BT is None:
-            if length > self.config.max_positions:
-                raise InputError(
-                    f"{length} tokens, but the model has {self.config.max_positions} positions; shorten it"
-                )
-            rotation = self.cos_PD[:length], self.sin_PD[:length]
-        else:
-            rotation = self.cos_PD[positions_BT], self.sin_PD[positions_BT]
+        if positions_BT is None and ids_BT.shape[1] > self.config.max_positions:
+            raise InputError(
+                f"{ids_BT.shape[1]} tokens, but the model has {self.config.max_positions} positions; shorten it"
+            )
         if segments_BT is not None:
             allowed = block_causal(segments_BT)
-        x_BTE = self.model.embed_tokens(ids_BT)
-        rotation = rotation[0].to(x_BTE.dtype), rotation[1].to(x_BTE.dtype)
+        x_BTE = self.embed(ids_BT, positions_BT)
+        rotations = self.rotations(ids_BT.shape[1], positions_BT, planned_length, x_BTE.dtype)
+        masks = self.masks(ids_BT, allowed)
         for index, layer in enumerate(self.model.layers):
-            x_BTE = layer(x_BTE, rotation, allowed, cache[index] if cache is not None else None)
+            x_BTE = layer(
+                x_BTE,
+                rotations.get(self.layer_ropes[index]),
+                masks[self.config.layer_window(index)],
+                cache[index] if cache is not None else None,
+            )
         normed_BTE: Tensor = self.model.norm(x_BTE)
         return normed_BTE
 
+    def embed(self, ids_BT: Tensor, positions_BT: Tensor | None = None) -> Tensor:
+        """Embedded tokens, scaled and with learned positions where the model has them, [B, T, E]."""
+        x_BTE: Tensor = self.model.embed_tokens(ids_BT)
+        if self.config.embedding_scale is not None:
+            x_BTE = x_BTE * torch.tensor(self.config.embedding_scale, dtype=x_BTE.dtype, device=x_BTE.device)
+        if self.model.embed_positions is not None:
+            if positions_BT is None:
+                positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+            x_BTE = x_BTE + self.model.embed_positions(positions_BT)
+        return x_BTE
+
+    def rotations(
+        self, length: int, positions_BT: Tensor | None, planned_length: int | None, dtype: torch.dtype
+    ) -> dict[str, Rotation]:
+        """Cosines and sines of the places of this call, by the name of each way of turning; none: learned positions."""
+        places = slice(length) if positions_BT is None else positions_BT
+        found: dict[str, Rotation] = {}
+        for name, rope in self.ropes.items():
+            variant = ""
+            if rope.kind == "longrope":
+                reach = planned_length or (length if positions_BT is None else int(positions_BT.max()) + 1)
+                variant = "long_" if reach > rope.original_positions else ""
+            cos, sin = (getattr(self, f"{name}{variant}{part}_PD")[places].to(dtype) for part in ("cos", "sin"))
+            found[name] = cos, sin
+        return found
+
+    def masks(self, ids_BT: Tensor, allowed: Tensor | None) -> dict[int | None, Tensor | None]:
+        """The mask for each window that layers have (None: no window); a mask of None is plain causal attention."""
+        window, length = self.config.window, ids_BT.shape[1]
+        masks: dict[int | None, Tensor | None] = {None: allowed}
+        if window is not None and allowed is not None:
+            masks[window] = latest(allowed, window)
+        elif window is not None:
+            masks[window] = causal_window(length, window, ids_BT.device) if length > window else None
+        return masks
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V]."""
-        return hidden @ self.head_weight.T
-
-
-def block_causal(segments_BT: Tensor) -> Tensor:
-    """True where a query may look: earlier or same place of the same segment. [B, T] -> [B, 1, T, T]."""
-    length = segments_BT.shape[1]
-    same_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
-    causal_TS = torch.ones(length, length, dtype=torch.bool, device=segments_BT.device).tril()
-    return (same_BTS & causal_TS)[:, None]
+        scores = hidden @ self.head_weight.T
+        cap = self.config.logit_softcap
+        return scores if cap is None else cap * torch.tanh(scores / cap)

@@ -10,23 +10,22 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ..checkpoint.state import (
-    has_state,
-    load_state,
-    optimizer_tensors,
-    restore_optimizer,
-    restore_rng,
-    rng_tensors,
-    save_state,
-)
-from ..data.batch import Batch, micro_batches
+from ..checkpoint.state import optimizer_tensors, restore_optimizer, restore_rng, rng_tensors
+from ..checkpoint.state_step import SavedState
+from ..checkpoint.state_store import FIGURES
+from ..data.batch import Batch
+from ..foundation.errors import ArtifactError
 from ..foundation.progress import Progress
 from ..model.decoder import Decoder
+from ..parallel.model import ParallelModel
+from ..parallel.mesh import Layout
+from ..parallel.plan import ParallelPlan
 from .device import Compute
 from .metrics import MetricsLog
 from .objective import Objective
 from .optimizer import set_learning_rate, trained_weights
 from .recovery import BadSteps, StopRequest
+from .saving import Saver
 from .settings import RunSettings
 from .world import ALONE, World
 
@@ -50,6 +49,14 @@ class Parts:
     validate: Callable[[], Mapping[str, float]]
     compute: Compute
     world: World = ALONE
+    parallel: ParallelModel | None = None
+
+    @property
+    def laid_out(self) -> ParallelModel:
+        """How the model lies over the processes: whole in each of them unless `parallel` says otherwise."""
+        if self.parallel is not None:
+            return self.parallel
+        return ParallelModel(Layout(ParallelPlan(data=self.world.size), self.world), self.model, self.model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,16 +102,16 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     account's notes. Raises Preempted or KeyboardInterrupt once the state is saved, when asked to stop, and Diverged
     when losses stay infinite.
     """
-    account = restore(parts, folder)
-    parts.world.wait()  # a slow process must not find the first state that a fast one saves
+    saver = Saver(folder / "state", plan.run.state, parts.world, select=parts.laid_out.select)
+    account = restore(parts, saver)
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
-        loop = Loop(parts, plan, folder, account, stop=stop, progress=progress)
+        loop = Loop(parts, plan, account, saver=saver, stop=stop, progress=progress)
         progress.advance(account.step)
         if not account.begun:
             account.notes = begin() if begin else {}
             account.before = dict(parts.validate())
             account.begun = True
-            loop.save()
+            loop.save(account.before)
         with MetricsLogOfFirst(parts.world, folder, account.step, plan.run) as log:
             loop.run(log)
     return account
@@ -114,9 +121,9 @@ class Loop:
     """One run in progress."""
 
     def __init__(
-        self, parts: Parts, plan: Plan, folder: Path, account: Account, *, stop: StopRequest, progress: Progress
+        self, parts: Parts, plan: Plan, account: Account, *, saver: Saver, stop: StopRequest, progress: Progress
     ) -> None:
-        self.parts, self.plan, self.folder, self.account = parts, plan, folder, account
+        self.parts, self.plan, self.account, self.saver = parts, plan, account, saver
         self.stop, self.progress = stop, progress
         self.bad = BadSteps(
             max_in_a_row=plan.run.max_bad_steps, total=account.skipped, in_a_row=account.skipped_in_a_row
@@ -133,11 +140,13 @@ class Loop:
             self.save_if_due()
         self.account.after = dict(self.parts.validate())
         log.log(self.account.step, **self.figures(), **self.account.after)
-        self.save()
+        self.save(self.account.after)
+        self.saver.finish()
 
     def one_step(self, log: "MetricsLogOfFirst") -> None:
         """Learn from one global batch and write down what is due."""
         started, index = time.monotonic(), self.account.step
+        self.looked: dict[str, float] = {}
         rate = self.parts.schedule(index)
         result = learn(self.parts, self.plan, self.parts.data.batch(index), rate=rate, skip=self.is_bad)
         self.count(result)
@@ -153,7 +162,8 @@ class Loop:
                 tokens_per_s=round(result.tokens / took, 1),
             )
         if run.validation_every and step % run.validation_every == 0 and step < self.plan.steps:
-            log.log(step, **self.figures(), **self.parts.validate())
+            self.looked = dict(self.parts.validate())
+            log.log(step, **self.figures(), **self.looked)
         self.progress.advance(note=f"loss {result.loss:.3f}")
 
     def is_bad(self, loss: float, grad_norm: float) -> bool:
@@ -177,27 +187,27 @@ class Loop:
         run, world = self.plan.run, self.parts.world
         due = bool(run.save_every) and self.account.step % run.save_every == 0
         due = due or time.monotonic() - self.saved_at > run.save_every_s
-        asked = world.any(self.stop.asked)
-        if asked or world.any(due):
-            self.save()
+        due = due or bool(run.state.keep_best and self.looked)
+        asked, due, unfinished = world.any_of([self.stop.asked, due, self.saver.unfinished_here])
+        self.saver.settle(unfinished_anywhere=unfinished)
+        if asked or due:
+            self.save(self.looked)
         if asked:
-            self.stop.obey(saved_at=self.account.step)
+            self.saver.finish()
+            self.stop.obey(saved_at=self.saver.last_saved, reached=self.account.step)
 
-    def save(self) -> None:
-        """Write the state; every process waits until it is there."""
-        if self.parts.world.is_first:
-            save_state(self.folder / "state", state_tensors(self.parts), vars(self.account))
-        self.parts.world.wait()
+    def save(self, looked: Mapping[str, float]) -> None:
+        """Begin to write the state, with the held-out figures of this step where they were taken."""
+        facts = {**vars(self.account), FIGURES: {**looked, "loss": self.account.loss}}
+        self.saver.save(self.account.step, state_tensors(self.parts), facts)
         self.saved_at = time.monotonic()
 
 
 def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable[[float, float], bool]) -> StepResult:
     """One optimizer step on a global batch; weights stay as they are where `skip` says so."""
-    weights = [weight for _, weight in trained_weights(parts.model)]
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
-    parts.world.sum_([weight.grad for weight in weights if weight.grad is not None])
-    norm = nn.utils.clip_grad_norm_(weights, plan.max_grad_norm, foreach=True)
-    result = StepResult(loss, float(norm), batch.ids_BT.numel())
+    norm = parts.laid_out.clip(plan.max_grad_norm)
+    result = StepResult(loss, norm, batch.ids_BT.numel())
     if not skip(result.loss, result.grad_norm):
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
@@ -208,43 +218,39 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
     """Leave the gradient of the mean loss in the weights and return that loss, over all rows of all processes."""
     parts.model.train()
     parts.model.zero_grad(set_to_none=True)
-    mine = parts.world.share(batch)
-    total = torch.zeros((), device=parts.compute.device)
-    rows = plan.micro_batch_size or max(1, len(mine.ids_BT))
-    for micro in micro_batches(mine.to(parts.compute.device), rows=rows):
-        with parts.compute.precision():
-            loss = parts.objective(parts.model, micro) / max(1, num_targets)
-        loss.backward()
-        total += loss.detach()
-    complete_gradients(parts.model)
-    parts.world.sum_([total])
-    return float(total)
-
-
-def complete_gradients(model: nn.Module) -> None:
-    """Give weights that this process had no rows for a gradient of zero, so that all processes sum alike."""
-    for _, weight in trained_weights(model):
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
+    return parts.laid_out.accumulate(
+        parts.objective, batch, micro_rows=plan.micro_batch_size, num_targets=num_targets, compute=parts.compute
+    )
 
 
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
     weights = {name: weight.detach() for name, weight in trained_weights(parts.model)}
-    return {**weights, **optimizer_tensors(parts.optimizer, parts.model), **rng_tensors()}
+    return {**weights, **optimizer_tensors(parts.optimizer, parts.model), **rng_tensors(parts.world.rank)}
 
 
 @torch.no_grad()
-def restore(parts: Parts, folder: Path) -> Account:
-    """Put the state in `folder`/state into the parts; a fresh account where there is none."""
-    if not has_state(folder / "state"):
+def restore(parts: Parts, saver: Saver) -> Account:
+    """Put the newest whole state into the parts; a fresh account where there is none."""
+    saved = saver.load()
+    if saved is None:
         return Account()
-    tensors, facts = load_state(folder / "state")
+    check_same_model(saved, {name for name, _ in trained_weights(parts.model)}, parts.laid_out.is_complete)
     for name, weight in trained_weights(parts.model):
-        weight.copy_(tensors[name])
-    restore_optimizer(parts.optimizer, parts.model, tensors)
-    restore_rng(tensors)
-    return Account(**facts)
+        weight.copy_(saved.fill(name, weight))
+    restore_optimizer(parts.optimizer, parts.model, saved)
+    restore_rng(saved, parts.world.rank)
+    return Account(**{name: value for name, value in saved.facts.items() if name != FIGURES})
+
+
+def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> None:
+    """Raise ArtifactError where the state has weights that this model has not (one that is whole in this process)."""
+    foreign = sorted(name for name in saved if name.partition(".")[0] not in ("optim", "rng", "ema"))
+    foreign = [name for name in foreign if name not in trained]
+    if complete and foreign:
+        raise ArtifactError(
+            f"{saved.folder}: holds {foreign[0]!r}, which this run does not train: it is the state of another model"
+        )
 
 
 class MetricsLogOfFirst:

@@ -36,7 +36,7 @@ def measure(model: Decoder, batches: Iterable[Batch], *, device: torch.device | 
     count = 0
     for batch in batches:
         moved = batch if device is None else batch.to(device)
-        batch_loss, batch_right = score_targets(*hidden_at_targets(model, moved), model.head_weight)
+        batch_loss, batch_right = score_targets(model, *hidden_at_targets(model, moved))
         loss += batch_loss
         right += batch_right
         count += moved.num_targets
@@ -45,11 +45,11 @@ def measure(model: Decoder, batches: Iterable[Batch], *, device: torch.device | 
     return Measured(loss / count, right / count, count)
 
 
-def score_targets(hidden_NE: Tensor, targets_N: Tensor, weight_VE: Tensor) -> tuple[float, int]:
+def score_targets(model: Decoder, hidden_NE: Tensor, targets_N: Tensor) -> tuple[float, int]:
     """Summed loss and number of right first guesses."""
     loss, right = 0.0, 0
     for start in range(0, len(targets_N), CHUNK):
-        score_CV = (hidden_NE[start : start + CHUNK] @ weight_VE.T).float()
+        score_CV = model.logits(hidden_NE[start : start + CHUNK]).float()
         targets_C = targets_N[start : start + CHUNK]
         loss += float(torch.nn.functional.cross_entropy(score_CV, targets_C, reduction="sum").double())
         right += int((score_CV.argmax(-1) == targets_C).sum())

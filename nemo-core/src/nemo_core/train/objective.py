@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data.batch import IGNORED, Batch
 from ..model.decoder import Decoder
+from ..model.heads import cap_slope_, capped_
 
 CHUNK = 1024
 
@@ -28,7 +29,7 @@ def next_token_loss(model: Decoder, batch: Batch) -> Tensor:
     """Summed cross-entropy in nats of the targets; pretraining and SFT differ only in which targets a batch has."""
     hidden_NE, targets_N = hidden_at_targets(model, batch)
     result: Tensor = SummedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_NE, model.head_weight, targets_N, CHUNK
+        hidden_NE, model.head_weight, targets_N, CHUNK, model.config.logit_softcap
     )
     return result
 
@@ -46,7 +47,9 @@ class SummedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, chunk: int) -> Tensor:
+    def forward(
+        ctx: Any, hidden_NE: Tensor, weight_VE: Tensor, targets_N: Tensor, chunk: int, softcap: float | None
+    ) -> Tensor:
         """Summed loss in float32; see the class."""
         total = torch.zeros((), dtype=torch.float32, device=hidden_NE.device)
         grad_hidden_NE = torch.empty_like(hidden_NE)
@@ -54,12 +57,13 @@ class SummedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets_N), chunk):
             rows = slice(start, start + chunk)
             targets_C1 = targets_N[rows, None]
-            score_CV = (hidden_NE[rows] @ weight_VE.T).float()
+            score_CV = capped_((hidden_NE[rows] @ weight_VE.T).float(), softcap)
+            capped_CV = score_CV.clone() if softcap is not None else score_CV
             normalizer_C1 = score_CV.logsumexp(-1, keepdim=True)
             total += (normalizer_C1 - score_CV.gather(1, targets_C1)).sum()
             slope_CV = score_CV.sub_(normalizer_C1).exp_()
             slope_CV.scatter_add_(1, targets_C1, torch.full_like(normalizer_C1, -1.0))
-            slope_CV = slope_CV.to(hidden_NE.dtype)
+            slope_CV = cap_slope_(slope_CV, capped_CV, softcap).to(hidden_NE.dtype)
             grad_hidden_NE[rows] = slope_CV @ weight_VE
             if grad_weight_VE is not None:
                 grad_weight_VE += slope_CV.T @ hidden_NE[rows]
@@ -72,4 +76,4 @@ class SummedCrossEntropy(torch.autograd.Function):
         (scale,) = gradients
         grad_hidden_NE = ctx.grad_hidden_NE * scale.to(ctx.grad_hidden_NE.dtype)
         grad_weight_VE = None if ctx.grad_weight_VE is None else ctx.grad_weight_VE.mul_(scale)
-        return grad_hidden_NE, grad_weight_VE, None, None
+        return grad_hidden_NE, grad_weight_VE, None, None, None

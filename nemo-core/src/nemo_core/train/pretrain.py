@@ -13,6 +13,8 @@ from ..data.windows import PretrainData, Windows
 from ..foundation import artifact
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
+from ..parallel.apply import parallelize
+from ..parallel.model import ParallelModel
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
@@ -29,11 +31,12 @@ DEFAULT_POSITIONS = 1024
 def run(settings: PretrainSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"tokens": settings.tokens}
-    with joined_world() as world, shared_draft(settings, inputs, world) as draft:
+    with joined_world(settings.parallel.timeout_s) as world, shared_draft(settings, inputs, world) as draft:
         parts = assemble(settings, world)
         account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
-        if world.is_first:
-            save_model(parts.model, draft.path)
+        model = parts.laid_out.whole()
+        if model is not None:
+            save_model(model, draft.path)
             copy_tokenizer(settings.tokens / "tokenizer", draft.path)
         draft.stats.update(figures("pretrain", parts.model, account))
     return summary(settings.output, draft.stats)
@@ -52,15 +55,17 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     config = shape(settings, tokenizer)
     learnt = open_windows(settings, "train", tokenizer)
     model = Decoder(config, seed=settings.seed).to(compute.device)
+    parallel = parallelize(model, settings.parallel, world, compute)
     return Parts(
         model=model,
         data=PretrainData(learnt, Sampler(learnt.num_whole, settings.seed), settings.batch_size),
         objective=next_token_loss,
         optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
-        validate=functools.partial(validate, model, held_out(settings, tokenizer), compute),
+        validate=functools.partial(validate, parallel, held_out(settings, tokenizer), compute),
         compute=compute,
-        world=world,
+        world=parallel.world,
+        parallel=parallel,
     )
 
 
@@ -121,11 +126,11 @@ def held_out(settings: PretrainSettings, tokenizer: Tokenizer) -> list[Batch]:
     return [windows.batch(numbers[at : at + settings.batch_size]) for at in range(0, count, settings.batch_size)]
 
 
-def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
+def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
     """Held-out loss and perplexity, or nothing where nothing is held out."""
     if not batches:
         return {}
-    model.eval()
-    with compute.precision():
+    with parallel.measuring() as model, compute.precision():
+        model.eval()
         measured = measure(model, batches, device=compute.device)
     return {"validation_loss": measured.loss, "validation_perplexity": measured.perplexity}

@@ -1,15 +1,49 @@
-"""Stopping when asked, and going on in spite of a bad step."""
+"""Stopping when asked, going on in spite of a bad step, and ending when another process of the run is lost."""
 
+import contextlib
 import math
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
-from ..foundation.errors import Preempted, UserError
+from torch.distributed import DistError
+
+from ..foundation.errors import Preempted, RetryableError, UserError
 
 
 class Diverged(UserError):
     """Loss or gradients stayed infinite or not a number."""
+
+
+class PeerLost(RetryableError):
+    """Another process of the run died or stopped answering."""
+
+
+# gloo reports a lost peer as a plain RuntimeError; these are the ways it words one.
+LOST = ("connection closed by peer", "connection reset by peer", "timed out", "broken pipe", "connection refused")
+
+
+def tells_of_lost_peer(error: BaseException) -> bool:
+    """Whether an error of a collective operation means that another process is gone."""
+    text = str(error).lower()
+    return isinstance(error, DistError) or (isinstance(error, RuntimeError) and any(words in text for words in LOST))
+
+
+@contextlib.contextmanager
+def explain_lost_peers(timeout_s: float) -> Iterator[None]:
+    """Turn what torch says when a process of the run is gone into one message that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if not tells_of_lost_peer(error):
+            raise
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PeerLost(
+            "another process of this run died or did not answer within "
+            f"parallel.timeout_s={timeout_s:g} s ({first_line}); its own message is above or in its log. "
+            "The same command continues from the last saved state"
+        ) from error
 
 
 class StopRequest:
@@ -44,10 +78,16 @@ class StopRequest:
         """Whether someone asked to stop."""
         return self.signal is not None
 
-    def obey(self, *, saved_at: int) -> None:
-        """End the run now that its state is saved: KeyboardInterrupt for Ctrl-C, Preempted for SIGTERM."""
+    def obey(self, *, saved_at: int | None, reached: int | None = None) -> None:
+        """End the run now that its state is saved: KeyboardInterrupt for Ctrl-C, Preempted for SIGTERM.
+
+        `reached` is the last step where that could not be saved.
+        """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
+        if reached is not None and saved_at != reached:
+            last = "no state is saved" if saved_at is None else f"the state after step {saved_at} is the last saved"
+            raise Preempted(f"asked to stop after step {reached}; {last}, the same command continues from there")
         raise Preempted(f"asked to stop; the state after step {saved_at} is saved, the same command continues there")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from ..checkpoint.state_store import saved_steps
 from ..foundation import artifact
 from ..foundation.artifact import Draft
+from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from .loop import Account, Plan
@@ -19,6 +22,12 @@ from .optimizer import build_muon, build_optimizer
 from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
+
+
+# Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
+INCIDENTAL = frozenset(
+    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard"}
+)
 
 
 class TaskSettings(Protocol):
@@ -47,6 +56,24 @@ class TrainResult:
     skipped_steps: int
 
 
+def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
+    """Raise ConfigError where the output's partial folder holds the state of a run with other settings or inputs.
+
+    It would be emptied, and with it what may be weeks of training.
+    """
+    partial = settings.output.with_name(f"{settings.output.name}.partial")
+    steps = saved_steps(partial / "state")
+    if not steps:
+        return
+    config = artifact.without(json.loads(json.dumps(to_plain(settings), default=str)), INCIDENTAL)
+    if artifact.partial_identity(partial) != artifact.identity("checkpoint", config, artifact.describe_inputs(inputs)):
+        raise ConfigError(
+            f"{partial}: holds the state after step {steps[-1]} of a run with other settings or inputs (this one's "
+            "are not the same in what touches the result); give the settings it was started with to continue it, name "
+            "another output, or delete that folder to begin again"
+        )
+
+
 @contextlib.contextmanager
 def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: World) -> Iterator[Draft]:
     """The checkpoint draft that all processes work in; the first process makes and publishes it."""
@@ -54,6 +81,7 @@ def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: Worl
         yield Draft(path=Path(world.from_first("")), resumed=False)
         world.wait()
         return
+    keep_other_runs(settings, inputs)
     with artifact.create(
         settings.output,
         kind="checkpoint",
@@ -61,6 +89,7 @@ def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: Worl
         config=to_plain(settings),
         inputs=inputs,
         overwrite=settings.overwrite,
+        incidental=INCIDENTAL,
     ) as draft:
         world.from_first(str(draft.path))
         yield draft

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ..checkpoint.state_settings import StateSettings
+from ..parallel.settings import ParallelSettings
 from ..sizes import SizeName
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -63,6 +65,8 @@ class RunSettings:
         int, Meta(ge=1, description="steps in a row whose loss or gradient is not finite, until the run gives up")
     ] = 5
     tensorboard: Annotated[bool, Meta(description="write TensorBoard events besides metrics.jsonl")] = True
+    state: StateSettings = field(default_factory=StateSettings)
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ from ..data.tokenize import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
+from ..parallel.apply import parallelize
+from ..parallel.model import ParallelModel
 from ..peft.lora import add_lora, merge_lora, save_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
@@ -54,14 +56,15 @@ class Tuning:
 def run(settings: SftSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"model": settings.model, "conversations": settings.conversations}
-    with joined_world() as world, shared_draft(settings, inputs, world) as draft:
+    with joined_world(settings.parallel.timeout_s) as world, shared_draft(settings, inputs, world) as draft:
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
         account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
-        if world.is_first:
-            samples = compare_answers(tuning.conversations.questions, account, ask())
-            write_outputs(settings, tuning, draft.path, samples)
+        answers, model = ask(), tuning.parts.laid_out.whole()
+        if model is not None:
+            samples = compare_answers(tuning.conversations.questions, account, answers)
+            write_outputs(settings, model, draft.path, samples)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
@@ -80,6 +83,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     if settings.method == "lora":
         lora = settings.lora
         add_lora(model, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, seed=settings.seed)
+    parallel = parallelize(model, settings.parallel, world, compute)
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
@@ -88,9 +92,10 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         objective=next_token_loss,
         optimizer=make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
-        validate=functools.partial(validate, model, held_out(settings, conversations.validation), compute),
+        validate=functools.partial(validate, parallel, held_out(settings, conversations.validation), compute),
         compute=compute,
-        world=world,
+        world=parallel.world,
+        parallel=parallel,
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
@@ -153,20 +158,26 @@ def held_out(settings: SftSettings, encoded: Encoded | None) -> list[Batch]:
     return [packed_batch(examples[at : at + size]) for at in range(0, len(examples), size)]
 
 
-def validate(model: Decoder, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
+def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) -> Mapping[str, float]:
     """Loss of held-out answers and share of their tokens guessed right, or nothing where nothing is held out."""
     if not batches:
         return {}
-    model.eval()
-    with compute.precision():
+    with parallel.measuring() as model, compute.precision():
+        model.eval()
         measured = measure(model, batches, device=compute.device)
     return {"validation_loss": measured.loss, "validation_accuracy": measured.accuracy}
 
 
 def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
-    """What the model says now to the held-out questions."""
-    with tuning.parts.compute.precision():
-        return answer(tuning.parts.model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+    """What the model says now to the held-out questions; asked in the first process, known in all."""
+    parts = tuning.parts
+    model = parts.laid_out.whole()
+    said: list[str] = []
+    if model is not None:
+        with parts.compute.precision():
+            said = answer(model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+    answers: list[str] = json.loads(parts.world.from_first(json.dumps(said)))
+    return answers
 
 
 def compare_answers(questions: Sequence[Question], account: Account, after: list[str]) -> list[dict[str, str]]:
@@ -177,12 +188,12 @@ def compare_answers(questions: Sequence[Question], account: Account, after: list
     ]
 
 
-def write_outputs(settings: SftSettings, tuning: Tuning, folder: Path, samples: list[dict[str, str]]) -> None:
+def write_outputs(settings: SftSettings, model: Decoder, folder: Path, samples: list[dict[str, str]]) -> None:
     """The model (adapters merged, and kept in adapter/), its tokenizer, and the sample answers."""
     if settings.method == "lora":
-        save_adapter(tuning.parts.model, folder / "adapter", base=str(settings.model))
-        merge_lora(tuning.parts.model)
-    save_model(tuning.parts.model, folder)
+        save_adapter(model, folder / "adapter", base=str(settings.model))
+        merge_lora(model)
+    save_model(model, folder)
     copy_tokenizer(settings.model, folder)
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     (folder / SAMPLES).parent.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ by the targets of the global batch, the result is that of one process.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,47 +15,72 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..data.batch import Batch
+from .recovery import explain_lost_peers
 
-PATIENCE = timedelta(minutes=30)
+PATIENCE_S = 1800.0
 
 
 @dataclass(frozen=True)
 class World:
-    """This process's number and how many there are."""
+    """This process's number and how many there are.
+
+    `data_rank` of `data_size` says which rows of a batch are this process's; processes that share rows (tensor,
+    pipeline and context parallel) have the same.
+    """
 
     rank: int = 0
     size: int = 1
+    data_rank: int | None = None
+    data_size: int | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
+    @property
+    def num_shares(self) -> int:
+        """Into how many parts the rows of a batch are divided."""
+        return self.size if self.data_size is None else self.data_size
+
     def share(self, batch: Batch) -> Batch:
         """The rows of a global batch that this process computes; possibly none."""
-        total = len(batch.ids_BT)
-        return batch.rows(slice(self.rank * total // self.size, (self.rank + 1) * total // self.size))
+        total, count = len(batch.ids_BT), self.num_shares
+        rank = self.rank if self.data_rank is None else self.data_rank
+        return batch.rows(slice(rank * total // count, (rank + 1) * total // count))
+
+    def largest_share(self, rows: int) -> int:
+        """Most rows that any process computes of a batch of `rows`."""
+        return -(-rows // self.num_shares)
+
+    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+        """For each flag whether it is up in any process; one exchange for all of them."""
+        if self.size == 1:
+            return list(flags)
+        raised = torch.tensor([int(flag) for flag in flags])
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return [bool(flag) for flag in raised]
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        return self.any_of([flag])[0]
 
     def sum_(self, tensors: list[Tensor]) -> None:
-        """Replace each tensor by its sum over processes."""
+        """Replace each tensor by its sum over all processes."""
         if self.size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
-        if self.size == 1:
-            return flag
-        raised = torch.tensor(int(flag))
-        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
-        return bool(raised)
-
     def from_first(self, value: str) -> str:
         """The first process's value, in every process."""
-        values: list[str] = [value]
-        if self.size > 1:
-            dist.broadcast_object_list(values)
-        return values[0]
+        if self.size == 1:
+            return value
+        encoded = torch.tensor(list(value.encode()) if self.is_first else [], dtype=torch.uint8)
+        length = torch.tensor(len(encoded))
+        dist.broadcast(length, 0)
+        content = encoded if self.is_first else torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(content, 0)
+        return bytes(content.tolist()).decode()
 
     def wait(self) -> None:
         """Go on when every process has come here."""
@@ -67,15 +92,19 @@ ALONE = World()
 
 
 @contextlib.contextmanager
-def joined_world() -> Iterator[World]:
-    """The world torchrun describes in the environment, or a world of one."""
+def joined_world(timeout_s: float = PATIENCE_S) -> Iterator[World]:
+    """The world torchrun describes in the environment, or a world of one.
+
+    Where another process dies, or does not answer for `timeout_s`, the block ends with PeerLost instead of hanging.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield World(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()
+    with explain_lost_peers(timeout_s):
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        try:
+            yield World(dist.get_rank(), size)
+        finally:
+            dist.destroy_process_group()

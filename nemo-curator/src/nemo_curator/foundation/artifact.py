@@ -205,8 +205,8 @@ def create(
         yield draft
         manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
-        (draft.path / PROGRESS_NOTE).unlink()
         atomic.replace_folder(draft.path, output)
+        (output / PROGRESS_NOTE).unlink()
 
 
 def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> str:
@@ -232,9 +232,7 @@ def claimed(output: Path, wanted: str) -> Iterator[Draft]:
             ) from None
         resumed = partial_identity(partial) == wanted
         if not resumed:
-            clear_partial(partial)
-            partial.mkdir()
-            atomic.write_text(partial / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+            start_afresh(partial, wanted)
         yield Draft(path=partial, resumed=resumed)
         lock_path.unlink(missing_ok=True)
 
@@ -247,13 +245,30 @@ def partial_identity(partial: Path) -> str | None:
         return None
 
 
+def start_afresh(partial: Path, wanted: str) -> None:
+    """Put an empty draft in place of what another run left; a kill at any moment leaves the one or the other."""
+    for name in ("started", "discarded"):
+        shutil.rmtree(beside(partial, name), ignore_errors=True)
+    clear_partial(partial)
+    started = beside(partial, "started")
+    started.mkdir()
+    atomic.write_text(started / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+    os.replace(started, partial)
+
+
 def clear_partial(partial: Path) -> None:
     """Remove what another run left, but never a folder that the suite did not make."""
     if not partial.exists():
         return
     if any(partial.iterdir()) and not (partial / PROGRESS_NOTE).exists():
         raise ArtifactError(f"{partial}: in the way, and not made by this tool; move it aside")
-    shutil.rmtree(partial)
+    os.replace(partial, beside(partial, "discarded"))
+    shutil.rmtree(beside(partial, "discarded"))
+
+
+def beside(partial: Path, name: str) -> Path:
+    """A hidden neighbour of a partial folder."""
+    return partial.with_name(f".{partial.name}.{name}")
 
 
 def finish(

@@ -27,6 +27,14 @@ class Preferred:
     faults: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Split:
+    """Rows to spoil, and those (beginning with the same) whose answers serve as answers to another question."""
+
+    rows: list[Row]
+    lenders: list[Row]
+
+
 def run(settings: Preferences) -> Preferred:
     """Spoil the answers of every conversation. Raises InputError where there are too few to mix."""
     artifact.read(settings.conversations, "conversations")
@@ -41,10 +49,10 @@ def run(settings: Preferences) -> Preferred:
         rows: dict[str, int] = {}
         faults = dict.fromkeys(FAULTS, 0)
         for split in SPLITS:
-            conversations = list(read_rows(settings.conversations, split))
+            read = read_split(settings.conversations, split)
             rows[split] = 0
             with atomic_file(draft.path / "data" / f"{split}.jsonl") as handle:
-                for fault, row in track(spoil_all(conversations, settings), f"preferences {split}", unit="rows"):
+                for fault, row in track(spoil_all(read, settings), f"preferences {split}", unit="rows"):
                     write_row(handle, row)
                     rows[split] += 1
                     faults[fault] += 1
@@ -54,10 +62,18 @@ def run(settings: Preferences) -> Preferred:
     return Preferred(output=settings.output, **rows, faults=faults)
 
 
-def spoil_all(conversations: Sequence[Row], settings: Preferences) -> Iterator[tuple[str, Row]]:
+def read_split(folder: Path, split: str) -> Split:
+    """The rows of a split; held-out rows of a single subject may borrow poor answers from the training rows."""
+    rows = list(read_rows(folder, split))
+    alone = split != "train" and len({row["subject"] for row in rows}) == 1
+    return Split(rows, [*rows, *read_rows(folder, "train")] if alone else rows)
+
+
+def spoil_all(split: Split, settings: Preferences) -> Iterator[tuple[str, Row]]:
     """Name of the fault and the preference row, for every question; nothing where all have one subject."""
+    conversations = split.lenders
     answers = [row["messages"][-1]["content"] for row in conversations]
-    for index, row in enumerate(conversations):
+    for index, row in enumerate(split.rows):
         random = Random(int(fraction_of("fault", settings.seed, row["id"]) * 2**53))
         others = other_answers(index, conversations, answers, random)
         if not others:

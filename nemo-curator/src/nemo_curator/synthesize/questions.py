@@ -1,5 +1,6 @@
 """``nemo-curator questions``: what a document's title and first sentence teach, as questions with answers."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -43,10 +44,17 @@ class Counts:
     rows: dict[str, int] = field(default_factory=lambda: {"train": 0, "validation": 0})
     skipped: dict[str, int] = field(default_factory=dict)
     uses: dict[bytes, int] = field(default_factory=dict)
+    sources: int = 0
+    next_held_out: tuple[float, str] = (1.0, "")
 
     def skip(self, reason: str) -> None:
         """Count a document that gives no pair."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+    def source(self, identity: str, fraction: float) -> None:
+        """Count a document that gives pairs, and remember the one that a larger share would hold out first."""
+        self.sources += 1
+        self.next_held_out = min(self.next_held_out, (fraction, identity))
 
 
 def run(settings: Questions) -> Asked:
@@ -73,17 +81,38 @@ def run(settings: Questions) -> Asked:
 
 
 def write_all(settings: Questions, parts: list[Path], folder: Path) -> Counts:
-    """Write both splits in one pass over the documents."""
+    """Write both splits in one pass over the documents; where the share held out none of several, one is held out."""
     counts = Counts()
     with atomic_file(folder / "train.jsonl") as train, atomic_file(folder / "validation.jsonl") as validation:
         handles = {"train": train, "validation": validation}
         for part in track(parts, "questions", unit="files"):
             for identity, title, text in documents_of(part):
-                split = "validation" if fraction_of("split", identity) < settings.validation_share else "train"
-                for row in pairs(identity, title, text, split=split, settings=settings, counts=counts):
+                fraction = fraction_of("split", identity)
+                split = "validation" if fraction < settings.validation_share else "train"
+                rows = list(pairs(identity, title, text, split=split, settings=settings, counts=counts))
+                for row in rows:
                     write_row(handles[split], row)
-                    counts.rows[split] += 1
+                counts.rows[split] += len(rows)
+                if rows:
+                    counts.source(identity, fraction)
+    if settings.validation_share and counts.sources > 1 and not counts.rows["validation"]:
+        hold_out(counts, folder)
     return counts
+
+
+def hold_out(counts: Counts, folder: Path) -> None:
+    """Move the first pair of one document to the empty validation split and drop its others."""
+    chosen = counts.next_held_out[1]
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_bytes().splitlines()]
+    split = {
+        "train": [r for r in rows if r["source"] != chosen],
+        "validation": [r for r in rows if r["source"] == chosen],
+    }
+    for name, kept in {"train": split["train"], "validation": split["validation"][:1]}.items():
+        with atomic_file(folder / f"{name}.jsonl") as handle:
+            for row in kept:
+                write_row(handle, row)
+        counts.rows[name] = len(kept)
 
 
 def documents_of(part: Path) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,9 @@
-"""Tensor names: a Llama folder's are the canonical ones, so nothing is renamed."""
+"""Tensors of a Llama folder: names and layout are the canonical ones."""
 
-RENAMED: dict[str, str] = {}
-IGNORED_SUFFIXES = ("rotary_emb.inv_freq",)
+from ...config import ModelConfig
+from ..layout import Layout
+
+
+def layout(config: ModelConfig) -> Layout:
+    """Nothing to rename."""
+    return Layout()

@@ -3,7 +3,7 @@
 Wall-clock rates suffer from whatever else the machine does; the CPU time of this process (server and clients together,
 so an upper bound for the server) does not as much. One thread for the model.
 
-Usage: python benchmarks/deploy/serve.py [size] [tokens]     (defaults: small 128)
+Usage: python benchmarks/deploy/bench_serve.py [size] [tokens]     (defaults: small 128)
 """
 
 import contextlib

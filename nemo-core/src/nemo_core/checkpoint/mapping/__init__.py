@@ -1,0 +1,1 @@
+"""How tensors of one layout become those of another: invertible parts, put together into rules and maps."""

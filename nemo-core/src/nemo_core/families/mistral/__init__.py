@@ -1,0 +1,1 @@
+"""Mistral 7B and its successors (Jiang et al. 2023)."""

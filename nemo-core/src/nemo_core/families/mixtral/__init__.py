@@ -1,0 +1,1 @@
+"""Mixtral of experts (Jiang et al. 2024)."""

@@ -1,0 +1,1 @@
+"""Qwen 3, dense (Yang et al. 2025)."""

@@ -1,0 +1,1 @@
+"""StarCoder 2 (Lozhkov et al. 2024)."""

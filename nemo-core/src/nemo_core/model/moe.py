@@ -1,0 +1,69 @@
+"""Mixture of experts (Shazeer et al. 2017), with DeepSeek's groups, shared expert and correction bias.
+
+N tokens, X experts, C chosen experts per token, G groups, E hidden width.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import ModelConfig, MoEConfig
+from .mlp import make_mlp
+
+
+class Router(nn.Module):
+    """Scores every expert for every token and picks the best."""
+
+    e_score_correction_bias: Tensor
+
+    def __init__(self, hidden_size: int, config: MoEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weight = nn.Parameter(torch.empty(config.num_experts, hidden_size))
+        if config.correction_bias:
+            self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts))
+
+    def forward(self, x_NE: Tensor) -> tuple[Tensor, Tensor]:
+        """Chosen experts and their weights, [N, C] each; scores are computed in fp32."""
+        logit_NX = F.linear(x_NE.float(), self.weight.float())
+        score_NX = logit_NX.softmax(-1) if self.config.score == "softmax" else logit_NX.sigmoid()
+        choice_NX = score_NX + self.e_score_correction_bias if self.config.correction_bias else score_NX
+        chosen_NC = self.within_best_groups(choice_NX).topk(self.config.top_k, -1).indices
+        weight_NC = score_NX.gather(1, chosen_NC)
+        if self.config.normalize:
+            weight_NC = weight_NC / (weight_NC.sum(-1, keepdim=True) + 1e-20)
+        return chosen_NC, weight_NC * self.config.scale
+
+    def within_best_groups(self, choice_NX: Tensor) -> Tensor:
+        """The scores, -inf outside the groups that a token may choose from."""
+        if self.config.groups == 1:
+            return choice_NX
+        grouped_NGX = choice_NX.unflatten(-1, (self.config.groups, -1))
+        group_NG = grouped_NGX.topk(self.config.group_best, -1).values.sum(-1)
+        best = group_NG.topk(self.config.top_groups, -1).indices
+        open_NG = torch.zeros_like(group_NG, dtype=torch.bool).scatter(1, best, True)
+        masked_NX: Tensor = grouped_NGX.masked_fill(~open_NG[..., None], -torch.inf).flatten(-2)
+        return masked_NX
+
+
+class MoE(nn.Module):
+    """Each token passes its chosen experts, added up by weight, and the shared one. [..., E] -> [..., E]."""
+
+    def __init__(self, config: ModelConfig, moe: MoEConfig) -> None:
+        super().__init__()
+        self.gate = Router(config.hidden_size, moe)
+        self.experts = nn.ModuleList(make_mlp(config, moe.ffn_size) for _ in range(moe.num_experts))
+        self.shared_experts = make_mlp(config, moe.shared_ffn_size) if moe.shared_ffn_size else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Send tokens to experts, expert by expert."""
+        x_NE = x.flatten(0, -2)
+        chosen_NC, weight_NC = self.gate(x_NE)
+        mixed_NE = torch.zeros_like(x_NE)
+        for number, expert in enumerate(self.experts):
+            token, place = torch.where(chosen_NC == number)
+            share = weight_NC[token, place, None].to(x.dtype)
+            mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
+        if self.shared_experts is not None:
+            mixed_NE = mixed_NE + self.shared_experts(x_NE)
+        return mixed_NE.view_as(x)

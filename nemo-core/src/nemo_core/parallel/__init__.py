@@ -1,0 +1,1 @@
+"""How one model is trained by several processes: data, sharded, tensor, pipeline and context parallel."""

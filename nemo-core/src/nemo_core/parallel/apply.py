@@ -1,0 +1,104 @@
+"""Lays a model out over the processes of a run."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ..foundation.errors import ConfigError
+from ..model.decoder import Decoder
+from ..train.device import Compute
+from ..train.world import World
+from .buckets import Buckets
+from .fsdp import shard_weights
+from .gather import blueprint_of
+from .mesh import Layout, lay_out
+from .model import ParallelModel
+from .pipeline import Pipeline, keep_stages, own_stages
+from .plan import make_plan
+from .recompute import layers_of, recompute_layers
+from .settings import ParallelSettings
+from .tensor import split_tensors
+
+EMBEDDING = "model.embed_tokens.weight"
+
+
+def parallelize(model: Decoder, settings: ParallelSettings, world: World, compute: Compute) -> ParallelModel:
+    """Cut `model` as `settings` say, in place; every process calls it with the same whole model.
+
+    Order matters: stages first, then tensors, then recomputing and compiling, then sharding around all of it.
+    Raises ConfigError where the plan does not fit the model or the number of processes.
+    """
+    plan = make_plan(settings, model.config, world.size)
+    layout = lay_out(plan, world, device_type=compute.device.type)
+    blueprint = model if plan.is_plain else blueprint_of(model)
+    result = ParallelModel(layout, model, blueprint)
+    views = cut_stages(result, settings) if plan.pipeline > 1 else []
+    if plan.tensor > 1:
+        assert layout.mesh is not None
+        split_tensors(model, layout.mesh["tensor"])
+    recompute_layers(model, settings.recompute)
+    if settings.compile:
+        for layer in layers_of(model):
+            layer.compile()
+    sum_over_batch(result, settings, compute.dtype)
+    if views:
+        kind, group = settings.schedule, layout.group("pipeline")
+        result.pipeline = Pipeline(model, views, group, kind=kind, device=compute.device)
+    return result
+
+
+def cut_stages(result: ParallelModel, settings: ParallelSettings) -> list[Decoder]:
+    """Keep this process's stages of the model; the embedding is kept at both ends where it is the head too."""
+    plan, layout, model = result.layout.plan, result.layout, result.model
+    if plan.fsdp > 1 or plan.tensor > 1:
+        raise ConfigError(
+            f"parallel.pipeline={plan.pipeline} with parallel.fsdp={plan.fsdp} and parallel.tensor={plan.tensor}: "
+            "the native pipeline combines with parallel.data only; leave fsdp and tensor at 1, or use the megatron "
+            "backend"
+        )
+    rank = layout.rank("pipeline")
+    stages = own_stages(rank, plan.pipeline, settings.stages_per_rank)
+    views = keep_stages(model, stages, plan.pipeline * settings.stages_per_rank)
+    if model.config.tied_embeddings:
+        result.end_stages = end_stage_group(layout)
+        if rank in (0, plan.pipeline - 1):
+            result.shared_by_end_stages = frozenset({EMBEDDING})
+        if rank == plan.pipeline - 1:
+            result.mirrored = frozenset({EMBEDDING})
+    return views
+
+
+def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
+    """This process's group of first and last stage; made by all processes, for all pipelines."""
+    assert layout.mesh is not None
+    ranks = layout.mesh.mesh.reshape(layout.plan.pipeline, -1)
+    mine = None
+    for column in range(ranks.shape[1]):
+        members = [int(ranks[0, column]), int(ranks[-1, column])]
+        group = dist.new_group(members)
+        if layout.world.rank in members:
+            mine = group
+    return mine
+
+
+def sum_over_batch(result: ParallelModel, settings: ParallelSettings, dtype: torch.dtype) -> None:
+    """Share out the weights, or let gradients be summed over the processes that have the same ones."""
+    plan, mesh, model = result.layout.plan, result.layout.mesh, result.model
+    if mesh is None:
+        return
+    if plan.fsdp > 1:
+        shard_weights(model, shard_mesh(mesh, plan), dtype=dtype, reshard=settings.reshard)
+    elif plan.data * plan.context > 1:
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        group = mesh["data", "fsdp", "context"]._flatten("batch").get_group()
+        result.buckets = Buckets(trained, group, max_bytes=settings.bucket_mib * 2**20)
+
+
+def shard_mesh(mesh: Any, plan: Any) -> Any:
+    """The processes that share out weights; two-dimensional where there are several copies of the model."""
+    shard = "fsdp"
+    if plan.context > 1:
+        shard = "shard"
+        mesh["fsdp", "context"]._flatten(shard)
+    return mesh["data", shard] if plan.data > 1 else mesh[shard]

@@ -1,0 +1,43 @@
+"""Weights, gradients and moments shared out over processes (FSDP2; Zhao et al. 2023), gathered layer by layer."""
+
+import torch
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from ..model.decoder import Decoder
+from .recompute import layers_of
+
+
+def shard_weights(model: Decoder, mesh: DeviceMesh, *, dtype: torch.dtype, reshard: bool) -> None:
+    """Share out the weights of `model` in place over `mesh` (two-dimensional: copies x shards).
+
+    Layers are gathered in `dtype`, gradients are summed in float32. The loop divides by the targets of the whole
+    batch, so gradients are summed here and never averaged.
+    """
+    policy = MixedPrecisionPolicy(
+        param_dtype=None if dtype is torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    for layer in layers_of(model):
+        fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+    for module in sharded_modules(model):
+        module.set_force_sum_reduction_for_comms(True)
+        module.set_gradient_divide_factor(1.0)
+
+
+def sharded_modules(model: torch.nn.Module) -> list[FSDPModule]:
+    """The modules that gather their weights."""
+    return [module for module in model.modules() if isinstance(module, FSDPModule)]
+
+
+def send_gradients(model: torch.nn.Module, is_last: bool) -> None:
+    """Whether the next backward pass sums gradients over processes, or keeps them until a later one does."""
+    for module in sharded_modules(model):
+        module.set_requires_gradient_sync(is_last, recurse=False)
+        module.set_is_last_backward(is_last)
+
+
+def drop_gathered(model: torch.nn.Module) -> None:
+    """Leave only shards, where a forward pass without a backward pass left gathered weights."""
+    for module in sharded_modules(model):
+        module.reshard()

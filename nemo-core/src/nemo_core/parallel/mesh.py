@@ -1,0 +1,64 @@
+"""Processes in their dimensions: torch's DeviceMesh and the groups taken from it."""
+
+from dataclasses import dataclass, replace
+
+import torch.distributed as dist
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from ..checkpoint.state_piece import is_first_holder
+from ..train.world import World
+from .plan import ParallelPlan
+
+DIMENSIONS = ("pipeline", "data", "fsdp", "context", "tensor")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where this process stands. `batch` joins data, fsdp and context: its gradients are of different tokens."""
+
+    plan: ParallelPlan
+    world: World
+    mesh: DeviceMesh | None = None
+
+    def rank(self, dimension: str) -> int:
+        """This process's place in a dimension."""
+        return 0 if self.mesh is None else int(self.mesh.get_local_rank(dimension))
+
+    def group(self, dimension: str) -> dist.ProcessGroup:
+        """The processes that differ from this one in that dimension only."""
+        assert self.mesh is not None
+        group: dist.ProcessGroup = self.mesh.get_group(dimension)
+        return group
+
+    def owns(self, tensor: DTensor) -> bool:
+        """Whether this process is the first that holds this shard of a weight."""
+        sharded_over_batch = self.plan.fsdp > 1
+        return is_first_holder(tensor) and (sharded_over_batch or self.batch_rank == 0)
+
+    @property
+    def batch_rank(self) -> int:
+        """This process's place among those with the same weights and other tokens."""
+        plan = self.plan
+        return (self.rank("data") * plan.fsdp + self.rank("fsdp")) * plan.context + self.rank("context")
+
+    @property
+    def stage_rank(self) -> int:
+        """This process's place among those of the same pipeline stage."""
+        return self.batch_rank * self.plan.tensor + self.rank("tensor")
+
+    @property
+    def stage_size(self) -> int:
+        """How many processes there are in a pipeline stage."""
+        return self.plan.size // self.plan.pipeline
+
+
+def lay_out(plan: ParallelPlan, world: World, *, device_type: str) -> Layout:
+    """The layout of a plan over all processes, with this process's share of the rows."""
+    if world.size == 1:
+        return Layout(plan, world)
+    sizes = tuple(getattr(plan, name) for name in DIMENSIONS)
+    mesh = init_device_mesh(device_type, sizes, mesh_dim_names=DIMENSIONS)
+    layout = Layout(plan, world, mesh)
+    data_rank = layout.rank("data") * plan.fsdp + layout.rank("fsdp")
+    return replace(layout, world=replace(world, data_rank=data_rank, data_size=plan.num_shares))

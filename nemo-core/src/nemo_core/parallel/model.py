@@ -1,0 +1,230 @@
+"""A model laid out over the processes of a run, and one global batch learnt with it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from ..checkpoint.state_piece import Piece, pieces_to_write
+from ..data.batch import IGNORED, Batch, micro_batches
+from ..model.decoder import Decoder
+from ..train.device import Compute
+from ..train.objective import Objective
+from ..train.world import World
+from .buckets import Buckets
+from .context import StretchedDecoder, stretch
+from .fsdp import drop_gathered, send_gradients
+from .gather import whole_model
+from .loss import objective_for
+from .mesh import Layout
+from .pipeline import Pipeline
+
+
+@dataclasses.dataclass
+class ParallelModel:
+    """What the loop needs to know of how a model is laid out. Made by `parallelize`."""
+
+    layout: Layout
+    model: Decoder
+    blueprint: Decoder
+    buckets: Buckets | None = None
+    pipeline: Pipeline | None = None
+    mirrored: frozenset[str] = frozenset()  # weights that another stage holds too and saves
+    shared_by_end_stages: frozenset[str] = frozenset()
+    end_stages: dist.ProcessGroup | None = None
+
+    @property
+    def world(self) -> World:
+        """This process among all."""
+        return self.layout.world
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether this process holds (its part of) every weight."""
+        return self.layout.plan.pipeline == 1
+
+    def accumulate(
+        self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int, compute: Compute
+    ) -> float:
+        """Leave the gradient of the summed loss over `num_targets` in the weights, over all processes; the loss."""
+        rows = micro_rows or max(1, self.world.largest_share(len(batch.ids_BT)))
+        if self.pipeline is not None:
+            total = self.through_pipeline(objective, batch, micro_rows=rows, num_targets=num_targets, compute=compute)
+        else:
+            total = self.through_layers(objective, batch, micro_rows=rows, num_targets=num_targets, compute=compute)
+        self.complete_gradients()
+        if self.layout.plan.tensor > 1:
+            total = total / self.layout.plan.tensor  # its processes all have the same loss
+        self.world.sum_([total])
+        return float(total)
+
+    def through_layers(
+        self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int, compute: Compute
+    ) -> Tensor:
+        """Forward and backward pass of every micro batch of this process; their loss."""
+        if self.layout.plan.tensor > 1:
+            objective = objective_for(objective)
+        micros = self.equal_micro_batches(batch, micro_rows)
+        total = torch.zeros((), device=compute.device)
+        for number, micro in enumerate(micros, 1):
+            self.before_backward(is_last=number == len(micros))
+            seen, model = self.own_places(micro.to(compute.device))
+            with compute.precision():
+                loss = objective(model, seen) / max(1, num_targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def through_pipeline(
+        self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int, compute: Compute
+    ) -> Tensor:
+        """As `through_layers`, with the layers in several processes."""
+        assert self.pipeline is not None
+        if self.layout.plan.tensor > 1:
+            objective = objective_for(objective)
+        most = self.world.largest_share(len(batch.ids_BT))
+        count = self.pipeline.num_micro_batches(-(-most // micro_rows))
+        micro_rows = max(1, -(-most // count))
+        padded = pad_rows(self.world.share(batch), count * micro_rows, like=batch).to(compute.device)
+        self.before_backward(is_last=True)
+        with compute.precision():
+            return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
+
+    def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
+        """This process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
+        mine = self.world.share(batch)
+        if self.layout.plan.is_plain:
+            return micro_batches(mine, rows=rows)
+        count = -(-self.world.largest_share(len(batch.ids_BT)) // rows)
+        micros = micro_batches(mine, rows=rows)
+        return micros + [pad_rows(batch.rows(slice(0, 0)), 1, like=batch)] * (count - len(micros))
+
+    def own_places(self, micro: Batch) -> tuple[Batch, Any]:
+        """The part of each row that this process computes, and the model to compute it with."""
+        if self.layout.plan.context == 1:
+            return micro, self.model
+        group = self.layout.group("context")
+        return stretch(micro, group), StretchedDecoder(self.model, group)
+
+    def before_backward(self, *, is_last: bool) -> None:
+        """Send gradients in the backward pass that completes them, and only then."""
+        if self.layout.plan.fsdp > 1 and self.pipeline is None:
+            send_gradients(self.model, is_last)
+        if self.buckets is not None and is_last:
+            self.buckets.expect()
+
+    def complete_gradients(self) -> None:
+        """Wait until every weight has the gradient of the whole batch."""
+        for weight in self.model.parameters():
+            if weight.requires_grad and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        if self.buckets is not None:
+            self.buckets.finish()
+        elif self.layout.plan.is_plain:
+            self.world.sum_([weight.grad for weight in self.model.parameters() if weight.grad is not None])
+        for name in sorted(self.shared_by_end_stages):
+            gradient = self.model.get_parameter(name).grad
+            assert gradient is not None
+            dist.all_reduce(local_part(gradient), group=self.end_stages)
+
+    @torch.no_grad()
+    def clip(self, max_norm: float) -> float:
+        """Shorten the gradient to `max_norm` and return how long it was."""
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        if self.layout.plan.is_plain:
+            return float(nn.utils.clip_grad_norm_(weights, max_norm, foreach=True))
+        squared = torch.zeros((), dtype=torch.float32, device=weights[0].device if weights else "cpu")
+        for name, weight in self.model.named_parameters():
+            if weight.grad is not None and name not in self.mirrored and self.owns(weight.grad):
+                squared += local_part(weight.grad).float().square().sum()
+        self.world.sum_([squared])
+        norm = float(squared.sqrt())
+        scale = min(1.0, max_norm / (norm + 1e-6))
+        if scale < 1.0:
+            for weight in weights:
+                if weight.grad is not None:
+                    local_part(weight.grad).mul_(scale)
+        return norm
+
+    def owns(self, tensor: Tensor) -> bool:
+        """Whether this process is the first that holds this part of a tensor."""
+        return self.layout.owns(tensor) if isinstance(tensor, DTensor) else self.layout.stage_rank == 0
+
+    def select(self, tensors: Mapping[str, Tensor], world: World) -> list[Piece]:
+        """The blocks of a state that this process writes."""
+        own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"rng.{world.rank}.")}
+        rest = {name: t for name, t in tensors.items() if name not in own and not self.is_mirrored(name)}
+        layout = self.layout
+        pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns)
+        return [*pieces, *pieces_to_write(own, rank=0, size=1)]
+
+    def is_mirrored(self, name: str) -> bool:
+        """Whether a tensor of the state belongs to a weight that another stage saves."""
+        return any(name == weight or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[Any]:
+        """A model to look at without gradient, called by all processes alike."""
+        try:
+            yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline, self.layout)
+        finally:
+            drop_gathered(self.model)
+
+    def whole(self) -> Decoder | None:
+        """The whole model on the CPU of the first process; None in the others. All processes call it."""
+        if self.layout.plan.is_plain:
+            return self.model if self.world.is_first else None
+        return whole_model(self.blueprint, dict(self.model.named_parameters()), is_first=self.world.is_first)
+
+
+class PipelinedDecoder:
+    """A decoder whose layers are in several processes, for looking only."""
+
+    def __init__(self, pipeline: Pipeline, layout: Layout) -> None:
+        self.pipeline, self.layout = pipeline, layout
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        return self.pipeline(*inputs)
+
+    def eval(self) -> None:
+        """Switch to measuring."""
+        self.pipeline.model.eval()
+
+    @property
+    def head_weight(self) -> Tensor:
+        """Output embedding, [V, E], in every process."""
+        config, pipeline = self.pipeline.model.config, self.pipeline
+        if pipeline.is_last:
+            weight = pipeline.model.head_weight.detach()
+            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight.contiguous()
+        else:
+            weight = torch.empty(config.vocab_size, config.hidden_size, dtype=pipeline.dtype, device=pipeline.device)
+        dist.broadcast(weight, dist.get_global_rank(pipeline.group, pipeline.size - 1), group=pipeline.group)
+        return weight
+
+
+def pad_rows(batch: Batch, rows: int, *, like: Batch) -> Batch:
+    """The batch with rows from the head of `like` added, of which nothing is learnt, until it has `rows`."""
+    lacking = rows - len(batch.ids_BT)
+    if lacking <= 0:
+        return batch
+    filler = like.rows(slice(0, 1))
+    filler = dataclasses.replace(filler, targets_BT=torch.full_like(filler.targets_BT, IGNORED))
+    return join([batch, *[filler] * lacking])
+
+
+def join(batches: list[Batch]) -> Batch:
+    """Batches of rows of one length, one after another."""
+    names = [field.name for field in dataclasses.fields(Batch)]
+    columns = {name: [getattr(batch, name) for batch in batches] for name in names}
+    return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -1,0 +1,45 @@
+"""Activations dropped in the forward pass and computed again in the backward pass (Chen et al. 2016)."""
+
+import functools
+from typing import Any, Literal
+
+import torch
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+from ..model.decoder import Decoder
+
+KEPT = {
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    *(
+        [torch.ops.mkldnn._linear_pointwise.default]
+        if hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        else []
+    ),
+}
+
+
+def keep_products(_: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    """Keep the results of matrix products and attention; the cheap rest is computed again."""
+    return CheckpointPolicy.MUST_SAVE if operation in KEPT else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def recompute_layers(model: Decoder, kind: Literal["none", "selective", "full"]) -> None:
+    """Let each layer of `model` forget its activations, in place. Parameter names stay as they are."""
+    if kind == "none":
+        return
+    context = functools.partial(create_selective_checkpoint_contexts, keep_products)
+    extra = {"context_fn": context} if kind == "selective" else {}
+    for layer in layers_of(model):
+        forward = layer.forward
+        layer.forward = functools.partial(checkpoint, forward, use_reentrant=False, **extra)
+
+
+def layers_of(model: Decoder) -> list[torch.nn.Module]:
+    """The layers that this process holds."""
+    layers = model.model.layers
+    return list(layers.values()) if isinstance(layers, torch.nn.ModuleDict) else list(layers)
