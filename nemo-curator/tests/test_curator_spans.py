@@ -76,6 +76,27 @@ def test_substrings_cut_are_those_of_a_suffix_array(tmp_path, seed, length):
         assert left.get(name, "") == (without(text, spans) if spans else text)
 
 
+def test_repeated_runs_of_words_are_cut_whatever_stands_between_them(tmp_path):
+    rows = [{"text": "One two three four. Five six"}, {"text": "Say: two\nthree  four. Five too. Two three four."}]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    pipeline = [{"substring_dedup": {"unit": "words", "length": 3}}]
+    curate(tmp_path / "in", tmp_path / "out", pipeline=pipeline, workers=1)
+    texts = [row["text"] for row in read_folder(tmp_path / "out/data")]
+    assert texts == [rows[0]["text"], "Say: too. Two three four."]
+
+
+def test_windows_that_exceed_memory_wait_in_a_file(tmp_path, monkeypatch):
+    from nemo_curator.dedup import columns, spans
+
+    texts = mosaic(4, 30)
+    write_jsonl(tmp_path / "in/a.jsonl", [{"text": text} for text in texts])
+    curate(tmp_path / "in", tmp_path / "roomy", pipeline=["substring_dedup"], workers=1)
+    monkeypatch.setattr(columns, "MEMORY_BYTES", 100)
+    monkeypatch.setattr(spans, "WINDOWS_AT_ONCE", 7)
+    curate(tmp_path / "in", tmp_path / "tight", pipeline=["substring_dedup"], workers=1)
+    assert spans_found(tmp_path / "roomy") == spans_found(tmp_path / "tight")
+
+
 def test_lines_that_occur_before_are_cut_and_the_first_stays(tmp_path):
     menu = "Home | News | About us"
     write_jsonl(tmp_path / "in/a.jsonl", [{"text": f"{menu}\nOne story.\n"}, {"text": f"Another.\n\n{menu}\nEnd."}])

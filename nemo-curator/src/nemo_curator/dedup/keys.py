@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from ..foundation.atomic import atomic_file
 from ..foundation.errors import ArtifactError, ConfigError
+from .columns import Column
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -58,11 +59,22 @@ def ranks(documents: pa.Table, column: str) -> npt.NDArray[np.float64]:
 def write(path: Path, batches: Sequence[Keys], *, rows: int, recipe: str) -> None:
     """Write the keys of a shard; `rows` counts for a shard without documents."""
     whole = np.hstack(batches) if batches else np.zeros((rows, 0), np.uint64)
-    head = json.dumps({"recipe": recipe, "shape": list(whole.shape)}).encode() + b"\n"
-    head = head[:-1] + b" " * (-len(head) % HEAD_ALIGNMENT) + b"\n"
     with atomic_file(path) as handle:
-        handle.write(head)
+        handle.write(head_of(whole.shape, recipe))
         handle.write(np.ascontiguousarray(whole).data)
+
+
+def write_row(path: Path, keys: Column, *, recipe: str) -> None:
+    """Write keys of one kind, which need not be in memory."""
+    with atomic_file(path) as handle:
+        handle.write(head_of((1, keys.size), recipe))
+        keys.copy_to(handle)
+
+
+def head_of(shape: tuple[int, ...], recipe: str) -> bytes:
+    """The first line of a key file, filled up so that the keys behind it are aligned."""
+    head = json.dumps({"recipe": recipe, "shape": list(shape)}).encode() + b"\n"
+    return head[:-1] + b" " * (-len(head) % HEAD_ALIGNMENT) + b"\n"
 
 
 def open_file(path: Path, *, recipe: str | None = None) -> Keys:

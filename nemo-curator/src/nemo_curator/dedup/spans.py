@@ -21,6 +21,7 @@ from ..foundation.atomic import atomic_file
 from ..kernels.strings import buffers
 from ..kernels.units import chosen_windows, minimizers, unit_windows
 from . import keys as key_files
+from .columns import Column
 from .keys import Keys, Numbers
 from .span_settings import Cutting, SubstringDedup
 
@@ -29,46 +30,46 @@ if TYPE_CHECKING:
     from ..shards.layout import Layout
 
 Places = npt.NDArray[np.int32]
-"""Of each window [3, windows]: its document in the shard, its first byte there and its end."""
+"""Of each window [3, windows]: its document in the shard, its first byte there and its end; in files [windows, 3]."""
 PLACES, WINDOWS, REPEATED, MARKS, CUTS = "places.npy", "windows.keys", "repeated.npy", "marks.npy", "cuts.parquet"
 SORT_BYTES = 48
+WINDOWS_AT_ONCE = 1_000_000
 
 
 class UnitGather:
-    """Hashes and places of the windows of a shard's documents."""
+    """Hashes and places of the windows of a shard's documents; what exceeds some megabytes waits in a file."""
 
     def __init__(self, unit: int, *, width: int, least: int, recipe: str) -> None:
         self._unit, self._width, self._least, self._recipe = unit, width, least, recipe
-        self._hashes: list[Keys] = []
-        self._places: list[Places] = []
+        self._hashes, self._places = Column(np.uint64), Column(np.int32)
         self._documents = 0
 
     def add(self, documents: pa.Table) -> None:
         """Take in a batch."""
         data, offsets = buffers(documents["text"])
         hashes, places = unit_windows(data, offsets, self._unit, self._width, self._least)
-        self.take(hashes.copy(), places.copy(), documents.num_rows)
+        self.take(hashes, places, documents.num_rows)
 
     def take(self, hashes: Keys, places: Places, documents: int) -> None:
         """Take in the windows of the next documents, which are counted from 0."""
         places[0] += self._documents
         self._hashes.append(hashes)
-        self._places.append(places)
+        self._places.append(places.T)
         self._documents += documents
 
     def write(self, path: Path) -> None:
         """Write the windows of the shard."""
-        key_files.write(path, [each[None, :] for each in self._hashes], rows=1, recipe=self._recipe)
+        key_files.write_row(path, self._hashes, recipe=self._recipe)
         with atomic_file(places_of(path)) as handle:
-            np.save(handle, np.hstack(self._places) if self._places else np.zeros((3, 0), np.int32), allow_pickle=False)
+            self._places.save(handle, width=3)
 
 
 class MinimizerGather:
-    """Minimizers of a shard's substrings, each as often as it counts: once, or twice for more."""
+    """Minimizers of a shard's substrings, one for each place that holds one."""
 
     def __init__(self, settings: SubstringDedup) -> None:
         self._settings = settings
-        self._found: list[Keys] = []
+        self._found = Column(np.uint64)
 
     def add(self, documents: pa.Table) -> None:
         """Take in a batch."""
@@ -80,9 +81,7 @@ class MinimizerGather:
 
     def write(self, path: Path) -> None:
         """Write the minimizers of the shard."""
-        values, counts = np.unique(np.concatenate(self._found or [np.zeros(0, np.uint64)]), return_counts=True)
-        twice = np.repeat(values, np.minimum(counts, 2))
-        key_files.write(path, [twice[None, :]], rows=1, recipe=f"minimizers, {self._settings.recipe}")
+        key_files.write_row(path, self._found, recipe=f"minimizers, {self._settings.recipe}")
 
 
 def places_of(path: Path) -> Path:
@@ -198,8 +197,7 @@ def write_cuts(comparison: "Comparison", shard: int, marks: Path, places: Path) 
     from ..shards.compare import shard_ids
 
     layout, segment = comparison.layout, comparison.segment
-    marked = np.load(places, mmap_mode="r", allow_pickle=False)[:, np.load(marks, allow_pickle=False)]
-    rows, starts, ends = united(np.asarray(marked))
+    rows, starts, ends = np.hstack([np.zeros((3, 0), np.int32), *united_parts(marks, places)])
     cuts = pa.table({"row": rows, "start": starts, "end": ends})
     with atomic_file(layout.beside(shard, segment, CUTS)) as handle:
         pq.write_table(cuts, handle)
@@ -207,6 +205,18 @@ def write_cuts(comparison: "Comparison", shard: int, marks: Path, places: Path) 
     with atomic_file(layout.spans(shard, segment)) as handle:
         pq.write_table(named, handle)
     return len(rows), int((ends.astype(np.int64) - starts).sum())
+
+
+def united_parts(marks: Path, places: Path) -> Iterator[Places]:
+    """The union of the marked windows of a shard, some documents at a time."""
+    marked, windows = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (marks, places))
+    first = 0
+    while first < len(windows):
+        last = min(first + WINDOWS_AT_ONCE, len(windows))
+        while last < len(windows) and windows[last, 0] == windows[last - 1, 0]:
+            last += 1
+        yield united(np.asarray(windows[first:last])[np.asarray(marked[first:last])].T)
+        first = last
 
 
 def united(places: Places) -> Places:
