@@ -161,6 +161,16 @@ def test_sentences_put_together_are_the_text_without_its_first_blanks(text):
     assert not text.removesuffix("".join(found)).strip()
 
 
+@settings(deadline=None)
+@given(st.lists(st.text("a.。 \n", max_size=12), max_size=8), st.integers(0, 3))
+def test_short_units_fit_into_their_room(texts, unit):
+    data, offsets = buffers(pa.array(texts, pa.string()))
+    hashes, places = unit_windows(data, offsets, unit, 1, 1)
+    lines = [line for text in texts for line in text.split("\n") if line.strip()]
+    words = [word for text in texts for word in text.split()]
+    assert len(hashes) == places.shape[1] == {0: len(lines), 3: len(words)}.get(unit, len(hashes))
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30), st.integers(1, 9)), max_size=20))
 def test_spans_unite_where_they_touch(spans):
     places = np.array([(row, start, start + size) for row, start, size in spans], np.int32).reshape(-1, 3).T

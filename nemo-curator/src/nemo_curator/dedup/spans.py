@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..foundation.atomic import atomic_file
-from ..kernels.strings import buffers
+from ..kernels.strings import pieces
 from ..kernels.units import chosen_windows, minimizers, unit_windows
 from . import keys as key_files
 from .columns import Column
@@ -46,9 +46,9 @@ class UnitGather:
 
     def add(self, documents: pa.Table) -> None:
         """Take in a batch."""
-        data, offsets = buffers(documents["text"])
-        hashes, places = unit_windows(data, offsets, self._unit, self._width, self._least)
-        self.take(hashes, places, documents.num_rows)
+        for data, offsets in pieces(documents["text"]):
+            hashes, places = unit_windows(data, offsets, self._unit, self._width, self._least)
+            self.take(hashes, places, len(offsets) - 1)
 
     def take(self, hashes: Keys, places: Places, documents: int) -> None:
         """Take in the windows of the next documents, which are counted from 0."""
@@ -73,11 +73,11 @@ class MinimizerGather:
 
     def add(self, documents: pa.Table) -> None:
         """Take in a batch."""
-        data, offsets = buffers(documents["text"])
-        least, places, _ = minimizers(data, offsets, self._settings.length, self._settings.gram)
-        fresh = np.ones(len(least), bool)
-        fresh[1:] = places[1:] != places[:-1]
-        self._found.append(least[fresh])
+        for data, offsets in pieces(documents["text"]):
+            least, places, _ = minimizers(data, offsets, self._settings.length, self._settings.gram)
+            fresh = np.ones(len(least), bool)
+            fresh[1:] = places[1:] != places[:-1]
+            self._found.append(least[fresh])
 
     def write(self, path: Path) -> None:
         """Write the minimizers of the shard."""
@@ -143,11 +143,11 @@ def hash_windows(*, root: str, segment: int, shard: int) -> int:
     gather = UnitGather(0, width=settings.length, least=1, recipe=settings.recipe)
     total = 0
     for texts in text_batches(layout, segment, shard):
-        data, offsets = buffers(texts)
-        least, _, starts = minimizers(data, offsets, settings.length, settings.gram)
-        hashes, places = chosen_windows(data, offsets, settings.length, starts, among(least, repeated))
-        gather.take(hashes, places, len(texts))
-        total += len(hashes)
+        for data, offsets in pieces(texts):
+            least, _, starts = minimizers(data, offsets, settings.length, settings.gram)
+            hashes, places = chosen_windows(data, offsets, settings.length, starts, among(least, repeated))
+            gather.take(hashes, places, len(offsets) - 1)
+            total += len(hashes)
     gather.write(layout.beside(shard, segment, WINDOWS))
     return total
 

@@ -89,7 +89,7 @@ def unit_windows(data, offsets, unit, width, least):  # type: ignore[no-untyped-
 
     A window ends where the next unit begins, so that cutting it out leaves no gap. Bytes are counted in the document.
     """
-    room = offsets[-1] - offsets[0] + 1
+    room = (offsets[-1] - offsets[0]) // 2 + offsets.shape[0]  # no unit is without a byte between it and the next
     hashes = np.empty(room, np.uint64)
     places = np.empty((3, room), np.int32)
     starts, ends, lengths = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
