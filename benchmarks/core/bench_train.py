@@ -1,45 +1,73 @@
-"""One training step of a 10-million-parameter Llama on this machine's cores: nemo-core and transformers, same weights.
+"""A training step of a Llama on this machine's cores: nemo-core, transformers, and transformers compiled.
 
-Rounds alternate, so that other work on the machine meets both contestants alike; the least CPU time counts.
+Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds alternate,
+so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix product that the
+figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven length instead:
+packed rows here, padded rows in transformers, tokens counted without filling.
 """
 
+import argparse
 import json
+import multiprocessing
+import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
 
-from nemo_core.checkpoint.folder import save_model
+from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.config import ModelConfig
-from nemo_core.data.batch import Batch
+from nemo_core.data.batch import IGNORED, Batch
+from nemo_core.data.packing import Example, pack, packed_batch
 from nemo_core.model.decoder import Decoder
+from nemo_core.model.linear import product
 from nemo_core.train.objective import next_token_loss
 from nemo_core.train.optimizer import build_optimizer
 
-ROWS, LENGTH, ROUNDS, WARMUP = 8, 256, 8, 2
-SHAPE = ModelConfig(
-    vocab_size=4096,
-    hidden_size=320,
-    num_layers=6,
-    num_heads=5,
-    num_kv_heads=5,
-    head_dim=64,
-    ffn_size=864,
-    max_positions=LENGTH,
-    tied_embeddings=False,
-)
+SHAPES = {
+    "10M": {"vocab_size": 4096, "hidden_size": 320, "num_layers": 6, "num_heads": 5, "num_kv_heads": 5, "ffn_size": 864},
+    "100M": {
+        "vocab_size": 16384,
+        "hidden_size": 768,
+        "num_layers": 10,
+        "num_heads": 12,
+        "num_kv_heads": 12,
+        "ffn_size": 2048,
+    },
+}
+ROWS = {"10M": 8, "100M": 4}
+LENGTH, WARMUP = 256, 2
+Rows = list[list[int]]
+Step = Callable[[Rows], float]
 
-Step = Callable[[torch.Tensor], float]
+
+def shape_of(size: str) -> ModelConfig:
+    """The Llama of that many weights."""
+    return ModelConfig(**SHAPES[size], head_dim=64, max_positions=LENGTH, tied_embeddings=False)
 
 
-def ours(model: Decoder) -> Step:
-    """A step as `nemo-core pretrain` makes it."""
+def documents(size: str, *, ragged: bool, rounds: int) -> Iterator[Rows]:
+    """Token ids of the documents of each step; ragged ones have about the spread of chat data (log-normal)."""
+    draw = torch.Generator().manual_seed(0)
+    vocabulary = SHAPES[size]["vocab_size"]
+    for _ in range(rounds):
+        if ragged:
+            lengths = (torch.randn(ROWS[size] * 3, generator=draw) * 0.8 + 4.3).exp().clamp(8, LENGTH).long().tolist()
+        else:
+            lengths = [LENGTH + 1] * ROWS[size]
+        yield [torch.randint(0, vocabulary, (length,), generator=draw).tolist() for length in lengths]
+
+
+def ours(folder: str, *, ragged: bool) -> Step:
+    """A step as `nemo-core pretrain` and `nemo-core sft` make it."""
+    model = load_model(folder).train()
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.1, betas=(0.9, 0.95))
 
-    def step(tokens_BT: torch.Tensor) -> float:
-        batch = Batch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+    def step(rows: Rows) -> float:
+        batch = packed(rows) if ragged else whole(rows)
         optimizer.zero_grad()
         loss = next_token_loss(model, batch) / batch.num_targets
         loss.backward()
@@ -50,15 +78,34 @@ def ours(model: Decoder) -> Step:
     return step
 
 
-def theirs(folder: str) -> Step:
+def whole(rows: Rows) -> Batch:
+    """Rows of equal length."""
+    tokens_BT = torch.tensor(rows)
+    return Batch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+
+
+def packed(rows: Rows) -> Batch:
+    """Documents packed into as few rows as hold them."""
+    examples = [Example(ids, [True] * len(ids)) for ids in rows]
+    return packed_batch([[examples[n] for n in row] for row in pack([len(r) for r in rows], capacity=LENGTH)])
+
+
+def theirs(folder: str, *, ragged: bool, compiled: bool) -> Step:
     """A step as transformers users write it."""
+    from transformers import AutoModelForCausalLM
+
     model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa").train()
+    run = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, betas=(0.9, 0.95))
 
-    def step(tokens_BT: torch.Tensor) -> float:
+    def step(rows: Rows) -> float:
         optimizer.zero_grad()
-        ids_BT, targets_BT = tokens_BT[:, :-1], tokens_BT[:, 1:].contiguous()
-        loss = model(ids_BT, shift_labels=targets_BT, labels=targets_BT, use_cache=False).loss
+        if ragged:
+            loss = run(**padded(rows), use_cache=False).loss
+        else:
+            tokens_BT = torch.tensor(rows)
+            targets_BT = tokens_BT[:, 1:].contiguous()
+            loss = run(tokens_BT[:, :-1], shift_labels=targets_BT, labels=targets_BT, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -67,34 +114,113 @@ def theirs(folder: str) -> Step:
     return step
 
 
-def main() -> None:
+def padded(rows: Rows) -> dict[str, torch.Tensor]:
+    """Documents side by side, filled up to the longest, as a data collator does."""
+    longest = max(map(len, rows))
+    ids_BT = torch.zeros(len(rows), longest, dtype=torch.int64)
+    labels_BT = torch.full_like(ids_BT, IGNORED)
+    mask_BT = torch.zeros_like(ids_BT)
+    for number, row in enumerate(rows):
+        ids_BT[number, : len(row)] = labels_BT[number, : len(row)] = torch.tensor(row)
+        mask_BT[number, : len(row)] = 1
+    return {"input_ids": ids_BT, "labels": labels_BT, "attention_mask": mask_BT}
+
+
+def matrix_product() -> Step:
+    """Square fp32 products, the fastest way nemo-core knows; a step is four of them."""
+    left, right = torch.randn(2048, 1024), torch.randn(1024, 1024)
+
+    def step(_: Rows) -> float:
+        for _ in range(8):
+            product(left, right)
+        return 0.0
+
+    return step
+
+
+GEMM_FLOPS = 8 * 2.0 * 2048 * 1024 * 1024
+CONTESTANTS: dict[str, Callable[[str, bool], Step]] = {
+    "nemo-core": lambda folder, ragged: ours(folder, ragged=ragged),
+    "transformers": lambda folder, ragged: theirs(folder, ragged=ragged, compiled=False),
+    "transformers compiled": lambda folder, ragged: theirs(folder, ragged=ragged, compiled=True),
+    "fp32 matrix product": lambda _, __: matrix_product(),
+}
+
+
+def compete(name: str, folder: str, threads: int, ragged: bool, parent: Connection) -> None:
+    """One contestant's process: answer each batch with (CPU seconds, loss, MiB used at most for the model)."""
+    torch.set_num_threads(threads)
+    if name.startswith("transformers"):
+        import transformers  # noqa: F401 - its own size is no memory of the model
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step = CONTESTANTS[name](folder, ragged)
+    while (rows := parent.recv()) is not None:
+        started = time.process_time()
+        loss = step(rows)
+        used = time.process_time() - started
+        parent.send((used, loss, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+
+
+def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace) -> dict[str, list[tuple[float, ...]]]:
+    """What each contestant answers, round by round."""
+    context = multiprocessing.get_context("spawn")
+    lines: dict[str, Connection] = {}
+    processes = []
+    for name in names:
+        lines[name], end = context.Pipe()
+        words = (name, folder, chosen.threads, chosen.ragged, end)
+        processes.append(context.Process(target=compete, args=words, daemon=True))
+        processes[-1].start()
+    answers: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    for rows in documents(size, ragged=chosen.ragged, rounds=chosen.rounds):
+        for name, line in lines.items():
+            line.send(rows)
+            answers[name].append(line.recv())
+    for line in lines.values():
+        line.send(None)
+    for process in processes:
+        process.join()
+    return answers
+
+
+def report(size: str, answers: dict[str, list[tuple[float, ...]]], chosen: argparse.Namespace) -> None:
     """Print one line per contestant."""
-    draw = torch.Generator().manual_seed(0)
-    batches = [torch.randint(0, SHAPE.vocab_size, (ROWS, LENGTH + 1), generator=draw) for _ in range(ROUNDS)]
-    model = Decoder(SHAPE, seed=0)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(model, folder)
-        steps = {"nemo-core": ours(model.train()), "transformers": theirs(folder)}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    losses: dict[str, list[float]] = {name: [] for name in steps}
-    for tokens_BT in batches:
-        for name, step in steps.items():
-            started = time.process_time()
-            losses[name].append(step(tokens_BT))
-            seconds[name].append(time.process_time() - started)
-    least = {name: min(values[WARMUP:]) for name, values in seconds.items()}
-    for name, value in least.items():
+    config = shape_of(size)
+    batches = list(documents(size, ragged=chosen.ragged, rounds=chosen.rounds))
+    tokens = [sum(len(row) - 1 for row in rows) for rows in batches][WARMUP:]
+    peak = GEMM_FLOPS / min(used for used, *_ in answers.pop("fp32 matrix product")[WARMUP:])
+    best = {name: min(a[0] / n for a, n in zip(got[WARMUP:], tokens, strict=True)) for name, got in answers.items()}
+    for name, got in answers.items():
         row = {
             "name": name,
-            "parameters": SHAPE.num_parameters,
-            "cpu_s_per_step": round(value, 3),
-            "tokens_per_cpu_s": round(ROWS * LENGTH / value, 1),
-            "gflop_per_cpu_s": round(ROWS * LENGTH * SHAPE.flops_per_token(LENGTH) / value / 1e9, 1),
-            "ratio": round(value / least["nemo-core"], 3),
-            "first_loss": round(losses[name][0], 5),
-            "last_loss": round(losses[name][-1], 5),
+            "size": size,
+            "parameters": config.num_parameters,
+            "tokens_per_cpu_s": round(1 / best[name], 1),
+            "speed": round(best["transformers"] / best[name], 3),
+            "peak_mib": round(max(answer[2] for answer in got)),
+            "memory": round(max(a[2] for a in got) / max(a[2] for a in answers["transformers"]), 3),
+            "first_loss": round(got[0][1], 5),
         }
-        print(json.dumps(row))
+        if not chosen.ragged:
+            row["gflop_per_cpu_s"] = round(config.flops_per_token(LENGTH) / best[name] / 1e9, 1)
+            row["share_of_product"] = round(config.flops_per_token(LENGTH) / best[name] / peak, 3)
+        print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    """Compare at each size asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="+", choices=tuple(SHAPES), default=["10M"])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ragged", action="store_true")
+    parser.add_argument("--without-compiled", action="store_true")
+    chosen = parser.parse_args()
+    names = [n for n in CONTESTANTS if not (n.endswith("compiled") and (chosen.without_compiled or chosen.ragged))]
+    for size in chosen.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            save_model(Decoder(shape_of(size), seed=0), Path(folder))
+            report(size, measure(names, folder, size, chosen), chosen)
 
 
 if __name__ == "__main__":

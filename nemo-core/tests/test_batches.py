@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from nemo_core.data.batch import IGNORED, micro_batches
+from nemo_core.data.batch_size import BatchSizes
 from nemo_core.data.packing import Example, SftData, pack, packed_batch
 from nemo_core.data.sampler import Sampler, permute
-from nemo_core.data.windows import PretrainData, Windows, split_documents
+from nemo_core.data.windows import Windows, pretrain_data, split_documents
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 1000])
@@ -50,7 +51,7 @@ def test_documents_in_a_window_are_counted_and_their_places_start_anew():
 
 def test_a_batch_depends_on_the_step_alone():
     tokens = torch.arange(1000).numpy()
-    one, other = (PretrainData(Windows(tokens, 8), Sampler(124, seed=1), 4) for _ in range(2))
+    one, other = (pretrain_data({"a": Windows(tokens, 8)}, {"a": 1}, seed=1, sizes=BatchSizes(4)) for _ in range(2))
     for step in range(50):
         other.batch(step)
     assert torch.equal(one.batch(77).ids_BT, other.batch(77).ids_BT)

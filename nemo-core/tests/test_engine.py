@@ -8,7 +8,8 @@ from nemo_core.config import ModelConfig
 from nemo_core.foundation.errors import InputError, SuiteError
 from nemo_core.inference import Engine, Request, SamplingParams, generate
 from nemo_core.model.decoder import Decoder
-from nemo_core.peft.lora import add_lora, lora_layers, merge_lora
+from nemo_core.peft.lora import add_lora, lora_layers
+from nemo_core.peft.merge import merge_adapters
 from nemo_core.tokenizer.load import Tokenizer
 
 TINY = ModelConfig(
@@ -123,7 +124,7 @@ def test_adapters_are_part_of_what_is_generated(model):
         for layer in lora_layers(adapted).values():
             layer.lora_B.normal_(generator=torch.Generator().manual_seed(1))
     with_adapter = generate(adapted, None, [[1, 2, 3]], GREEDY)[0].token_ids
-    assert with_adapter == generate(merge_lora(adapted), None, [[1, 2, 3]], GREEDY)[0].token_ids
+    assert with_adapter == generate(merge_adapters(adapted), None, [[1, 2, 3]], GREEDY)[0].token_ids
     assert with_adapter != generate(model, None, [[1, 2, 3]], GREEDY)[0].token_ids
 
 

@@ -16,7 +16,8 @@ from nemo_core.data.batch import Batch
 from nemo_core.data.rows import Conversation
 from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import Preempted
-from nemo_core.peft.lora import load_adapter, merge_lora
+from nemo_core.peft.folder import load_adapter
+from nemo_core.peft.merge import merge_adapters
 from nemo_core.train.loop import train
 from nemo_core.train.samples import choose_questions
 from nemo_core.train.session import make_plan
@@ -67,12 +68,35 @@ def test_held_out_answers_are_learnt(tuned):
 def test_an_adapter_is_merged_and_kept_and_both_say_the_same(words, tmp_path, pretrained):
     assert main(["sft", *words, "method=lora", f"output={tmp_path / 'chat'}"]) == 0
     merged, rebuilt = load_model(tmp_path / "chat"), load_adapter(load_model(pretrained), tmp_path / "chat/adapter")
-    for name, weight in merge_lora(rebuilt).named_parameters():
+    for name, weight in merge_adapters(rebuilt).named_parameters():
         torch.testing.assert_close(weight, merged.get_parameter(name))
     stats = manifest(tmp_path / "chat")["stats"]
     assert stats["trained_parameters"] < stats["parameters"] / 2
     embedding = "model.embed_tokens.weight"
     assert torch.equal(merged.get_parameter(embedding), load_model(pretrained).get_parameter(embedding))
+
+
+@pytest.mark.parametrize("method", ["dora", "ia3", "prompt", "ptuning", "adapter", "parallel_adapter"])
+def test_every_method_learns_answers_and_its_folder_serves_every_command(
+    method, words, tmp_path, pretrained, questions, capsys
+):
+    chosen = ["prompt.num_tokens=4", "ptuning.num_tokens=4", "adapter.size=8", "learning_rate=0", f"method={method}"]
+    assert main(["sft", *words, *chosen, f"output={tmp_path / 'out'}"]) == 0
+    stats = manifest(tmp_path / "out")["stats"]
+    assert stats["after"]["validation_loss"] < stats["before"]["validation_loss"] - 0.02
+    is_model = method in ("dora", "ia3")
+    assert manifest(tmp_path / "out")["kind"] == ("checkpoint" if is_model else "adapter")
+    adapter = tmp_path / "out" / "adapter" if is_model else tmp_path / "out"
+    capsys.readouterr()
+    assert main(["generate", f"model={pretrained}", f"adapter={adapter}", "chat=What is enum?", "max_tokens=8"]) == 0
+    if is_model:
+        answer = capsys.readouterr().out
+        assert main(["generate", f"model={tmp_path / 'out'}", "chat=What is enum?", "max_tokens=8"]) == 0
+        assert capsys.readouterr().out == answer
+    evaluation = [f"model={pretrained}", f"adapter={adapter}", f"conversations={questions}", "sequence_length=64"]
+    assert main(["evaluate", *evaluation, "threads=1", f"output={tmp_path / 'e'}", "samples=1", "sample_tokens=4"]) == 0
+    metrics = json.loads((tmp_path / "e/results.json").read_text())["models"]["model"]["metrics"]
+    assert metrics["answer_loss"]["value"] == pytest.approx(stats["after"]["validation_loss"], rel=1e-3)
 
 
 @dataclasses.dataclass
@@ -88,7 +112,7 @@ class Interrupting:
         return self.data.batch(step)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "dora", "ptuning", "adapter"])
 def test_fine_tuning_continues_bit_for_bit(words, tmp_path, method):
     settings = settings_module.load(SftSettings, None, [*words, f"output={tmp_path / 'x'}", f"method={method}"])
     plan = make_plan(settings, label="test", steps=10)
@@ -146,7 +170,7 @@ def test_steps_follow_from_epochs(words, tmp_path):
         (["sequence_length=4"], "no answer within the first 4 tokens, nor in any other conversation"),
         (["model=absent"], "absent: no such folder"),
         (["conversations=absent"], "absent: no such file or folder"),
-        (["method=lora", "lora.targets=[z_proj]"], "LoRA target 'z_proj' matches no linear layer"),
+        (["method=lora", "lora.targets=[z_proj]"], "target 'z_proj' matches no linear layer"),
         (["method=lorra"], "invalid enum value 'lorra'"),
     ],
 )
@@ -188,7 +212,7 @@ def test_perplexity_is_that_of_the_pretraining_run(pretrained, tokens, tmp_path)
 
 def test_evaluating_on_nothing_is_named(pretrained, tmp_path, capsys):
     assert main(["evaluate", f"model={pretrained}", f"output={tmp_path / 'e'}"]) == 2
-    assert "nothing to evaluate on: give tokens=..., conversations=... or both" in capsys.readouterr().err
+    assert "nothing to evaluate on: give tokens=..., conversations=..., tasks=[...] or several" in capsys.readouterr().err
 
 
 @pytest.mark.slow

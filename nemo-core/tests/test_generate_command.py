@@ -1,6 +1,9 @@
 """``generate``, ``merge`` and ``inspect`` on a folder with a tokenizer of its own."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -9,7 +12,8 @@ from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.cli import main
 from nemo_core.config import ModelConfig
 from nemo_core.model.decoder import Decoder
-from nemo_core.peft.lora import add_lora, lora_layers, save_adapter
+from nemo_core.peft.folder import save_adapter
+from nemo_core.peft.lora import add_lora, lora_layers
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -55,6 +59,80 @@ def test_prompt_chat_and_file_answer(folder, tmp_path, capsys):
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert main(["generate", f"model={folder}", f"prompts={tmp_path}/p.jsonl", "max_tokens=2"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def rows_of(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"say {n} " * (n % 5 + 1)}) + "\n" for n in range(12)))
+    return path
+
+
+SAMPLED = ["max_tokens=9", "temperature=0.9", "count=2", "seed=3", "threads=1"]
+
+
+def test_answers_to_a_file_keep_the_rows_and_their_order(folder, prompts, tmp_path, capsys):
+    out = tmp_path / "out" / "answers.jsonl"
+    words = ["generate", f"model={folder}", f"prompts={prompts}", *SAMPLED, "logprobs=1"]
+    assert main([*words, f"output={out}"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "output": str(out),
+        "answers": 24,
+        "resumed": 0,
+        "tokens": sum(row["tokens"] for row in rows_of(out)),
+    }
+    rows = rows_of(out)
+    assert [row["id"] for row in rows] == [f"p{n // 2}" for n in range(24)]
+    assert all(len(row["logprobs"]) == row["tokens"] <= 9 for row in rows)
+    assert main([*words, f"output={tmp_path}/few", "max_slots=2", "cache_tokens=96"]) == 0
+    few = rows_of(tmp_path / "few")
+    assert [row["text"] for row in few] == [row["text"] for row in rows]
+    assert main([*words, f"output={out}"]) == 2
+    assert "answers.jsonl: exists already; name another output" in capsys.readouterr().err
+    assert not list(out.parent.glob("*.partial"))
+
+
+def test_a_killed_run_goes_on_and_writes_what_an_uninterrupted_one_writes(folder, prompts, tmp_path, capsys):
+    words = ["generate", f"model={folder}", f"prompts={prompts}", *SAMPLED, "max_tokens=60", "max_slots=1"]
+    assert main([*words, f"output={tmp_path}/whole"]) == 0
+    out, log = tmp_path / "answers.jsonl", tmp_path / "answers.jsonl.partial"
+    process = subprocess.Popen([sys.executable, "-m", "nemo_core", *words, f"output={out}"])
+    while not log.exists() or log.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None, "ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    with open(log, "ab") as handle:
+        handle.write(b'{"number": 11, "te')  # a line that was cut off
+    capsys.readouterr()
+    assert main([*words, "seed=4", f"output={out}"]) == 2
+    assert "belongs to a run with other settings" in capsys.readouterr().err
+    assert main([*words, f"output={out}"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed"] >= 3
+    assert out.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_streamed_text_is_the_answer(folder, capsys):
+    words = ["generate", f"model={folder}", "prompt=abc", "max_tokens=12", "stop=[zzz]", "logit_bias={65: 1.0}"]
+    assert main(words) == 0
+    text = json.loads(capsys.readouterr().out)["text"]
+    assert main([*words, "stream=true"]) == 0
+    assert capsys.readouterr().out == text + "\n"
+    assert main([*words, "stream=true", "count=2"]) == 2
+    assert "stream=true shows one answer" in capsys.readouterr().err
+
+
+def test_int8_and_prompt_log_probs_can_be_asked_for(folder, capsys):
+    words = ["generate", f"model={folder}", "prompt=abc", "max_tokens=3", "prompt_logprobs=true"]
+    assert main(words) == 0
+    exact = json.loads(capsys.readouterr().out)["prompt_logprobs"]
+    assert main([*words, "quantize=int8"]) == 0
+    assert json.loads(capsys.readouterr().out)["prompt_logprobs"] == pytest.approx(exact, abs=0.05)
+    assert len(exact) == 2
 
 
 def test_merge_adds_the_adapter_and_inspect_shows_it(folder, tmp_path, capsys):

@@ -181,20 +181,21 @@ def test_new_adapter_changes_nothing_and_only_it_is_trained():
 
 
 def test_disabling_gives_the_base_and_merging_keeps_the_logits():
-    from nemo_core.peft.lora import adapters_disabled, merge_lora
+    from nemo_core.peft.adapter import adapters_disabled
+    from nemo_core.peft.merge import merge_adapters
 
     model = adapted()
     changed = model(IDS)
     with adapters_disabled(model):
         torch.testing.assert_close(model(IDS), redrawn(TINY)(IDS))
     assert (changed - redrawn(TINY)(IDS)).abs().max() > 0.1
-    torch.testing.assert_close(merge_lora(model)(IDS), changed, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(merge_adapters(model)(IDS), changed, rtol=1e-4, atol=1e-4)
 
 
 def test_peft_reads_our_adapter_and_we_read_its(tmp_path):
     peft = pytest.importorskip("peft", reason="the reference implementation is not installed")
     transformers = pytest.importorskip("transformers", reason="the reference implementation is not installed")
-    from nemo_core.peft.lora import load_adapter, save_adapter
+    from nemo_core.peft.folder import load_adapter, save_adapter
 
     save_model(redrawn(TINY), tmp_path / "base")
     model = adapted()
@@ -209,7 +210,8 @@ def test_peft_reads_our_adapter_and_we_read_its(tmp_path):
 
 
 def test_adapter_mistakes_are_named(tmp_path):
-    from nemo_core.peft.lora import add_lora, load_adapter, save_adapter
+    from nemo_core.peft.folder import load_adapter, save_adapter
+    from nemo_core.peft.lora import add_lora
 
     with pytest.raises(ConfigError, match=r"target 'query' matches no linear layer; there are down_proj, gate_proj"):
         add_lora(redrawn(TINY), rank=4, alpha=8.0, targets=("query",), seed=0)
@@ -219,7 +221,7 @@ def test_adapter_mistakes_are_named(tmp_path):
         save_model(adapted(), tmp_path)
     save_adapter(adapted(), tmp_path / "adapter", base="x")
     other = redrawn(dataclasses.replace(TINY, ffn_size=96))
-    with pytest.raises(ArtifactError, match=r"down_proj is \[4, 80\], this model needs \[4, 96\]"):
+    with pytest.raises(ArtifactError, match=r"down_proj.lora_A.weight is \[4, 80\], this model needs \[4, 96\]"):
         load_adapter(other, tmp_path / "adapter")
 
 

@@ -227,7 +227,7 @@ def test_two_processes_learn_what_one_learns(tiny_words, tmp_path, pretrained):
         (["learning_rate=0"], "learning_rate: expected `float` > 0"),
         (["learning_rat=1"], "unknown key 'learning_rat'; did you mean 'learning_rate'"),
         (["schedule.kind=cosin"], "schedule.kind: invalid enum value 'cosin'"),
-        (["size=giant"], "invalid enum value 'giant'"),
+        (["size=giant"], "size='giant' is unknown; known: nano"),
         (["tokens=absent"], "no tokenizer.json"),
     ],
 )

@@ -8,7 +8,8 @@ import torch
 
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.foundation import artifact
-from nemo_core.peft.lora import add_lora, lora_layers, save_adapter
+from nemo_core.peft.folder import save_adapter
+from nemo_core.peft.lora import add_lora, lora_layers
 from nemo_deploy.cli import main
 
 

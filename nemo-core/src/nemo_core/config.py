@@ -13,6 +13,7 @@ Positive = Annotated[int, Meta(ge=1)]
 RopeKind = Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu2"]
 LayerKind = Literal["full", "sliding"]
+Residual = Literal["sequential", "parallel", "parallel_shared_norm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +169,7 @@ class ModelConfig:
     gated_mlp: Annotated[bool, Meta(description="down(act(gate(x)) * up(x)); otherwise down(act(up(x)))")] = True
     mlp_bias: bool = False
     residual: Annotated[
-        Literal["sequential", "parallel", "parallel_shared_norm"],
+        Residual,
         Meta(description="attention, then feed-forward; or both from the same input, with a norm each or one"),
     ] = "sequential"
     moe: MoEConfig | None = None

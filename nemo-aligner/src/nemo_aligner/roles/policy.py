@@ -10,7 +10,7 @@ import torch
 
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.checkpoint.state import load_state, optimizer_tensors, restore_optimizer, save_state
-from nemo_core.peft.lora import merge_lora
+from nemo_core.peft.merge import merge_adapters
 from nemo_core.train.optimizer import build_optimizer, set_learning_rate, trained_weights
 from nemo_core.train.recovery import Diverged
 from nemo_core.train.schedule import learning_rate_at
@@ -104,7 +104,7 @@ class Policy:
     def save_model(self, folder: Path) -> None:
         """Write the model as a Hugging Face folder, an adapter merged into its weights."""
         if self.settings.adapter.rank:
-            merge_lora(self.model)
+            merge_adapters(self.model)
         save_model(self.model, folder)
 
 

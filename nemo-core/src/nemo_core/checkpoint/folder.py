@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import config_from_hf, config_to_hf, tensor_map
+from ..families import config_from_hf, config_to_hf
+from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
@@ -96,9 +97,9 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     """
     folder = Path(folder)
     tensors = model.state_dict()
-    foreign = [name for name in tensors if "lora_" in name]
+    foreign = [name for name in tensors if ".adapters." in name]
     if foreign:
-        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_lora(model) first")
+        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
     write_config(model.config, folder, dtype=dtype_name(next(model.parameters()).dtype))
@@ -132,6 +133,11 @@ def copy_tokenizer(source: str | Path, target: str | Path) -> None:
     if not (source / "tokenizer.json").is_file():
         raise ArtifactError(f"{source}: no tokenizer.json, so the model cannot be given its tokenizer")
     target.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
+    copy_files(source, target, TOKENIZER_FILES)
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy those of the files `names` that are there."""
+    for name in names:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

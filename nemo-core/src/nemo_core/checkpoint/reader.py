@@ -85,7 +85,7 @@ class TensorFolder:
         raw = torch.empty(place.info.num_bytes, dtype=torch.uint8)
         with open(place.path, "rb", buffering=0) as file:
             file.seek(place.start)
-            fill(file, memoryview(raw.numpy()), place.path, name)
+            fill(file, raw.numpy().data, place.path, name)
         return raw.view(place.info.dtype).reshape(place.info.shape)
 
 

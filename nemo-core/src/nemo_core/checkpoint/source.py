@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..families import layout_of
+from ..families.layout import layout_of
 from ..foundation.errors import ArtifactError
 from ..shapes import tensor_specs
 from .mapping.rules import Read, Rule, TensorMap
-from .mapping.transforms import Same
 from .reader import TensorFolder, TensorInfo
 
 
@@ -49,6 +49,14 @@ class ModelFolder:
             self._last = None, {}
             self._last = rule, rule.apply(self.read)
         return self._last[1][name]
+
+    @cached_property
+    def _canonical_infos(self) -> dict[str, TensorInfo]:
+        return right_infos(self.map, self.infos)
+
+    def info(self, name: str) -> TensorInfo:
+        """Shape and type of the canonical tensor `name`."""
+        return self._canonical_infos[name]
 
     def check(self, tied: set[str]) -> None:
         """Compare what the files hold with what the config asks for."""
@@ -88,12 +96,22 @@ def left_shapes(tensors: TensorMap, shapes: Mapping[str, tuple[int, ...]]) -> di
 
 def left_infos(tensors: TensorMap, infos: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     """Shape and type of each left tensor, from those of the right ones: the transforms run without numbers."""
+    return infos_through([rule.reversed for rule in tensors.rules], infos)
+
+
+def right_infos(tensors: TensorMap, infos: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """The same of each right tensor."""
+    return infos_through(tensors.rules, infos)
+
+
+def infos_through(rules: Iterable[Rule], infos: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
+    """Shapes and types that rules make of others."""
     found: dict[str, TensorInfo] = {}
-    for rule in tensors.rules:
-        if type(rule.transform) is Same:
-            found[rule.left[0]] = infos[rule.right[0]]
+    for rule in rules:
+        if rule.keeps_numbers:
+            found |= zip(rule.right, (infos[name] for name in rule.left))
             continue
-        made = rule.undo(lambda name: torch.empty(infos[name].shape, dtype=infos[name].dtype, device="meta"))
+        made = rule.apply(lambda name: torch.empty(infos[name].shape, dtype=infos[name].dtype, device="meta"))
         found |= {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in made.items()}
     return found
 

@@ -66,9 +66,7 @@ def share_out(pieces: Iterable[Piece], size: int) -> Iterator[int]:
 def overlap(offset: Extent, shape: Extent, other_offset: Extent, other_shape: Extent) -> tuple[Extent, Extent] | None:
     """First corner and extent of what two blocks have in common; None where that is nothing."""
     low = tuple(map(max, zip(offset, other_offset)))
-    high = tuple(
-        min(a + n, b + m) for a, n, b, m in zip(offset, shape, other_offset, other_shape)
-    )
+    high = tuple(min(a + n, b + m) for a, n, b, m in zip(offset, shape, other_offset, other_shape))
     if any(a >= b for a, b in zip(low, high)):
         return None
     return low, tuple(b - a for a, b in zip(low, high))

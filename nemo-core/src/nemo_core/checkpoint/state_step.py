@@ -99,6 +99,9 @@ class SavedState(Mapping[str, Tensor]):
         whole = self.describe(name)
         return self.read(name, (0,) * len(whole.shape), whole.shape)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._wholes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._wholes)
 
@@ -122,7 +125,9 @@ class SavedState(Mapping[str, Tensor]):
             common = overlap(offset, shape, block.offset, block.shape)
             if common is not None:
                 source = self._open(block.file).get_slice(name)
-                part = source[slices(*common, origin=block.offset)] if shape else self._open(block.file).get_tensor(name)
+                part = (
+                    source[slices(*common, origin=block.offset)] if shape else self._open(block.file).get_tensor(name)
+                )
                 result[slices(*common, origin=offset)] = part
                 filled += part.numel()
         if filled != result.numel():

@@ -90,7 +90,9 @@ def examine(folder: Path, *, part: int = 0, of: int = 1) -> tuple[SavedState | N
 
 def all_damaged(root: Path, problems: Sequence[str]) -> ArtifactError:
     """That no state can be used."""
-    return ArtifactError(f"{root}: no state is whole: {'; '.join(problems)}. Restore a copy, or delete it to begin again")
+    return ArtifactError(
+        f"{root}: no state is whole: {'; '.join(problems)}. Restore a copy, or delete it to begin again"
+    )
 
 
 def superfluous(steps: Mapping[int, float], settings: StateSettings) -> list[int]:

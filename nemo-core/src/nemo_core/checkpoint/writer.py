@@ -95,4 +95,4 @@ def write_numbers(file: BinaryIO, name: str, info: TensorInfo, tensor: Tensor) -
     if tuple(tensor.shape) != info.shape or tensor.dtype != info.dtype:
         raise ValueError(f"{name} was announced as {info}, but is {list(tensor.shape)} {tensor.dtype}")
     plain = tensor.detach().cpu().contiguous().flatten()
-    file.write(memoryview(plain.view(torch.uint8).numpy()))
+    file.write(plain.view(torch.uint8).numpy().data)

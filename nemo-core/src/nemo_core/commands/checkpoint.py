@@ -1,14 +1,33 @@
 """Commands that look at and convert model folders."""
 
-from ..foundation.command import Command
+from ..foundation.command import Command, Stage
+from .inputs import MODEL
 
 COMMANDS = (
     Command(
         name="inspect",
-        summary="show what a model folder holds",
-        settings="nemo_core.inference.settings:InspectSettings",
-        run="nemo_core.inference.command:run_inspect",
+        summary="show what a model folder holds, and whether it is whole",
+        settings="nemo_core.checkpoint.settings:InspectSettings",
+        run="nemo_core.checkpoint.describe:run",
         examples=("nemo-core inspect runs/sft",),
         positional="model",
+    ),
+    Command(
+        name="convert",
+        summary="write a model in another layout, type or file size",
+        settings="nemo_core.checkpoint.settings:ConvertSettings",
+        run="nemo_core.checkpoint.convert:run",
+        examples=(
+            "nemo-core convert model=runs/sft dtype=bfloat16 output=runs/small",
+            "nemo-core convert model=downloads/mistral family=llama max_shard_gib=2 output=runs/llama",
+        ),
+        stage=Stage(inputs={"model": MODEL}, output="checkpoint"),
+    ),
+    Command(
+        name="diff",
+        summary="compare two models: settings, shapes, and weights with the largest difference first",
+        settings="nemo_core.checkpoint.settings:DiffSettings",
+        run="nemo_core.checkpoint.compare:run",
+        examples=("nemo-core diff first=runs/pretrain second=runs/sft",),
     ),
 )

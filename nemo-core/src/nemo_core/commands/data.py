@@ -13,6 +13,14 @@ COMMANDS = (
         stage=Stage(inputs={"documents": DOCUMENTS}, output="tokenizer", cpus=2),
     ),
     Command(
+        name="import-tokenizer",
+        summary="turn a SentencePiece model into a tokenizer.json that gives the same ids",
+        settings="nemo_core.tokenizer.settings:ImportTokenizerSettings",
+        run="nemo_core.tokenizer.importing:run",
+        examples=("nemo-core import-tokenizer model=tokenizer.model output=runs/tokenizer",),
+        stage=Stage(inputs={"model": StageInput(kinds=(), external=True)}, output="tokenizer"),
+    ),
+    Command(
         name="tokenize",
         summary="turn documents into an indexed dataset of token ids (Megatron .bin/.idx)",
         settings="nemo_core.data.settings:TokenizeSettings",

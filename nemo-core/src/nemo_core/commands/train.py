@@ -16,6 +16,31 @@ COMMANDS = (
         stage=Stage(inputs={"tokens": StageInput(kinds=("tokens",))}, output="checkpoint", cpus=2, memory_gib=4),
     ),
     Command(
+        name="distill",
+        summary="pretrain a student on the distributions of a teacher",
+        settings="nemo_core.distill.settings:DistillSettings",
+        run="nemo_core.distill.command:run",
+        examples=(
+            "nemo-core distill teacher=runs/large continue_from=runs/pruned tokens=runs/tokens output=runs/small",
+        ),
+        stage=Stage(
+            inputs={"teacher": MODEL, "tokens": StageInput(kinds=("tokens",))},
+            output="checkpoint",
+            cpus=2,
+            memory_gib=4,
+        ),
+    ),
+    Command(
+        name="prune",
+        summary="cut a smaller model out of the parts of a larger one that matter most",
+        settings="nemo_core.prune.settings:PruneSettings",
+        run="nemo_core.prune.command:run",
+        examples=("nemo-core prune model=runs/large tokens=runs/tokens num_layers=6 ffn_size=512 output=runs/pruned",),
+        stage=Stage(
+            inputs={"model": MODEL, "tokens": StageInput(kinds=("tokens",))}, output="checkpoint", memory_gib=4
+        ),
+    ),
+    Command(
         name="sft",
         summary="fine-tune a model on conversations; only answers are learnt",
         settings="nemo_core.train.settings:SftSettings",

@@ -6,14 +6,17 @@ from typing import Protocol
 
 from ..foundation.errors import InputError
 from .packing import Example
-from .rows import Conversation, Message
+from .rows import Conversation
+from .turns import Message
 
 
 class ChatTokenizer(Protocol):
     """What encoding a conversation needs of a tokenizer."""
 
-    def encode_chat_with_mask(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
-        """Token ids of a conversation, and which of them an assistant says."""
+    def encode_chat_with_mask(
+        self, messages: list[Message], *, learn: Sequence[bool] | None = None
+    ) -> tuple[list[int], list[bool]]:
+        """Token ids of a conversation, and which of them an assistant says in a turn that `learn` allows."""
 
 
 @dataclass
@@ -32,7 +35,7 @@ def encode_conversations(
     encoded = Encoded()
     for conversation in conversations:
         try:
-            ids, learn = tokenizer.encode_chat_with_mask(conversation.messages)
+            ids, learn = tokenizer.encode_chat_with_mask(conversation.messages, learn=conversation.learn)
         except InputError as error:
             raise InputError(f"{conversation.place}: {error}") from None
         encoded.cut += len(ids) > max_length

@@ -52,7 +52,17 @@ def index_bytes(lengths: NDArray[np.int32], dtype: np.dtype[np.generic]) -> byte
 
 def write_index(prefix: Path, lengths: NDArray[np.int32], dtype: np.dtype[np.generic]) -> None:
     """Write `prefix`.idx for a `prefix`.bin that holds sequences of these lengths."""
-    atomic.write_bytes(prefix.with_suffix(".idx"), index_bytes(lengths, dtype))
+    atomic.write_bytes(index_path(prefix), index_bytes(lengths, dtype))
+
+
+def index_path(prefix: Path) -> Path:
+    """The .idx file of a dataset; a prefix may hold dots of its own."""
+    return prefix.with_name(f"{prefix.name}.idx")
+
+
+def data_path(prefix: Path) -> Path:
+    """The .bin file of a dataset."""
+    return prefix.with_name(f"{prefix.name}.bin")
 
 
 class IndexedDataset:
@@ -60,7 +70,7 @@ class IndexedDataset:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
-        index, data = prefix.with_suffix(".idx"), prefix.with_suffix(".bin")
+        index, data = index_path(prefix), data_path(prefix)
         for path in (index, data):
             if not path.is_file():
                 raise InputError(f"{path}: no such file; an indexed dataset is a .bin and an .idx of one name")

@@ -3,11 +3,13 @@
 Shapes: B rows, T places.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from ..foundation.errors import InputError
 from .batch import IGNORED, Batch
 from .sampler import Sampler
 
@@ -21,22 +23,27 @@ class Example:
 
 
 def pack(lengths: Sequence[int], *, capacity: int) -> list[list[int]]:
-    """Numbers of the examples that share a row: longest first, each where it first fits (Johnson 1973)."""
+    """Numbers of the examples that share a row: longest first, each in the row it fills best (Johnson 1973).
+
+    Rows are in the order they were opened. Takes O(n log n), whatever the capacity. Raises InputError for an example
+    that no row can hold.
+    """
     order = sorted(range(len(lengths)), key=lambda number: (-lengths[number], number))
+    if order and lengths[order[0]] > capacity:
+        raise InputError(f"example {order[0]} has {lengths[order[0]]} tokens, but a row holds {capacity}; cut it first")
     rows: list[list[int]] = []
-    room: list[int] = []
-    first_open = 0
+    rooms: list[tuple[int, int]] = []  # (room left, row), sorted
     for number in order:
         length = lengths[number]
-        place = next((r for r in range(first_open, len(rows)) if room[r] >= length), None)
-        if place is None:
+        place = bisect_left(rooms, (length, 0))
+        if place == len(rooms):
+            rooms.insert(place, (capacity, len(rows)))
             rows.append([])
-            room.append(capacity)
-            place = len(rows) - 1
-        rows[place].append(number)
-        room[place] -= length
-        while first_open < len(rows) and room[first_open] < lengths[order[-1]]:
-            first_open += 1
+            place = bisect_left(rooms, (capacity, len(rows) - 1))
+        room, row = rooms.pop(place)
+        rows[row].append(number)
+        if room > length:
+            insort(rooms, (room - length, row))
     return rows
 
 

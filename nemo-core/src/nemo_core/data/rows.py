@@ -1,8 +1,9 @@
 """Rows of conversations and preferences, from the suite's artifacts or from JSONL files as others write them.
 
-Known forms of a conversation row: ``messages`` (ours and OpenAI's), ``conversations`` with ``from``/``value``
-(ShareGPT), and one question with its answer as ``input``/``output``, ``prompt``/``completion``,
-``prompt``/``response``, ``question``/``answer`` or ``instruction``(+``input``)/``output`` (Alpaca).
+Known forms of a conversation row: ``messages`` (ours and OpenAI's, with an optional ``weight`` of 0 or 1 each),
+``conversations`` with ``from``/``value`` (ShareGPT; NeMo's, whose ``mask`` names the speaker not to learn from), and one
+question with its answer as ``input``/``output``, ``prompt``/``completion``, ``prompt``/``response``,
+``question``/``answer`` or ``instruction``(+``input``)/``output`` (Alpaca). A ``system`` text may stand beside each.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +14,13 @@ from typing import Any, Literal, TypeVar
 from ..foundation import artifact
 from ..foundation.errors import InputError
 from .documents import parse_object, read_lines
+from .sources import as_url, exists, list_files
+from .turns import Malformed, Turn, as_messages, nemo_turns, pair_turns, sharegpt_turns
+from .turns import Message as Message
 
-Message = dict[str, str]
 Row = TypeVar("Row")
 Split = Literal["train", "validation"]
 
-ROLES = ("system", "user", "assistant", "tool")
-SHAREGPT_ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 PAIRS = (
     ("instruction", "output"),
     ("input", "output"),
@@ -31,12 +32,16 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns of a conversation in order; `place` is the file:line it came from."""
+    """Turns of a conversation in order; `place` is the file:line it came from.
+
+    `learn` says of each turn whether it is learnt; None: what the assistant says.
+    """
 
     id: str
     messages: list[Message]
     place: str
     subject: str = ""
+    learn: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,6 @@ class Preference:
     rejected: list[Message]
     place: str
     subject: str = ""
-
-
-class Malformed(ValueError):
-    """Says what is wrong with a row; the reader adds the place."""
 
 
 def read_conversations(source: Path, split: Split = "train") -> list[Conversation]:
@@ -88,20 +89,21 @@ def _files(source: Path, split: Split, *, kind: str) -> list[Path]:
     if (source / artifact.MANIFEST).is_file():
         artifact.read(source, kind)
         return _split_files(source, split)
+    found = _split_files(source, split) or list_files(source, SUFFIXES)
     if source.is_file():
         return [source]
-    if not source.is_dir():
-        raise InputError(f"{source}: no such file or folder; give a {kind} artifact or a JSONL file")
-    found = _split_files(source, split) or sorted(p for p in source.rglob("*") if p.name.endswith(SUFFIXES))
     if not found:
-        raise InputError(f"{source}: no JSONL file in it; give a {kind} artifact, or files named *.jsonl or *.jsonl.gz")
+        problem = "no JSONL file in it" if exists(source) else "no such file or folder"
+        raise InputError(f"{source}: {problem}; give a {kind} artifact, or files named *{', *'.join(SUFFIXES)}")
     return found
 
 
-SUFFIXES = (".jsonl", ".jsonl.gz")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 
 def _split_files(source: Path, split: Split) -> list[Path]:
+    if as_url(source):
+        return []
     places = [folder / f"{split}{suffix}" for folder in (source / "data", source) for suffix in SUFFIXES]
     return [path for path in places if path.is_file()]
 
@@ -117,10 +119,15 @@ def _parse_file(path: Path, parse: Callable[[dict[str, Any], str], Row]) -> Iter
 
 def parse_conversation(row: dict[str, Any], place: str) -> Conversation:
     """The conversation in a row of any known form. Raises Malformed."""
-    messages = _conversation_messages(row)
-    if not any(message["role"] == "assistant" for message in messages):
+    turns = _turns(row)
+    messages = [turn.message for turn in turns]
+    if not any(turn.learnt for turn in turns):
+        if any(message["role"] == "assistant" for message in messages):
+            raise Malformed("every assistant turn has weight 0 or is masked, so there is no answer to learn")
         raise Malformed("no assistant turn, so there is no answer to learn")
-    return Conversation(_id(row, place), messages, place, str(row.get("subject", "")))
+    usual = all(turn.learnt == (turn.message["role"] == "assistant") for turn in turns)
+    learn = None if usual else tuple(turn.learnt for turn in turns)
+    return Conversation(_id(row, place), messages, place, str(row.get("subject", "")), learn)
 
 
 def parse_preference(row: dict[str, Any], place: str) -> Preference:
@@ -128,8 +135,8 @@ def parse_preference(row: dict[str, Any], place: str) -> Preference:
     missing = [key for key in ("prompt", "chosen", "rejected") if key not in row]
     if missing:
         raise Malformed(f"no {' and no '.join(missing)} (keys: {', '.join(row) or 'none'})")
-    prompt = as_messages(row["prompt"], role="user", key="prompt")
-    chosen, rejected = (as_messages(row[key], role="assistant", key=key) for key in ("chosen", "rejected"))
+    prompt = _messages(row, "prompt", role="user")
+    chosen, rejected = (_messages(row, key, role="assistant") for key in ("chosen", "rejected"))
     for key, answer in (("chosen", chosen), ("rejected", rejected)):
         if answer[-1]["role"] != "assistant":
             raise Malformed(f"{key} ends with a {answer[-1]['role']!r} turn; an assistant turn is needed")
@@ -143,13 +150,8 @@ def parse_preference(row: dict[str, Any], place: str) -> Preference:
     )
 
 
-def as_messages(value: Any, *, role: str, key: str) -> list[Message]:
-    """A text as one turn of `role`, or a list of turns as it is. Raises Malformed."""
-    if isinstance(value, str):
-        return [{"role": role, "content": value}]
-    if not isinstance(value, list) or not value:
-        raise Malformed(f"{key} must be a text or a list of messages, it is {str(value)[:60]!r}")
-    return [_message(item, key=f"{key}[{number}]") for number, item in enumerate(value)]
+def _messages(row: dict[str, Any], key: str, *, role: str) -> list[Message]:
+    return [turn.message for turn in as_messages(row[key], role=role, key=key)]
 
 
 def _after(prompt: list[Message], answer: list[Message]) -> list[Message]:
@@ -161,47 +163,23 @@ def _id(row: Mapping[str, Any], place: str) -> str:
     return str(row.get("id", Path(place).name))
 
 
-def _conversation_messages(row: dict[str, Any]) -> list[Message]:
+def _turns(row: dict[str, Any]) -> list[Turn]:
+    turns = _own_turns(row)
+    system = row.get("system")
+    if isinstance(system, str) and system and turns[0].message["role"] != "system":
+        turns = [Turn({"role": "system", "content": system}, learnt=False), *turns]
+    return turns
+
+
+def _own_turns(row: dict[str, Any]) -> list[Turn]:
     if "messages" in row:
         return as_messages(row["messages"], role="user", key="messages")
     if "conversations" in row:
-        return _sharegpt(row["conversations"])
+        return nemo_turns(row) if "mask" in row else sharegpt_turns(row["conversations"])
     for question, answer in PAIRS:
         if question in row and answer in row:
-            return _pair(row, question, answer)
+            return pair_turns(row, question, answer)
     raise Malformed(
         f"in no known form (keys: {', '.join(row) or 'none'}); known: messages, conversations, "
         + ", ".join("/".join(pair) for pair in PAIRS)
     )
-
-
-def _pair(row: dict[str, Any], question: str, answer: str) -> list[Message]:
-    for key in (question, answer):
-        if not isinstance(row[key], str):
-            raise Malformed(f"{key} must be a text, it is {str(row[key])[:60]!r}")
-    text = row[question]
-    if question == "instruction" and row.get("input"):
-        text = f"{text}\n\n{row['input']}"
-    return [{"role": "user", "content": text}, {"role": "assistant", "content": row[answer]}]
-
-
-def _sharegpt(turns: Any) -> list[Message]:
-    if not isinstance(turns, list) or not turns:
-        raise Malformed(f"conversations must be a list of turns, it is {str(turns)[:60]!r}")
-    messages = []
-    for number, turn in enumerate(turns):
-        role = SHAREGPT_ROLES.get(str(turn.get("from"))) if isinstance(turn, dict) else None
-        if role is None:
-            raise Malformed(
-                f"conversations[{number}].from must be one of {', '.join(SHAREGPT_ROLES)}: {str(turn)[:60]!r}"
-            )
-        messages.append(_message({"role": role, "content": turn.get("value")}, key=f"conversations[{number}]"))
-    return messages
-
-
-def _message(value: Any, *, key: str) -> Message:
-    if not isinstance(value, dict) or value.get("role") not in ROLES:
-        raise Malformed(f"{key}.role must be one of {', '.join(ROLES)}: {str(value)[:60]!r}")
-    if not isinstance(value.get("content"), str):
-        raise Malformed(f"{key}.content must be a text, it is {str(value.get('content'))[:60]!r}")
-    return {"role": value["role"], "content": value["content"]}

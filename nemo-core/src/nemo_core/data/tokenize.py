@@ -1,33 +1,37 @@
 """Documents to token ids on disk: one pass, in parallel over cores, continued where it stopped when killed.
 
-Each document becomes one sequence that ends with the end-of-text token. What is finished is noted after every shard;
-files are cut back to that note when a run continues, so a killed run ends with the bytes of an uninterrupted one.
+Each document becomes one sequence that ends with the end-of-text token. What is finished is noted after every portion
+of a shard; files are cut back to that note when a run continues, so a killed run ends with the bytes of an
+uninterrupted one, and so does a run with another number of worker processes.
 """
 
-import hashlib
+import collections
+import contextlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..foundation import artifact, atomic
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
-from .documents import Document, list_shards, read_shard
+from .documents import Portion, list_shards, portions
+from .encode import HASH_RANGE, SPLITS, Encoded, EncodeRequest, encode_all
 from .indexed import token_dtype, write_index
 from .settings import TokenizeSettings
+from .sources import as_url, remote
 from .vocabulary import Vocabulary, copy_tokenizer_files, load_vocabulary
 
-SPLITS = ("train", "validation")
 NOTE = ".tokenize.json"
 LENGTHS_SUFFIX = ".lengths"
-HASH_RANGE = 2**64
+WORTH_WORKERS_BYTES = 16_000_000
+PLACES = ("workers",)  # settings that do not touch the result
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,10 @@ class TokenizeResult:
 
 @dataclass
 class Finished:
-    """How far the run has come: whole shards, and what their documents amount to in each split."""
+    """How far the run has come: whole shards, portions of the next, and what their documents amount to."""
 
     shards: int = 0
+    portions: int = 0
     threshold: int = 0
     lowest: int = HASH_RANGE
     empty: int = 0
@@ -64,7 +69,7 @@ def run(settings: TokenizeSettings) -> TokenizeResult:
         settings.output,
         kind="tokens",
         package="nemo-core",
-        config=to_plain(settings),
+        config=resolved(settings),
         inputs={"documents": settings.documents, "tokenizer": settings.tokenizer},
         overwrite=settings.overwrite,
     ) as draft:
@@ -78,13 +83,16 @@ def run(settings: TokenizeSettings) -> TokenizeResult:
     return result
 
 
-def split_hash(document_id: str, *, seed: int) -> int:
-    """A number in [0, 2^64) that depends on the id and the seed alone."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{document_id}".encode()).digest()[:8], "big")
+def resolved(settings: TokenizeSettings) -> dict[str, Any]:
+    """What decides the result: the settings, and which files lie behind a URL."""
+    plain = {name: value for name, value in to_plain(settings).items() if name not in PLACES}
+    if as_url(settings.documents):
+        plain["files"] = remote().identity([str(as_url(path)) for path in list_shards(settings.documents)])
+    return plain
 
 
 class Tokenizing:
-    """Encodes shard after shard into `<split>.bin` and `<split>.lengths` under `folder`."""
+    """Encodes portion after portion into `<split>.bin` and `<split>.lengths` under `folder`."""
 
     def __init__(self, settings: TokenizeSettings, vocabulary: Vocabulary, *, folder: Path) -> None:
         self.settings, self.vocabulary, self.folder = settings, vocabulary, folder
@@ -103,56 +111,68 @@ class Tokenizing:
 
     def _encode_shards(self) -> None:
         self._cut_back()
-        with Progress("tokenize", total=len(self.shards), unit="file") as progress:
+        with (
+            Progress("tokenize", total=len(self.shards), unit="file") as progress,
+            contextlib.closing(self._encoded_portions()) as portions,
+        ):
             progress.advance(self.done.shards)
-            for shard in self.shards[self.done.shards :]:
-                self._encode_shard(shard, progress)
-                self._write_note()
-                progress.advance(note=f"{sum(self.done.tokens.values()):,} tokens")
+            for shard, encoded in portions:
+                if encoded is None:
+                    self.done.shards, self.done.portions = shard + 1, 0
+                    progress.advance(note=f"{sum(self.done.tokens.values()):,} tokens")
+                else:
+                    self._append(encoded)
+                    self._write_note()
+                    progress.advance(0, note=f"{sum(self.done.tokens.values()):,} tokens")
 
-    def _encode_shard(self, shard: Path, progress: Progress) -> None:
-        for batch in batches(self._documents(shard), max_bytes=self.settings.batch_bytes):
-            self._append(batch, shard)
-            progress.advance(0, note=f"{sum(self.done.tokens.values()):,} tokens")
-        self.done.shards += 1
+    def _encoded_portions(self) -> Iterator[tuple[int, Encoded | None]]:
+        """What is left to do, encoded: the shard's number with each of its portions, and with None at its end."""
+        request = EncodeRequest(
+            tokenizer=self.settings.tokenizer,
+            text_field=self.settings.text_field,
+            seed=self.settings.seed,
+            threshold=self.done.threshold,
+        )
+        numbers: collections.deque[int] = collections.deque()
+        encoded = encode_all(self._left(numbers), request, workers=self._workers())
+        current = self.done.shards
+        with contextlib.closing(encoded):
+            for result in encoded:
+                number = numbers.popleft()
+                yield from ((ended, None) for ended in range(current, number))
+                current = number
+                yield number, result
+        yield from ((ended, None) for ended in range(current, len(self.shards)))
 
-    def _documents(self, shard: Path) -> Iterator[Document]:
-        for document in read_shard(shard, text_field=self.settings.text_field):
-            if document.text:
-                yield document
-            else:
-                self.done.empty += 1
+    def _left(self, numbers: "collections.deque[int]") -> Iterator[Portion]:
+        """Portions not yet done; the number of each one's shard is added to `numbers`."""
+        first = self.done.shards
+        for number, shard in enumerate(self.shards[first:], start=first):
+            for portion in islice(
+                portions(shard, max_bytes=self.settings.batch_bytes),
+                self.done.portions if number == first else 0,
+                None,
+            ):
+                numbers.append(number)
+                yield portion
 
-    def _append(self, batch: list[Document], shard: Path) -> None:
-        """Encode a batch and append each split's share of it to that split's files."""
-        encoded = self.vocabulary.encode_batch([document.text for document in batch])
-        sequences: dict[str, list[list[int]]] = {split: [] for split in SPLITS}
-        for document, ids in zip(batch, encoded, strict=True):
-            self._check(document, ids, shard)
-            sequences[self._split_of(document)].append([*ids, self.vocabulary.eos_id])
-            self.done.text_bytes += len(document.text.encode())
-        for split, added in sequences.items():
-            lengths = np.array([len(ids) for ids in added], dtype=np.int32)
-            append(self._path(split, ".bin"), np.fromiter(chain.from_iterable(added), dtype=self.dtype))
-            append(self._path(split, LENGTHS_SUFFIX), lengths)
-            self.done.sequences[split] += len(lengths)
-            self.done.tokens[split] += int(lengths.sum(dtype=np.int64))
+    def _workers(self) -> int:
+        return self.settings.workers or (num_cores() if size_of(self.shards) > WORTH_WORKERS_BYTES else 1)
 
-    def _check(self, document: Document, ids: list[int], shard: Path) -> None:
-        highest = max(ids, default=0)
-        if highest >= self.vocabulary.size:
-            raise InputError(
-                f"{shard}: document {document.id!r} has token id {highest}, but the vocabulary of "
-                f"{self.settings.tokenizer} ends at {self.vocabulary.size - 1}; that tokenizer is damaged"
-            )
+    def _append(self, encoded: Encoded) -> None:
+        """Append each split's share of a portion to that split's files."""
+        for split in SPLITS:
+            append(self._path(split, ".bin"), encoded.ids[split])
+            append(self._path(split, LENGTHS_SUFFIX), np.array(encoded.lengths[split], dtype=np.int32).tobytes())
+            self.done.sequences[split] += len(encoded.lengths[split])
+            self.done.tokens[split] += sum(encoded.lengths[split])
+        self.done.portions += 1
+        self.done.empty += encoded.empty
+        self.done.text_bytes += encoded.text_bytes
+        self.done.lowest = min(self.done.lowest, encoded.lowest)
 
     def _path(self, split: str, suffix: str) -> Path:
         return self.folder / f"{split}{suffix}"
-
-    def _split_of(self, document: Document) -> str:
-        position = split_hash(document.id, seed=self.settings.seed)
-        self.done.lowest = min(self.done.lowest, position)
-        return "validation" if position < self.done.threshold else "train"
 
     def _read_note(self) -> Finished:
         note = self.folder / NOTE
@@ -181,26 +201,22 @@ class Tokenizing:
         return sizes
 
 
-def append(path: Path, values: NDArray[np.generic]) -> None:
-    """Add the raw bytes of `values` to a file and have them on disk before anything vouches for them."""
+def append(path: Path, content: bytes) -> None:
+    """Add bytes to a file and have them on disk before anything vouches for them."""
     with open(path, "ab") as handle:
-        handle.write(values.tobytes())
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
 
 
-def batches(documents: Iterator[Document], *, max_bytes: int) -> Iterator[list[Document]]:
-    """Runs of documents of about `max_bytes` characters; a longer document is a batch of its own."""
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= max_bytes:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def size_of(shards: list[Path]) -> int:
+    """Bytes of local shards together; a shard behind a URL counts as worth several processes."""
+    return sum(WORTH_WORKERS_BYTES + 1 if as_url(path) else path.stat().st_size for path in shards)
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def seal(folder: Path, done: Finished, vocabulary: Vocabulary, *, source: Path) -> None:

@@ -3,6 +3,7 @@
 Shapes: B rows, T places.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +11,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..foundation.errors import InputError
 from .batch import IGNORED, Batch
-from .sampler import Sampler
+from .batch_size import BatchSizes
+from .blend import Blend, blend
+from .sampler import Sampler, mix
 
 
 @dataclass(frozen=True)
 class Windows:
     """Window w of a token stream: tokens [w·T, (w+1)·T) as input, the same shifted by one as targets.
 
-    The last window may be shorter than T; it is filled up, and the filling is not learnt.
+    The last window may be shorter than T; it is filled up, and the filling is not learnt. `name` is the file, for
+    messages; tokens from `vocab_size` on are refused where it is given.
     """
 
     tokens: NDArray[np.generic]
     length: int
     separator: int | None = None
+    name: str = "tokens"
+    vocab_size: int | None = None
 
     def __len__(self) -> int:
         """Number of windows; a stream of n tokens has n-1 targets."""
@@ -34,19 +41,38 @@ class Windows:
         """Number of windows that need no filling."""
         return max(0, (len(self.tokens) - 1) // self.length)
 
-    def batch(self, numbers: list[int]) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> Batch:
         """The windows of these numbers as one batch; with a `separator`, documents in a row are kept apart."""
-        ids_BT = torch.zeros(len(numbers), self.length, dtype=torch.int64)
-        targets_BT = torch.full_like(ids_BT, IGNORED)
-        for row, number in enumerate(numbers):
-            start = number * self.length
-            stretch = torch.from_numpy(np.array(self.tokens[start : start + self.length + 1], dtype=np.int64))
-            ids_BT[row, : len(stretch) - 1] = stretch[:-1]
-            targets_BT[row, : len(stretch) - 1] = stretch[1:]
-        if self.separator is None:
-            return Batch(ids_BT, targets_BT)
-        positions_BT, segments_BT = split_documents(ids_BT, separator=self.separator)
-        return Batch(ids_BT, targets_BT, positions_BT, segments_BT)
+        return stacked([self.row(number) for number in numbers], separator=self.separator)
+
+    def row(self, number: int) -> tuple[Tensor, Tensor]:
+        """Ids and targets of one window, [T] each. Raises InputError for an id outside the vocabulary."""
+        ids_T = torch.zeros(self.length, dtype=torch.int64)
+        targets_T = torch.full_like(ids_T, IGNORED)
+        start = number * self.length
+        stretch = torch.from_numpy(np.array(self.tokens[start : start + self.length + 1], dtype=np.int64))
+        if self.vocab_size is not None and int(stretch.max()) >= self.vocab_size:
+            raise InputError(unknown_token(self.name, int(stretch.max()), self.vocab_size))
+        ids_T[: len(stretch) - 1] = stretch[:-1]
+        targets_T[: len(stretch) - 1] = stretch[1:]
+        return ids_T, targets_T
+
+
+def stacked(rows: Sequence[tuple[Tensor, Tensor]], *, separator: int | None) -> Batch:
+    """Rows of ids and targets as one batch; documents are kept apart where a `separator` is given."""
+    ids_BT, targets_BT = (torch.stack(column) for column in zip(*rows, strict=True))
+    if separator is None:
+        return Batch(ids_BT, targets_BT)
+    positions_BT, segments_BT = split_documents(ids_BT, separator=separator)
+    return Batch(ids_BT, targets_BT, positions_BT, segments_BT)
+
+
+def unknown_token(name: str, token: int, vocab_size: int) -> str:
+    """What is wrong with data that hold a token outside the vocabulary."""
+    return (
+        f"{name}: holds token {token}, but its tokenizer has {vocab_size} tokens: "
+        "another tokenizer made it; tokenize the documents again"
+    )
 
 
 def split_documents(ids_BT: Tensor, *, separator: int) -> tuple[Tensor, Tensor]:
@@ -60,13 +86,28 @@ def split_documents(ids_BT: Tensor, *, separator: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class PretrainData:
-    """The global batch of every step: a pure function of the step, whoever asks and wherever training stopped."""
+    """The global batch of every step: a pure function of the step, whoever asks and wherever training stopped.
 
-    windows: Windows
-    sampler: Sampler
-    batch_size: int
+    Each collection of windows is shuffled by a sampler of its own; `blend` says which collection comes at which place.
+    """
+
+    windows: Sequence[Windows]
+    samplers: Sequence[Sampler]
+    blend: Blend
+    sizes: BatchSizes
 
     def batch(self, step: int) -> Batch:
         """Windows that `step` (from 0) learns from."""
-        first = step * self.batch_size
-        return self.windows.batch([self.sampler[place] for place in range(first, first + self.batch_size)])
+        return stacked([self._row(place) for place in self.sizes.span(step)], separator=self.windows[0].separator)
+
+    def _row(self, place: int) -> tuple[Tensor, Tensor]:
+        number, sample = self.blend.locate(place)
+        return self.windows[number].row(self.samplers[number][sample])
+
+
+def pretrain_data(
+    windows: Mapping[str, Windows], weights: Mapping[str, float], *, seed: int, sizes: BatchSizes
+) -> PretrainData:
+    """The stream of named collections, blended by weight, each in a shuffled order of its own; see `blend.shares`."""
+    samplers = [Sampler(w.num_whole, mix(seed) ^ number if number else seed) for number, w in enumerate(windows.values())]
+    return PretrainData(list(windows.values()), samplers, blend(weights), sizes)

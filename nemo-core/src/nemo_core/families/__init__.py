@@ -2,7 +2,7 @@
 
 A family is a folder with the same two files: ``config.py`` (``from_hf``, ``to_hf``) and ``weights.py`` (``layout``).
 Other distributions add families through entry points of the group ``nemo_core.families``, named by architecture, whose
-value is the package that holds the two files.
+value is the package that holds the two files. Nothing here loads torch; `families.layout` does.
 """
 
 import dataclasses
@@ -13,12 +13,10 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
-from ..checkpoint.mapping.rules import TensorMap
 from ..config import ModelConfig
 from ..foundation.errors import ArtifactError, ConfigError
 from ..foundation.settings import did_you_mean
 from .hf import HFConfig, write_tokens
-from .layout import Layout
 
 FAMILIES = {
     "GPT2LMHeadModel": "gpt2",
@@ -81,7 +79,10 @@ def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
     architecture, package = package_of(config.family)
     values: dict[str, Any] = {"architectures": [architecture], **family_part(package, "config").to_hf(config)}
     values = {**values, **write_tokens(config), "dtype": dtype}
-    again = config_from_hf(values, place=f"config.json of family {config.family!r}")
+    try:
+        again = config_from_hf(values, place="as config.json")
+    except ArtifactError as error:
+        raise ConfigError(f"family {config.family!r} cannot represent this model: {error}") from None
     lost = [
         f"{field.name}={getattr(config, field.name)!r} (would be read as {getattr(again, field.name)!r})"
         for field in dataclasses.fields(config)
@@ -90,17 +91,6 @@ def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:
     if lost:
         raise ConfigError(f"family {config.family!r} cannot represent {'; '.join(lost)}; choose another family")
     return values
-
-
-def layout_of(config: ModelConfig) -> Layout:
-    """How folders of the config's family name and lay out tensors."""
-    layout: Layout = family_part(package_of(config.family)[1], "weights").layout(config)
-    return layout
-
-
-def tensor_map(config: ModelConfig) -> TensorMap:
-    """Rules from a folder's tensors (left) to the canonical ones (right)."""
-    return layout_of(config).tensor_map(config)
 
 
 def package_of(family: str) -> tuple[str, str]:

@@ -75,13 +75,14 @@ def read_shape(hf: HFConfig, *, kv_heads: int | None = None) -> dict[str, Any]:
 
 
 def read_tokens(hf: HFConfig, **defaults: int | None) -> dict[str, Any]:
-    """Special token ids; `defaults` (bos, eos, pad) are the family's."""
-    eos = hf.get("eos_token_id", defaults.get("eos"))
-    ends = eos if isinstance(eos, list) else [eos]
+    """Special token ids; `defaults` (bos, eos, pad) are the family's, where the vocabulary reaches that far."""
     vocab = hf.need("vocab_size")
-    pad = hf.get("pad_token_id", defaults.get("pad"))
+    usual = {name: token if token is not None and token < vocab else None for name, token in defaults.items()}
+    eos = hf.get("eos_token_id", usual.get("eos"))
+    ends = eos if isinstance(eos, list) else [eos]
+    pad = hf.get("pad_token_id", usual.get("pad"))
     return {
-        "bos_id": hf.get("bos_token_id", defaults.get("bos")),
+        "bos_id": hf.get("bos_token_id", usual.get("bos")),
         "eos_id": ends[0] if ends else None,
         "more_eos_ids": tuple(ends[1:]),
         "pad_id": pad if pad is None or 0 <= pad < vocab else None,

@@ -8,6 +8,7 @@ from ..checkpoint.mapping.rules import Rule, TensorMap
 from ..checkpoint.mapping.transforms import Chain, Same, Transform
 from ..config import ModelConfig
 from ..shapes import tensor_specs
+from . import family_part, package_of
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Layout:
     """`names` are parts of canonical names and what a folder has in their place: longest first, each place once.
 
     `transforms` are by canonical module (``"self_attn.o_proj"``; a fused one by its `into`) and turn a folder's tensor
-    into the canonical one. `ignored` are patterns of names that are no weights of the decoder. `prefix` is what names of
-    folders saved without their output head lack.
+    into the canonical one. `ignored` are patterns of names that are no weights of the decoder. `prefix` is what names
+    lack in folders saved without their output head.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -72,3 +73,14 @@ class Layout:
                     steps = fused.transform if type(first) is Same else Chain((first, fused.transform))
                     return Rule((self.rename(f"{stem}{fused.into}.{ending}"),), right, steps)
         return Rule((self.rename(name),), (name,), self.transform_of(module))
+
+
+def layout_of(config: ModelConfig) -> Layout:
+    """How folders of the config's family name and lay out tensors."""
+    layout: Layout = family_part(package_of(config.family)[1], "weights").layout(config)
+    return layout
+
+
+def tensor_map(config: ModelConfig) -> TensorMap:
+    """Rules from a folder's tensors (left) to the canonical ones (right)."""
+    return layout_of(config).tensor_map(config)

@@ -19,17 +19,25 @@ KINDS: dict[str, RopeKind] = {
 }
 
 
-def read_rope(hf: HFConfig, *, theta: float = 10_000.0, share: float = 1.0) -> RopeConfig:
-    """How the model turns by position; `theta` and `share` are the family's defaults."""
+def read_rope(hf: HFConfig, *, theta: float = 10_000.0, share: float | None = None) -> RopeConfig:
+    """How the model turns by position; `theta` and `share` are the family's defaults.
+
+    Raises ArtifactError for a share of turned features where the family (`share` is None) turns whole heads.
+    """
     nested = {**(hf.get("rope_scaling") or {}), **(hf.get("rope_parameters") or {})}
     outer = {
         "rope_theta": hf.get("rope_theta", theta),
-        "partial_rotary_factor": hf.get("partial_rotary_factor", share),
+        "partial_rotary_factor": hf.get("partial_rotary_factor", 1.0 if share is None else share),
         "original_max_position_embeddings": hf.get("max_position_embeddings"),
     }
     fixed = hf.get("original_max_position_embeddings")
     override = {} if fixed is None else {"original_max_position_embeddings": fixed}
-    return parse_rope({**outer, **nested, **override}, hf)
+    rope = parse_rope({**outer, **nested, **override}, hf)
+    if share is None and rope.rotary_share != 1:
+        raise ArtifactError(
+            f"{hf.place}: partial_rotary_factor={rope.rotary_share} is not representable; this family turns whole heads"
+        )
+    return rope
 
 
 def parse_rope(rope: Mapping[str, Any], hf: HFConfig) -> RopeConfig:
@@ -53,7 +61,7 @@ def scaling(kind: RopeKind, rope: Mapping[str, Any], hf: HFConfig) -> dict[str, 
     needed = {"linear": (), "dynamic": (), "yarn": (), "llama3": ("low_freq_factor", "high_freq_factor")}
     required = needed.get(kind, ("short_factor", "long_factor"))
     missing = [name for name in required if rope.get(name) is None] + ["factor"] * (factor is None)
-    if missing:
+    if factor is None or missing:
         raise ArtifactError(f"{hf.place}: rope type {kind!r} lacks {', '.join(missing)}")
     values: dict[str, Any] = {"factor": float(factor)}
     if kind in ("llama3", "yarn", "longrope"):

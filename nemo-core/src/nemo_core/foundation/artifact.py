@@ -192,8 +192,8 @@ def create(
     """A draft folder that becomes the artifact `output` when the block ends without an error.
 
     `config` is the resolved config; it (but for its `incidental` keys, which leave the result as it is) and the
-    inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where `output` exists and `overwrite` is false, or another process is
-    writing it.
+    inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where
+    `output` exists and `overwrite` is false, or another process is writing it.
     """
     output = Path(output)
     if kind not in KINDS:

@@ -1,73 +1,85 @@
 """The tokens of one step, laid out side by side.
 
-N tokens of the step, B decoding slots, S cached positions.
+N tokens of the step.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .paged import Decoding
 from .scheduler import Chunk
 
-BLOCK = 16  # cached lengths are rounded up to this, so that vector tails do not depend on the neighbours' lengths
+
+@dataclass(frozen=True)
+class Prompt:
+    """One chunk of several tokens: `tokens` of the step, positions up to `stop`, and the blocks they lie in."""
+
+    tokens: slice
+    start: int
+    stop: int
+    table_J: Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoding slots first, one token each, then prompt chunks; `ends` says where each chunk's last token is."""
+    """Decoding rows first, one token each, then prompt chunks; `block_N` and `place_N` say where each token goes."""
 
     ids_N: Tensor
     positions_N: Tensor
-    slots_N: Tensor
-    decoding: "Decoding | None"
-    prompts: Sequence[Chunk]
-    ends: Sequence[int]
+    block_N: Tensor
+    place_N: Tensor
+    is_long_N: Tensor | None
+    decoding: Decoding | None
+    prompts: Sequence[Prompt]
+    tokens: Sequence[slice]
 
     @classmethod
     def of(
-        cls, chunks: Sequence[Chunk], tokens: Sequence[Sequence[int]], *, positions: int, device: torch.device
+        cls, chunks: Sequence[Chunk], *, block_size: int, device: torch.device, long_from: int | None = None
     ) -> "Batch":
-        """Lay out `chunks` (those of one token first) of the slots' `tokens`; the cache has room for `positions`."""
+        """Lay out `chunks`, those of one token first; rows of more than `long_from` tokens are marked long."""
         ids: list[int] = []
-        places: list[int] = []
-        slots: list[int] = []
-        ends: list[int] = []
+        positions: list[int] = []
+        blocks: list[int] = []
+        spans: list[slice] = []
+        long: list[bool] = []
         for chunk in chunks:
-            ids += tokens[chunk.slot][chunk.start : chunk.stop]
-            places += range(chunk.start, chunk.stop)
-            slots += [chunk.slot] * (chunk.stop - chunk.start)
-            ends.append(len(ids) - 1)
-        singles = [c for c in chunks if c.stop - c.start == 1]
+            places = range(chunk.start, chunk.stop)
+            spans.append(slice(len(ids), len(ids) + len(places)))
+            ids += chunk.row.tokens[chunk.start : chunk.stop]
+            positions += places
+            blocks += [chunk.row.blocks[place // block_size] for place in places]
+            long += [long_from is not None and len(chunk.row.tokens) > long_from] * len(places)
+        singles = sum(chunk.stop - chunk.start == 1 for chunk in chunks)
+        positions_N = torch.tensor(positions, device=device)
         return cls(
             ids_N=torch.tensor(ids, device=device),
-            positions_N=torch.tensor(places, device=device),
-            slots_N=torch.tensor(slots, device=device),
-            decoding=Decoding.of(singles, positions=positions, device=device) if singles else None,
-            prompts=chunks[len(singles) :],
-            ends=ends,
+            positions_N=positions_N,
+            block_N=torch.tensor(blocks, device=device),
+            place_N=positions_N % block_size,
+            is_long_N=torch.tensor(long, device=device) if long_from is not None else None,
+            decoding=decoding_of(chunks[:singles], block_size, device) if singles else None,
+            prompts=[
+                prompt_of(chunk, span, block_size, device) for chunk, span in zip(chunks[singles:], spans[singles:])
+            ],
+            tokens=spans,
         )
 
+    def without_cache(self) -> "Batch":
+        """The same tokens, each chunk a whole prompt."""
+        prompts = [Prompt(span, 0, span.stop - span.start, self.block_N[:0]) for span in self.tokens]
+        return replace(self, decoding=None, prompts=prompts)
 
-@dataclass(frozen=True)
-class Decoding:
-    """Slots that compute one token, and what is added to their scores so that each sees its own positions only."""
 
-    rows: slice | Tensor
-    count: int
-    span: int
-    bias_B11S: Tensor
+def decoding_of(chunks: Sequence[Chunk], block_size: int, device: torch.device) -> Decoding:
+    """The chunks of one token."""
+    return Decoding.of([c.row.blocks for c in chunks], [c.stop for c in chunks], block_size=block_size, device=device)
 
-    @classmethod
-    def of(cls, chunks: Sequence[Chunk], *, positions: int, device: torch.device) -> "Decoding":
-        """The longest slot sets how many positions are read, in whole blocks."""
-        longest = max(c.stop for c in chunks)
-        span = min(positions, -(-longest // BLOCK) * BLOCK)
-        stop_B1 = torch.tensor([[c.stop] for c in chunks], device=device)
-        unseen_BS = torch.arange(span, device=device) >= stop_B1
-        bias_BS = torch.zeros(unseen_BS.shape, device=device).masked_fill_(unseen_BS, -torch.inf)
-        slots = [c.slot for c in chunks]
-        dense = slots == list(range(len(slots)))
-        rows = slice(0, len(slots)) if dense else torch.tensor(slots, device=device)
-        return cls(rows, len(slots), span, bias_BS[:, None, None])
+
+def prompt_of(chunk: Chunk, span: slice, block_size: int, device: torch.device) -> Prompt:
+    """A chunk of several tokens."""
+    count = -(-chunk.stop // block_size)
+    return Prompt(span, chunk.start, chunk.stop, torch.tensor(chunk.row.blocks[:count], device=device))

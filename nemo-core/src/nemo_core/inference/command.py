@@ -1,108 +1,152 @@
-"""``nemo-core generate``, ``merge`` and ``inspect``."""
+"""``nemo-core generate``."""
 
-import json
 import os
-from pathlib import Path
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
-from ..checkpoint.folder import MODEL_KINDS, check_folder, copy_tokenizer, load_config, load_model, save_model
-from ..checkpoint.tensors import iterate_tensors
+from ..checkpoint.folder import check_folder, load_model
 from ..foundation import artifact
-from ..foundation.errors import InputError
+from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
-from ..peft.lora import load_adapter, merge_lora
+from ..peft.adapter import prefix_ids
+from ..peft.folder import load_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
-from .completions import generate
-from .request import SamplingParams
-from .settings import GenerateSettings, InspectSettings, MergeSettings
+from .answers import AnswerLog
+from .completions import join
+from .engine import Engine
+from .prompts import Prompt, read_prompts
+from .request import Completion, Delta, Request
+from .settings import GenerateSettings
+
+PLACES = ("output", "overwrite", "stream", "max_slots", "cache_tokens", "threads", "device")  # change no answer
 
 
-def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]]:
-    """Answers to the prompts: one record, or a list where there are several."""
+def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """Answers to the prompts: one record, or a list where there are several; a summary where they go to a file."""
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    model = load_model(settings.model)
-    if settings.adapter is not None:
-        load_adapter(model, settings.adapter)
+    check_folder(settings.model)
     tokenizer = load_tokenizer(settings.model)
-    asked = [ids for ids in read_prompts(settings, tokenizer) for _ in range(settings.count)]
-    sampling = SamplingParams(
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        seed=settings.seed,
-    )
-    with Progress("generate", total=len(asked), unit="answers") as progress:
-        done = generate(
-            model, tokenizer, asked, sampling, max_slots=settings.max_slots, on_finish=lambda _: progress.advance()
-        )
-    records = [{"text": c.text, "finish_reason": c.finish_reason, "tokens": len(c.token_ids)} for c in done]
+    prompts = read_prompts(settings, tokenizer)
+    if settings.output is not None:
+        log = AnswerLog(settings.output, identity=identity(settings), overwrite=settings.overwrite)
+        return answer_to_file(settings, tokenizer, prompts, log)
+    if settings.stream or (settings.stream is None and sys.stdout.isatty() and len(prompts) * settings.count == 1):
+        show(settings, tokenizer, prompts)
+        return None
+    records = [record for _, record in answers(settings, tokenizer, prompts, range(len(prompts) * settings.count))]
     return records[0] if len(records) == 1 else records
 
 
-def read_prompts(settings: GenerateSettings, tokenizer: Tokenizer) -> list[list[int]]:
-    """Token ids of every prompt. Raises InputError naming file and line for a line that holds none."""
-    if settings.prompt is not None:
-        return [tokenizer.encode(settings.prompt)]
-    if settings.chat is not None:
-        return [tokenizer.encode_chat([{"role": "user", "content": settings.chat}], add_generation_prompt=True)]
-    path = Path(str(settings.prompts))
+def identity(settings: GenerateSettings) -> str:
+    """What the answers depend on: model, adapter, prompts and the settings that are no places or sizes."""
+    inputs = {name: getattr(settings, name) for name in ("model", "adapter", "prompts")}
+    described = artifact.describe_inputs({name: path for name, path in inputs.items() if path is not None})
+    rules = {k: v for k, v in to_plain(settings).items() if k not in (*PLACES, *inputs)}
+    return artifact.digest_of([rules, {name: value["digest"] for name, value in described.items()}])
+
+
+def answer_to_file(
+    settings: GenerateSettings, tokenizer: Tokenizer, prompts: Sequence[Prompt], log: AnswerLog
+) -> dict[str, Any]:
+    """Answer what the log does not hold yet, then write the output; figures about it."""
+    found = len(log.records)
+    missing = [n for n in range(len(prompts) * settings.count) if n not in log.records]
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    prompts = [prompt_of(line, f"{path}:{number}", tokenizer) for number, line in enumerate(lines, 1) if line.strip()]
-    if not prompts:
-        raise InputError(f"{path}: holds no prompt")
-    return prompts
+        for number, record in answers(settings, tokenizer, prompts, missing, in_order=False) if missing else ():
+            row = {k: v for k, v in prompts[number // settings.count].row.items() if k not in record}
+            log.add(number, {**row, **record})
+    except BaseException:
+        log.close()
+        raise
+    log.finish()
+    tokens = sum(record["tokens"] for record in log.records.values())
+    return {"output": str(settings.output), "answers": len(log.records), "resumed": found, "tokens": tokens}
 
 
-def prompt_of(line: str, place: str, tokenizer: Tokenizer) -> list[int]:
-    """Token ids of one JSONL line with `prompt` or `messages`."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{place}: not JSON ({error})") from None
-    if isinstance(row, dict) and isinstance(row.get("prompt"), str):
-        return tokenizer.encode(row["prompt"])
-    if isinstance(row, dict) and isinstance(row.get("messages"), list):
-        return tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
-    raise InputError(f"{place}: neither a `prompt` text nor a `messages` list")
+def show(settings: GenerateSettings, tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> None:
+    """Print one answer while it is made."""
+    engine = engine_of(settings, tokenizer, prompts, stream_text=True)
+    engine.add(request_of(settings, engine, prompts, 0))
+    while engine.has_work:
+        for delta in engine.step():
+            print(delta.text, end="", flush=True)
+    print()
 
 
-def run_merge(settings: MergeSettings) -> dict[str, Any]:
-    """Write the model with its adapter added into the weights."""
-    inputs = {"model": settings.model, "adapter": settings.adapter}
-    with artifact.create(
-        settings.output,
-        kind="checkpoint",
-        package="nemo-core",
-        config=to_plain(settings),
-        inputs=inputs,
-        overwrite=settings.overwrite,
-    ) as draft:
-        model = merge_lora(load_adapter(load_model(settings.model), settings.adapter))
-        save_model(model, draft.path)
-        copy_tokenizer(settings.model, draft.path)
-        draft.stats |= {"objective": "merge", "parameters": model.config.num_parameters}
-    return {"output": str(settings.output), "parameters": model.config.num_parameters}
+def engine_of(
+    settings: GenerateSettings, tokenizer: Tokenizer, prompts: Sequence[Prompt], *, stream_text: bool
+) -> Engine:
+    """The model with its adapter, and room for the longest prompt and its answer."""
+    has_cuda = torch.cuda.is_available()
+    if settings.device == "cuda" and not has_cuda:
+        raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=cpu or device=auto")
+    model = load_model(settings.model, device="cuda" if has_cuda and settings.device != "cpu" else "cpu")
+    if settings.adapter is not None:
+        load_adapter(model, settings.adapter)
+    longest = max(len(prompt.ids) for prompt in prompts) + len(prefix_ids(model))
+    return Engine(
+        model,
+        tokenizer,
+        max_slots=min(settings.max_slots, len(prompts) * settings.count),
+        max_length=longest + settings.max_tokens,
+        cache_tokens=settings.cache_tokens,
+        quantize=settings.quantize,
+        stream_text=stream_text,
+    )
 
 
-def run_inspect(settings: InspectSettings) -> dict[str, Any]:
-    """What a model folder holds."""
-    folder = check_folder(settings.model)
-    config = load_config(folder)
-    sizes = [(tensor.numel(), tensor.dtype) for _, tensor in iterate_tensors(folder)]
-    facts: dict[str, Any] = {
-        "parameters": config.num_parameters,
-        "tensors": len(sizes),
-        "dtypes": sorted({str(dtype).removeprefix("torch.") for _, dtype in sizes}),
-        "config": to_plain(config),
+def request_of(settings: GenerateSettings, engine: Engine, prompts: Sequence[Prompt], number: int) -> Request:
+    """Answer `number`; a prompt's answers follow each other, each with a seed of its own."""
+    ids = [*prefix_ids(engine.model), *prompts[number // settings.count].ids]
+    return Request(id=number, prompt_ids=ids, sampling=settings.sampling(number))
+
+
+def answers(
+    settings: GenerateSettings,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    numbers: Sequence[int],
+    *,
+    in_order: bool = True,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbers and records of the answers, as they end, or in order; few more than run are put in line at a time."""
+    engine = engine_of(settings, tokenizer, prompts, stream_text=False)
+    coming, parts, done = deque(numbers), dict[int, list[Delta]](), dict[int, dict[str, Any]]()
+    with Progress("generate", total=len(numbers), unit="answers") as progress:
+        while coming or engine.has_work:
+            while coming and engine.num_waiting < settings.max_slots:
+                request = request_of(settings, engine, prompts, number := coming.popleft())
+                engine.add(request)
+                parts[number] = []
+            for delta in engine.step():
+                number = int(delta.id)
+                parts[number].append(delta)
+                if delta.finish_reason is not None:
+                    done[number] = record_of(join([], parts.pop(number)), settings)
+                    progress.advance(note=f"{engine.stats().tokens_per_s:.0f} tokens/s")
+                    if not in_order:
+                        yield number, done.pop(number)
+    yield from sorted(done.items())
+
+
+def record_of(completion: Completion, settings: GenerateSettings) -> dict[str, Any]:
+    """What is said of an answer."""
+    record: dict[str, Any] = {
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "tokens": len(completion.token_ids),
     }
-    if (folder / artifact.MANIFEST).is_file():
-        manifest = artifact.read(folder, MODEL_KINDS)
-        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
-    return facts
+    if settings.logprobs is not None:
+        record |= {
+            "token_ids": completion.token_ids,
+            "logprobs": completion.logprobs,
+            "top_logprobs": completion.top_logprobs,
+        }
+    if settings.prompt_logprobs:
+        record["prompt_logprobs"] = completion.prompt_logprobs
+    return record

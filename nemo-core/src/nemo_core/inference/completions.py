@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..model.decoder import Decoder
+from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
 from .engine import Engine
 from .request import Completion, Delta, Request, SamplingParams
@@ -21,21 +22,24 @@ def generate(
     """One completion per prompt, in order; `sampling` is shared or one for each.
 
     A shared seed is spread: prompt i uses seed + i, so that equal prompts get different answers. Equal prompts are read
-    once. Raises InputError for a prompt that cannot be continued, as `Engine.add` does.
+    once. The virtual tokens of an active prompt adapter are put before each. Raises InputError for a prompt that cannot
+    be continued, as `Engine.add` does.
     """
     if isinstance(sampling, SamplingParams):
         own = [spread(sampling, index) for index in range(len(prompts))]
     else:
         own = list(sampling)
+    prefix = prefix_ids(model)
+    longest = max((len(p) + s.max_tokens for p, s in zip(prompts, own, strict=True)), default=None)
     engine = Engine(
         model,
         tokenizer,
         max_slots=max(1, min(max_slots, len(prompts))),
-        max_length=max((len(p) + s.max_tokens for p, s in zip(prompts, own, strict=True)), default=None),
+        max_length=None if longest is None else len(prefix) + longest,
         stream_text=False,
     )
     for index, prompt in enumerate(prompts):
-        engine.add(Request(id=index, prompt_ids=prompt, sampling=own[index]))
+        engine.add(Request(id=index, prompt_ids=[*prefix, *prompt], sampling=own[index]))
     parts: list[list[Delta]] = [[] for _ in prompts]
     while engine.has_work:
         for delta in engine.step():
@@ -61,4 +65,6 @@ def join(prompt_ids: list[int], deltas: Sequence[Delta]) -> Completion:
         logprobs=[logprob for delta in deltas for logprob in delta.logprobs],
         text="".join(delta.text for delta in deltas),
         finish_reason=reason,
+        top_logprobs=[top for delta in deltas for top in delta.top_logprobs],
+        prompt_logprobs=deltas[0].prompt_logprobs,
     )

@@ -1,9 +1,12 @@
 """Continuous batching: requests join and leave between steps, and every step computes a token for all of them.
 
-R rows (slots whose next token is due), V vocabulary, E hidden width, N chunks, T tokens.
+R rows (requests whose next token is due), V vocabulary, E hidden width, T tokens.
 """
 
+import time
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,26 +14,38 @@ from torch import Tensor
 
 from ..foundation.errors import InputError, SuiteError
 from ..model.decoder import Decoder
+from ..peft.adapter import num_virtual
 from ..tokenizer.load import Tokenizer
+from .adapters import AdapterWeights, adapter_of_folder
 from .batch import Batch
-from .kv_cache import KVCache
+from .blocks import BlockPool
+from .kv_cache import KVCache, bytes_per_token
+from .penalties import adjust
+from .projection import Deltas, Quantization
 from .request import Alternatives, Delta, Request, RequestId
 from .runner import Runner
-from .sampling import SamplingTable, alternatives, draw, penalize, report, uniforms
-from .scheduler import Admission, Chunk, Plan, plan_step
-from .sequence import Sequence
+from .sampling import SamplingTable, alternatives, draw, report, uniforms
+from .scheduler import Chunk, Row, Scheduler
+from .sequence import Score, Sequence
+from .stats import EngineStats
 
 PREFILL_TOKENS = 2048  # prompt tokens computed in one step at most, so that running answers never wait long
 SCORED_TOKENS = 256  # rows of scores over the vocabulary held at a time
+BLOCK_SIZE = 16
+FREE_SHARE = 0.8  # of a GPU's free memory, for the cache where its size is not given
 
 
 class Engine:
     """Generates for up to `max_slots` requests at once; more wait in line. Drive it from one thread at a time.
 
     `max_length` bounds prompt and answer together (default: the model's positions); an answer that would pass it ends
-    with finish reason "length". The weights are taken as they are now, adapters included: make a new engine after
-    training. `tokenizer` None gives ids without text. With `stream_text` false, text comes with the last delta only,
-    which is cheaper. Raises InputError where the tokenizer has ids that the model lacks.
+    with finish reason "length". `cache_tokens` bounds the key/value cache (default: `max_slots` full sequences); where
+    it is used up, the youngest request waits and is computed anew. The weights are taken as they are now, an active
+    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. With
+    `same_bits` a lone request is computed by the kernels that serve many, which on Intel CPUs are slower for one row;
+    otherwise the last bit of its log-probabilities may differ from what it would be in company. `tokenizer` None gives
+    ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
+    Raises InputError where the tokenizer has ids that the model lacks, or the cache is too small for one sequence.
     """
 
     def __init__(
@@ -42,48 +57,95 @@ class Engine:
         max_length: int | None = None,
         max_prefill_tokens: int = PREFILL_TOKENS,
         stream_text: bool = True,
+        cache_tokens: int | None = None,
+        block_size: int = BLOCK_SIZE,
+        quantize: Quantization = "none",
+        same_bits: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         config = model.config
-        check_fit(tokenizer, config.vocab_size, max_slots=max_slots, max_prefill_tokens=max_prefill_tokens)
+        check_fit(
+            tokenizer,
+            config.vocab_size,
+            {"max_slots": max_slots, "max_prefill_tokens": max_prefill_tokens, "block_size": block_size},
+        )
         self.tokenizer, self.stream_text = tokenizer, stream_text
         self.max_slots, self.max_prefill_tokens = max_slots, max_prefill_tokens
         self.max_length = min(max_length or config.max_positions, config.max_positions)
         self.vocab_size = config.vocab_size
+        self.num_virtual = num_virtual(model)
+        self.model = model
         with torch.inference_mode():
-            self.runner = Runner(model)
-            self.device = self.runner.embedding_VE.device
-            self.cache = self._new_cache(max_slots)
-        self._waiting: list[Sequence] = []
-        self._active: list[Sequence] = []
-        self._retired: dict[int, Sequence] = {}
+            self.runner = Runner(model, quantize=quantize, same_bits=same_bits)
+            self.device = self.runner.device
+            blocks = self._num_blocks(cache_tokens, block_size)
+            self.cache = KVCache(
+                config, num_blocks=blocks, block_size=block_size, device=self.device, dtype=self.runner.dtype
+            )
+        self.pool = BlockPool(blocks, block_size)
+        self.scheduler = Scheduler(self.pool, max_rows=max_slots, budget=max_prefill_tokens)
+        self._adapters: dict[str, Deltas] = {}
         self._rules: tuple[list[Sequence], SamplingTable] | None = None
+        self._clock, self._busy_s, self._num_generated = clock, 0.0, 0
 
-    def _new_cache(self, slots: int) -> KVCache:
-        weight = self.runner.embedding_VE
-        return KVCache(
-            self.runner.config, slots=slots, length=self.max_length, device=weight.device, dtype=weight.dtype
-        )
+    def _num_blocks(self, cache_tokens: int | None, block_size: int) -> int:
+        longest = -(-self.max_length // block_size)
+        if cache_tokens is None:
+            blocks = longest * self.max_slots
+            if self.device.type == "cuda":
+                free, _ = torch.cuda.mem_get_info(self.device)
+                block = block_size * bytes_per_token(self.model.config, self.runner.dtype)
+                blocks = max(longest, min(blocks, int(free * FREE_SHARE) // block))
+            return blocks
+        if cache_tokens // block_size < longest:
+            raise InputError(
+                f"cache_tokens={cache_tokens} is {cache_tokens // block_size} blocks of {block_size} tokens, but one "
+                f"sequence of max_length={self.max_length} needs {longest}; give at least {longest * block_size}"
+            )
+        return cache_tokens // block_size
 
     @property
     def has_work(self) -> bool:
         """Whether a request is running or waiting."""
-        return bool(self._active or self._waiting)
+        return bool(self.scheduler.running or self.scheduler.waiting)
 
     @property
     def num_running(self) -> int:
-        """Requests that hold a slot."""
-        return len(self._active)
+        """Requests that are being computed."""
+        return len(self.scheduler.running)
 
     @property
     def num_waiting(self) -> int:
-        """Requests that wait for a slot."""
-        return len(self._waiting)
+        """Requests that wait in line."""
+        return len(self.scheduler.waiting)
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names that a request's `adapter` can be."""
+        return sorted(self._adapters)
+
+    def stats(self) -> EngineStats:
+        """How busy the engine is and was."""
+        counts, pool = self.scheduler.counts, self.pool
+        return EngineStats(
+            running=self.num_running,
+            waiting=self.num_waiting,
+            cache_blocks=pool.num_blocks,
+            cache_blocks_used=pool.num_blocks - pool.num_available,
+            cache_blocks_idle=pool.num_idle,
+            block_size=pool.block_size,
+            prompt_tokens=counts.prompt_tokens,
+            shared_tokens=counts.shared_tokens,
+            generated_tokens=self._num_generated,
+            preemptions=counts.preemptions,
+            busy_s=self._busy_s,
+        )
 
     def add(self, request: Request) -> None:
         """Put a request in line; `max_tokens` beyond the room left is cut to it.
 
         Raises InputError for an empty prompt, one that leaves no room for an answer, a token that the model does not
-        have, or stop strings where there is no tokenizer to find them.
+        have, an adapter that is not loaded, or stop strings where there is no tokenizer to find them.
         """
         length = len(request.prompt_ids)
         if length == 0:
@@ -92,85 +154,136 @@ class Engine:
             raise InputError(
                 f"the prompt has {length} tokens; with room for an answer at most {self.max_length - 1} fit this model"
             )
-        wrong = next((i for i in request.prompt_ids if not 0 <= i < self.vocab_size), None)
-        if wrong is not None:
-            raise InputError(f"token id {wrong} is outside the vocabulary of {self.vocab_size} tokens")
+        self._check_ids(request)
         if request.sampling.stop and self.tokenizer is None:
             raise InputError("stop strings need a tokenizer; this engine was made without one")
-        self._waiting.append(
-            Sequence(request, room=self.max_length - length, tokenizer=self.tokenizer, stream_text=self.stream_text)
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise InputError(f"no adapter {request.adapter!r}; loaded are {', '.join(self.adapters) or 'none'}")
+        self.scheduler.add(
+            Sequence(
+                request,
+                room=self.max_length - length,
+                tokenizer=self.tokenizer,
+                stream_text=self.stream_text,
+                namespace=self._namespace(request.adapter, length),
+            )
         )
+
+    def _check_ids(self, request: Request) -> None:
+        """Raise InputError for a token that the model lacks; prompts may begin with an adapter's virtual ones."""
+        known, virtual = self.vocab_size, self.num_virtual
+        named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
+        for name, (ids, more) in named.items():
+            wrong = next((i for i in ids if not 0 <= i < known + more), None)
+            if wrong is not None:
+                raise InputError(f"{name} {wrong} is outside the vocabulary of {known} tokens")
+        if request.sampling.prompt_logprobs is not None and max(request.prompt_ids) >= known:
+            raise InputError("prompt_logprobs: virtual tokens of an adapter have no log-probability; leave it out")
+
+    def _namespace(self, adapter: str | None, length: int) -> tuple[str | None, bool]:
+        """Rows share what they computed with the same adapter and (longrope) the same angles."""
+        long_from = self.runner.long_from
+        return adapter, long_from is not None and length > long_from
 
     def cancel(self, request_id: RequestId) -> None:
         """Forget a request at once; no further delta names it. Unknown ids are ignored: it may just have ended."""
-        self._waiting = [s for s in self._waiting if s.request.id != request_id]
-        for slot in reversed(range(len(self._active))):
-            if self._active[slot].request.id == request_id:
-                self._retire(slot)
+        for row in [*self.scheduler.waiting, *self.scheduler.running]:
+            if isinstance(row, Sequence) and row.request.id == request_id:
+                self.scheduler.remove(row)
+
+    @torch.inference_mode()
+    def add_adapter(self, name: str, adapter: AdapterWeights | str | Path) -> None:
+        """Let requests choose a LoRA adapter: a peft folder, or weights by layer name (`adapter_of_model`).
+
+        Raises InputError for a name in use, a layer that the model does not have or that several tokens do not pass
+        together (an expert), or a width that does not fit; ArtifactError for a folder of another method.
+        """
+        if name in self._adapters:
+            raise InputError(f"adapter {name!r} is loaded already; remove it first or take another name")
+        weights = adapter_of_folder(adapter) if isinstance(adapter, str | Path) else adapter
+        self._adapters[name] = self.runner.deltas(name, weights)
+
+    def remove_adapter(self, name: str) -> None:
+        """Forget an adapter. Raises InputError where it is not loaded or a request still uses it."""
+        if name not in self._adapters:
+            raise InputError(f"no adapter {name!r}; loaded are {', '.join(self.adapters) or 'none'}")
+        rows = [*self.scheduler.waiting, *self.scheduler.running]
+        if any(isinstance(row, Sequence) and row.request.adapter == name for row in rows):
+            raise InputError(f"adapter {name!r} is in use; wait for its requests or cancel them")
+        del self._adapters[name]
+        for is_long in (False, True):
+            self.pool.drop((name, is_long))
+
+    @torch.inference_mode()
+    def refresh(self) -> None:
+        """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
+        self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
+        self.scheduler.restart()
+        self.cache.clear()
 
     @torch.inference_mode()
     def step(self) -> list[Delta]:
         """Advance every running request, start what fits, and say what each gained."""
-        plan = self._plan()
-        self._admit(plan.admissions)
-        if not plan.chunks:
-            return []
-        rows, logits_RV = self._compute(plan.chunks)
-        return self._extend(rows, logits_RV) if rows else []
+        began = self._clock()
+        plan = self.scheduler.plan()
+        self.cache.copy(plan.copies)
+        deltas = self._compute(plan.chunks) if plan.chunks else []
+        self._num_generated += len(deltas)
+        self._busy_s += self._clock() - began
+        return deltas
 
-    def _plan(self) -> Plan:
-        return plan_step(
-            self._active,
-            self._retired,
-            [s.tokens for s in self._waiting],
-            max_slots=self.max_slots,
-            budget=self.max_prefill_tokens,
-        )
-
-    def _admit(self, admissions: Seq[Admission]) -> None:
-        for admission in admissions:
-            sequence = self._waiting[admission.waiting]
-            self.cache.reserve(len(sequence.tokens))
-            self.cache.copy(admission.donor, admission.slot, admission.shared)
-            sequence.num_cached = admission.shared
-            self._retired.pop(admission.slot, None)
-            self._active.append(sequence)
-        admitted = {admission.waiting for admission in admissions}
-        if admitted:
-            self._waiting = [s for index, s in enumerate(self._waiting) if index not in admitted]
-
-    def _compute(self, chunks: list[Chunk]) -> tuple[list[Sequence], Tensor]:
-        """Run the chunks; the sequences whose next token is due, and their scores [R, V] in fp32."""
+    def _compute(self, chunks: list[Chunk]) -> list[Delta]:
+        """Run the chunks, and draw the tokens that are due."""
         chunks = sorted(chunks, key=lambda c: c.stop - c.start > 1)
-        self.cache.reserve(max(c.stop for c in chunks))
-        tokens = [s.tokens for s in self._active]
-        batch = Batch.of(chunks, tokens, positions=self.cache.positions, device=self.device)
+        batch = Batch.of(chunks, block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from)
+        self.runner.routing.groups = self._groups(chunks, batch)
         hidden_NE = self.runner.hidden(batch, self.cache)
-        rows, ends = [], []
-        for chunk, end in zip(chunks, batch.ends):
-            sequence = self._active[chunk.slot]
-            sequence.num_cached = chunk.stop
-            if chunk.stop == len(sequence.tokens):
-                rows.append(sequence)
-                ends.append(end)
+        self.scheduler.commit(chunks)
+        self._score_prompts(chunks, batch, hidden_NE)
+        due = [(sequence_of(c.row), span.stop - 1) for c, span in zip(chunks, batch.tokens) if c.is_last]
+        if not due:
+            return []
+        ends = [end for _, end in due]
         due_RE = hidden_NE if len(ends) == len(hidden_NE) else hidden_NE[ends]
-        return rows, self.runner.logits(due_RE)
+        return self._extend([row for row, _ in due], self.runner.logits(due_RE))
+
+    def _groups(self, chunks: Seq[Chunk], batch: Batch) -> list[tuple[Deltas, Tensor | None]]:
+        """Which tokens take which adapter."""
+        names = [sequence_of(chunk.row).request.adapter for chunk in chunks]
+        groups: list[tuple[Deltas, Tensor | None]] = []
+        for name in dict.fromkeys(n for n in names if n is not None):
+            rows = [i for n, span in zip(names, batch.tokens) if n == name for i in range(span.start, span.stop)]
+            everyone = len(rows) == len(batch.ids_N)
+            groups.append((self._adapters[name], None if everyone else torch.tensor(rows, device=self.device)))
+        return groups
+
+    def _score_prompts(self, chunks: Seq[Chunk], batch: Batch, hidden_NE: Tensor) -> None:
+        """Log-probabilities of prompt tokens, for the rows that ask."""
+        for chunk, span in zip(chunks, batch.tokens):
+            row = sequence_of(chunk.row)
+            wanted = range(max(row.unscored.start, chunk.start), min(row.unscored.stop, chunk.stop))
+            if wanted:
+                first = span.start + wanted.start - chunk.start
+                hidden_TE = hidden_NE[first : first + len(wanted)]
+                next_ids = row.tokens[wanted.start + 1 : wanted.stop + 1]
+                row.prompt_scores += self._scores(hidden_TE, next_ids, top=row.sampling.prompt_logprobs or 0)
 
     def _extend(self, rows: list[Sequence], logits_RV: Tensor) -> list[Delta]:
         """Draw each row's token; what the rows gained, in their order."""
         table = self._table(rows)
         seeds_R = np.array([s.seed for s in rows], np.uint64)
         uniform_R = uniforms(seeds_R, [s.num_generated for s in rows]).to(self.device)
-        token_R = draw(self._penalized(rows, logits_RV), table, uniform_R)
+        token_R = draw(adjust(logits_RV, rows), table, uniform_R)
         deltas = []
-        for sequence, token, (logprob, top) in zip(rows, token_R.tolist(), report(logits_RV, token_R, table)):
+        for row, token, (logprob, top) in zip(rows, token_R.tolist(), report(logits_RV, token_R, table)):
             if logprob != logprob:
                 raise SuiteError("the model's scores are not numbers (NaN): its weights are damaged, or it diverged")
-            deltas.append(sequence.accept(token, logprob, top))
-        ended = {id(s) for s, delta in zip(rows, deltas) if delta.finish_reason}
-        for slot in reversed(range(len(self._active)) if ended else ()):
-            if id(self._active[slot]) in ended:
-                self._retire(slot)
+            deltas.append(row.accept(token, logprob, top))
+            if deltas[-1].finish_reason:
+                self.scheduler.remove(row)
+            elif self._namespace(row.request.adapter, len(row.tokens)) != row.namespace:
+                row.namespace = self._namespace(row.request.adapter, len(row.tokens))
+                self.scheduler.reread(row)
         return deltas
 
     def _table(self, rows: list[Sequence]) -> SamplingTable:
@@ -179,39 +292,24 @@ class Engine:
             self._rules = rows, SamplingTable.of([s.sampling for s in rows], self.vocab_size, self.device)
         return self._rules[1]
 
-    def _penalized(self, rows: Seq[Sequence], logits_RV: Tensor) -> Tensor:
-        """The scores, tokens seen before lowered where a row asks for it."""
-        chosen = [i for i, s in enumerate(rows) if s.sampling.repetition_penalty != 1]
-        if not chosen:
-            return logits_RV
-        seen_RV = torch.stack([rows[i].seen(self.vocab_size, self.device) for i in chosen])
-        penalty_R1 = torch.tensor([[rows[i].sampling.repetition_penalty] for i in chosen], device=self.device)
-        lowered_RV = logits_RV.clone()
-        lowered_RV[chosen] = penalize(logits_RV[chosen], seen_RV, penalty_R1)
-        return lowered_RV
-
-    def _retire(self, slot: int) -> None:
-        """Free a slot: the last active one takes its place, and what it held stays behind for prompts to share."""
-        last = len(self._active) - 1
-        ended, moved = self._active[slot], self._active[last]
-        with torch.inference_mode():
-            self.cache.swap(slot, last, max(ended.num_cached, moved.num_cached))
-        self._active[slot] = moved
-        self._active.pop()
-        self._retired[last] = ended
-
     @torch.inference_mode()
-    def score(self, ids: Seq[int], *, top: int = 0) -> list[tuple[float, Alternatives]]:
+    def score(self, ids: Seq[int], *, top: int = 0) -> list[Score]:
         """Log-probability of tokens 1, 2, ... given those before, with the `top` likeliest; one fewer than `ids`."""
         if not 1 <= len(ids) <= self.max_length:
             raise InputError(f"{len(ids)} tokens cannot be scored; this model takes 1 to {self.max_length}")
-        cache = self._new_cache(1)
-        cache.reserve(len(ids))
-        batch = Batch.of([Chunk(0, 0, len(ids))], [ids], positions=cache.positions, device=self.device)
-        hidden_TE = self.runner.hidden(batch, cache)
+        blocks = [0] * -(-len(ids) // self.cache.block_size)
+        chunk = Chunk(Row(list(ids), blocks=blocks), 0, len(ids))
+        batch = Batch.of(
+            [chunk], block_size=self.cache.block_size, device=self.device, long_from=self.runner.long_from
+        ).without_cache()
+        self.runner.routing.groups = []
+        return self._scores(self.runner.hidden(batch, None), ids[1:], top=top)
+
+    def _scores(self, hidden_TE: Tensor, next_ids: Seq[int], *, top: int) -> list[Score]:
+        """Log-probability of the token after each hidden state, with the `top` likeliest."""
         scored: list[tuple[float, Alternatives]] = []
-        for start in range(0, len(ids) - 1, SCORED_TOKENS):
-            next_T = torch.tensor(list(ids[start + 1 : start + 1 + SCORED_TOKENS]), device=self.device)
+        for start in range(0, len(next_ids), SCORED_TOKENS):
+            next_T = torch.tensor(list(next_ids[start : start + SCORED_TOKENS]), device=self.device)
             logits_TV = self.runner.logits(hidden_TE[start : start + len(next_T)])
             normalizer_T = logits_TV.logsumexp(-1)
             own = (logits_TV.gather(1, next_T[:, None])[:, 0] - normalizer_T).tolist()
@@ -219,9 +317,15 @@ class Engine:
         return scored
 
 
-def check_fit(tokenizer: Tokenizer | None, vocab_size: int, *, max_slots: int, max_prefill_tokens: int) -> None:
+def sequence_of(row: Row) -> Sequence:
+    """The engine puts nothing but sequences in line."""
+    assert isinstance(row, Sequence)
+    return row
+
+
+def check_fit(tokenizer: Tokenizer | None, vocab_size: int, sizes: dict[str, int]) -> None:
     """Raise InputError for an impossible size, or a tokenizer that is not the model's."""
-    for name, value in (("max_slots", max_slots), ("max_prefill_tokens", max_prefill_tokens)):
+    for name, value in sizes.items():
         if value < 1:
             raise InputError(f"{name}={value} is impossible; it is at least 1")
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:

@@ -1,57 +1,61 @@
-"""Keys and values of every slot, allocated ahead of need.
+"""Keys and values of all blocks.
 
-L layer, R slot, K key/value head, P position, D head width.
+L layer, N block, K key/value head, P position in a block, D head width.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..config import ModelConfig
+from .scheduler import Copy
 
-FIRST_POSITIONS = 256
+ALIGNMENT = 64
 
 
 class KVCache:
-    """Room for `slots` sequences of up to `length` positions, which grows by doubling as they get longer.
+    """Room for `num_blocks` blocks of `block_size` positions.
 
-    Zeroed, so that positions which are masked out never hold NaN.
+    Zero at first, so that positions which are masked out never hold NaN. On a CPU, memory is taken when a block is
+    first written.
     """
 
     def __init__(
-        self, config: ModelConfig, *, slots: int, length: int, device: torch.device, dtype: torch.dtype
+        self, config: ModelConfig, *, num_blocks: int, block_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.length = length
-        shape = config.num_layers, 2, slots, config.num_kv_heads, min(length, FIRST_POSITIONS), config.head_dim
-        self.data_L2RKPD = torch.zeros(shape, device=device, dtype=dtype)
-
-    @property
-    def positions(self) -> int:
-        """How many positions of each slot there is room for now."""
-        return self.data_L2RKPD.shape[4]
-
-    def reserve(self, positions: int) -> None:
-        """Make room for `positions`, keeping what is stored."""
-        old_L2RKPD = self.data_L2RKPD
-        if positions > self.positions:
-            grown = min(self.length, max(positions, 2 * self.positions))
-            self.data_L2RKPD = old_L2RKPD.new_zeros(*old_L2RKPD.shape[:4], grown, old_L2RKPD.shape[5])
-            self.data_L2RKPD[:, :, :, :, : old_L2RKPD.shape[4]] = old_L2RKPD
+        self.block_size = block_size
+        shape = config.num_layers, num_blocks, config.num_kv_heads, block_size
+        self.k_LNKPD = zeros((*shape, config.head_dim), device=device, dtype=dtype)
+        self.v_LNKPD = zeros((*shape, config.value_dim), device=device, dtype=dtype)
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of one layer, [R, K, P, D] each."""
-        return self.data_L2RKPD[index, 0], self.data_L2RKPD[index, 1]
+        """Keys and values of one layer, [N, K, P, D] each."""
+        return self.k_LNKPD[index], self.v_LNKPD[index]
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Give slot `target` the first `length` positions of `source`."""
-        if source != target and length:
-            self._rows(target, length).copy_(self._rows(source, length))
+    def copy(self, copies: Sequence[Copy]) -> None:
+        """Copy the beginnings of blocks."""
+        for copy in copies:
+            for data in (self.k_LNKPD, self.v_LNKPD):
+                data[:, copy.target, :, : copy.count] = data[:, copy.source, :, : copy.count]
 
-    def swap(self, left: int, right: int, length: int) -> None:
-        """Exchange the first `length` positions of two slots."""
-        if left != right and length:
-            kept = self._rows(left, length).clone()
-            self.copy(right, left, length)
-            self._rows(right, length).copy_(kept)
+    def clear(self) -> None:
+        """Zero everything."""
+        self.k_LNKPD.zero_()
+        self.v_LNKPD.zero_()
 
-    def _rows(self, slot: int, length: int) -> Tensor:
-        return self.data_L2RKPD[:, :, slot, :, :length]
+
+def bytes_per_token(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Memory that the keys and values of one token take."""
+    return config.num_layers * config.num_kv_heads * (config.head_dim + config.value_dim) * dtype.itemsize
+
+
+def zeros(shape: Sequence[int], *, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Zeros; on a CPU of memory that the system hands out when it is first written, at a cache line's beginning."""
+    if device.type != "cpu":
+        return torch.zeros(tuple(shape), device=device, dtype=dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return torch.from_numpy(raw[start : start + size]).view(dtype).view(tuple(shape))

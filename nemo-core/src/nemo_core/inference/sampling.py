@@ -139,12 +139,6 @@ def pass_share(weight_RC: Tensor, share_R: Tensor) -> tuple[Tensor, Tensor]:
     return place_R1[:, 0], (1 - over_R1 / weight_RC.gather(1, place_R1)).clamp(0, LARGEST_SHARE)[:, 0]
 
 
-def penalize(logits_RV: Tensor, seen_RV: Tensor, penalty_R1: Tensor) -> Tensor:
-    """Lower what was seen: positive scores are divided by the penalty, negative ones multiplied (Keskar et al.)."""
-    lowered_RV = torch.where(logits_RV > 0, logits_RV / penalty_R1, logits_RV * penalty_R1)
-    return torch.where(seen_RV, lowered_RV, logits_RV)
-
-
 def report(logits_RV: Tensor, token_R: Tensor, table: SamplingTable) -> list[tuple[float, Alternatives]]:
     """Each row's log-probability of its token, and its likeliest alternatives, best first, where it asks for them.
 

@@ -1,131 +1,240 @@
-"""Decides what one step computes: pure, from token lists in to a plan out.
+"""Decides what one step computes: a state machine without tensors, time or randomness. Events in, a plan out.
 
-A slot is a row of the key/value cache. Slots 0 to n-1 are active; the others are free, and may still hold the tokens
-of an answer that ended, which a prompt with the same beginning takes over.
+Running rows advance, oldest first: one token where one is due, else as much of the prompt as the budget allows. Then
+waiting prompts start, oldest first, as long as rows, budget and blocks last. Where a running row finds no block, the
+youngest row gives its blocks back and waits again at the head of the line; what it computed is computed anew.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from .blocks import BlockPool, Match, Node
+from .prefix import common_prefix
 
 MIN_SHARED = 8  # waiting a step for a neighbour's prefix pays from about this many tokens
 
 
-class Occupant(Protocol):
-    """What a slot holds: the tokens known, of which the first `num_cached` have keys and values."""
+@dataclass(eq=False)
+class Row:
+    """A request as the scheduler sees it: its tokens, of which the first `num_cached` have keys and values in `blocks`.
 
-    @property
-    def tokens(self) -> Sequence[int]:
-        """Prompt and answer so far."""
+    Rows of different `namespace` never share; one with `shares` false computes all of its prompt itself.
+    """
 
-    @property
-    def num_cached(self) -> int:
-        """How many of the tokens the cache holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Put waiting prompt number `waiting` into `slot`, taking its first `shared` positions from slot `donor`."""
-
-    waiting: int
-    slot: int
-    donor: int
-    shared: int
+    tokens: list[int]
+    namespace: Hashable = None
+    shares: bool = True
+    num_cached: int = 0
+    blocks: list[int] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Compute tokens `start` to `stop`-1 of `slot`."""
+    """Compute tokens `start` to `stop`-1 of `row`."""
 
-    slot: int
+    row: Row
     start: int
     stop: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the row's next token is due after this."""
+        return self.stop == len(self.row.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy the first `count` positions of block `source` to block `target`."""
+
+    source: int
+    target: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step: admissions in order, then chunks, at most one per slot."""
+    """One step: copies first, then chunks, at most one for each row."""
 
-    admissions: list[Admission]
+    copies: list[Copy]
     chunks: list[Chunk]
 
 
 @dataclass
-class Draft:
-    """A plan in the making: which prefixes are in the cache now, and which will be after coming steps."""
+class SchedulerCounts:
+    """What happened so far, in tokens (of prompts that started) and preemptions."""
 
-    budget: int
-    cached: dict[int, Sequence[int]]
-    promised: list[Sequence[int]] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-
-    def compute(self, slot: int, tokens: Sequence[int], start: int) -> None:
-        """Plan the next tokens of a slot: one is always granted, more come out of the budget."""
-        stop = len(tokens) if len(tokens) - start == 1 else min(len(tokens), start + self.budget)
-        if stop > start:
-            self.chunks.append(Chunk(slot, start, stop))
-        if len(tokens) - start > 1:
-            self.budget -= stop - start
-            self.promised.append(tokens)
+    prompt_tokens: int = 0
+    shared_tokens: int = 0
+    preemptions: int = 0
 
 
-def plan_step(
-    active: Sequence[Occupant],
-    retired: Mapping[int, Occupant],
-    waiting: Sequence[Sequence[int]],
-    *,
-    max_slots: int,
-    budget: int,
-) -> Plan:
-    """Every active slot's next token, then prompts, oldest first, up to `budget` tokens of them.
+class Scheduler:
+    """Holds the line and the running rows; at most `max_rows` run, and a step reads at most `budget` prompt tokens."""
 
-    A prompt is admitted where a slot is free. It copies the longest prefix that any slot holds, always leaving its
-    last token to compute. Where a prefix longer by `MIN_SHARED` is being computed for another, it waits for that.
-    """
-    draft = Draft(budget, {})
-    for slot, row in enumerate(active):
-        draft.compute(slot, row.tokens, row.num_cached)
-    admissions: list[Admission] = []
-    if waiting and len(active) < max_slots:
-        draft.cached = {slot: row.tokens[: row.num_cached] for slot, row in [*enumerate(active), *retired.items()]}
-        admissions = list(admit(waiting, range(len(active), max_slots), draft))
-    return Plan(admissions, draft.chunks)
+    def __init__(self, pool: BlockPool, *, max_rows: int, budget: int) -> None:
+        self.pool, self.max_rows, self.budget = pool, max_rows, budget
+        self.running: list[Row] = []
+        self.waiting: deque[Row] = deque()
+        self.counts = SchedulerCounts()
+
+    def add(self, row: Row) -> None:
+        """Put a row in line. It must fit into the pool alone."""
+        self.waiting.append(row)
+
+    def remove(self, row: Row) -> None:
+        """Forget a row, whose answer ended or is no longer wanted; what it computed stays to be shared."""
+        if row in self.waiting:
+            self.waiting.remove(row)
+        if row in self.running:
+            self.running.remove(row)
+            self._let_go(row)
+
+    def reread(self, row: Row) -> None:
+        """Compute a running row anew, because what it holds no longer fits it."""
+        self._let_go(row)
+
+    def restart(self) -> None:
+        """Put every running row back in line and share nothing computed so far: the weights changed."""
+        while self.running:
+            self._preempt()
+        self.pool.forget_all()
+
+    def plan(self) -> Plan:
+        """The next step."""
+        budget, chunks, promised = self.budget, list[Chunk](), list[Row]()
+        for row in list(self.running):
+            if row in self.running:  # not preempted for an older one
+                chunk = self._advance(row, budget)
+                if chunk is not None:
+                    chunks.append(chunk)
+                    budget -= cost(chunk)
+                    if cost(chunk):
+                        promised.append(row)
+        copies = self._admit(chunks, promised, budget)
+        return Plan(copies, chunks)
+
+    def commit(self, chunks: Sequence[Chunk]) -> None:
+        """The chunks are computed; blocks they filled can be shared from now on."""
+        size = self.pool.block_size
+        for chunk in chunks:
+            row = chunk.row
+            row.num_cached = chunk.stop
+            while (len(row.nodes) + 1) * size <= row.num_cached:
+                row.nodes.append(self._fill(row, (len(row.nodes) + 1) * size))
+            if chunk.stop - chunk.start > 1:
+                self._fill_rest(row)
+
+    def _fill(self, row: Row, stop: int) -> Node:
+        """Say what the row's first block without a node holds, up to token `stop`."""
+        parent = row.nodes[-1] if row.nodes else self.pool.root(row.namespace)
+        start = len(row.nodes) * self.pool.block_size
+        return self.pool.fill(row.blocks[len(row.nodes)], parent, row.tokens[start:stop])
+
+    def _fill_rest(self, row: Row) -> None:
+        """Let the block that is partly filled be copied from."""
+        if row.num_cached > len(row.nodes) * self.pool.block_size:
+            self._fill(row, row.num_cached)
+
+    def _advance(self, row: Row, budget: int) -> Chunk | None:
+        """A running row's next tokens: one is always granted, more come out of the budget."""
+        left = len(row.tokens) - row.num_cached
+        stop = row.num_cached + (1 if left == 1 else min(left, budget))
+        if stop == row.num_cached or not self._make_room(row, stop):
+            return None
+        return Chunk(row, row.num_cached, stop)
+
+    def _make_room(self, row: Row, stop: int) -> bool:
+        """Blocks for `stop` tokens, taken from younger rows where there are none; False where it was the youngest."""
+        while len(row.blocks) * self.pool.block_size < stop:
+            block = self.pool.allocate()
+            if block is not None:
+                row.blocks.append(block)
+            elif self._preempt() is row:
+                return False
+        return True
+
+    def _preempt(self) -> Row:
+        row = self.running.pop()
+        self._let_go(row)
+        self.waiting.appendleft(row)
+        self.counts.preemptions += 1
+        return row
+
+    def _let_go(self, row: Row) -> None:
+        """Release a row's blocks, the last first: the beginning is the likeliest to be wanted again."""
+        self._fill_rest(row)
+        for block in reversed(row.blocks):
+            self.pool.release(block)
+        row.blocks, row.nodes, row.num_cached = [], [], 0
+
+    def _admit(self, chunks: list[Chunk], promised: list[Row], budget: int) -> list[Copy]:
+        """Start waiting rows; one whose prefix is just being computed for another waits for that."""
+        copies, passed, donors = list[Copy](), deque[Row](), list[int]()
+        while self.waiting and len(self.running) < self.max_rows and budget > 0:
+            row = self.waiting.popleft()
+            match = self._match(row)
+            if not self._fits(row, match):
+                match = Match(match.blocks, match.nodes, None, 0)
+            shared = len(match.blocks) * self.pool.block_size + match.partial
+            if comes_soon(row, promised, shared):
+                passed.append(row)
+                continue
+            if not self._fits(row, match):
+                self.waiting.appendleft(row)
+                break
+            copies += self._start(row, match)
+            donors += [match.donor] if match.donor is not None else []
+            chunk = self._advance(row, budget)
+            if chunk is not None:
+                chunks.append(chunk)
+                budget -= cost(chunk)
+                promised.append(row)
+        self.waiting.extendleft(reversed(passed))
+        for donor in donors:
+            self.pool.release(donor)
+        return copies
+
+    def _match(self, row: Row) -> Match:
+        limit = len(row.tokens) - 1 if row.shares else 0
+        return self.pool.match(row.tokens, row.namespace, limit=limit)
+
+    def _fits(self, row: Row, match: Match) -> bool:
+        """Whether the whole row finds blocks, and every running row one more, without taking any away."""
+        taken = [*match.blocks, *([match.donor] if match.donor is not None else [])]
+        idle = sum(self.pool.references[block] == 0 for block in taken)
+        needed = -(-(len(row.tokens) + 1) // self.pool.block_size) - len(match.blocks)
+        return needed + len(self.running) <= self.pool.num_available - idle
+
+    def _start(self, row: Row, match: Match) -> list[Copy]:
+        """Take over what is cached; the copies that this needs. A donor stays acquired until the plan is made."""
+        for block in match.blocks:
+            self.pool.acquire(block)
+        row.blocks, row.nodes = list(match.blocks), list(match.nodes)
+        row.num_cached = len(match.blocks) * self.pool.block_size + match.partial
+        self.running.append(row)
+        self.counts.prompt_tokens += len(row.tokens)
+        self.counts.shared_tokens += row.num_cached
+        if match.donor is None:
+            return []
+        self.pool.acquire(match.donor)
+        own = self.pool.allocate()
+        if own is None:
+            raise RuntimeError("no block for a row that fits")
+        row.blocks.append(own)
+        return [Copy(match.donor, own, match.partial)]
 
 
-def admit(waiting: Sequence[Sequence[int]], free: range, draft: Draft) -> Iterator[Admission]:
-    """Waiting prompts that start now, as long as slots and budget last."""
-    slots = iter(free)
-    slot = next(slots, None)
-    for index, prompt in enumerate(waiting):
-        if slot is None or draft.budget <= 0:
-            return
-        donor, shared = best_donor(prompt, slot, draft.cached)
-        coming = max((common_prefix(prompt, tokens) for tokens in draft.promised), default=0)
-        if min(coming, len(prompt) - 1) >= shared + MIN_SHARED:
-            continue
-        yield Admission(index, slot, donor, shared)
-        draft.cached[slot] = prompt[:shared]
-        draft.compute(slot, prompt, shared)
-        slot = next(slots, None)
+def cost(chunk: Chunk) -> int:
+    """What a chunk takes out of the budget: nothing where it is the one token that is due."""
+    return 0 if chunk.is_last and chunk.stop - chunk.start == 1 else chunk.stop - chunk.start
 
 
-def best_donor(prompt: Sequence[int], slot: int, cached: Mapping[int, Sequence[int]]) -> tuple[int, int]:
-    """The slot that holds most of the prompt's beginning (`slot` itself on a tie), and how much it holds."""
-    best = slot, common_prefix(prompt, cached.get(slot, ()))
-    for donor, tokens in cached.items():
-        if tokens and tokens[0] == prompt[0]:
-            shared = common_prefix(prompt, tokens)
-            best = (donor, shared) if shared > best[1] else best
-    return best[0], min(best[1], len(prompt) - 1)
-
-
-def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many first tokens agree; bisection, because comparing slices is far faster than looping."""
-    low, high = 0, min(len(left), len(right))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def comes_soon(row: Row, promised: Sequence[Row], shared: int) -> bool:
+    """Whether another row is computing a longer prefix of this one than the `shared` tokens it finds cached."""
+    if not row.shares:
+        return False
+    others = (p for p in promised if p.namespace == row.namespace)
+    coming = max((common_prefix(row.tokens, p.tokens) for p in others), default=0)
+    return min(coming, len(row.tokens) - 1) >= shared + MIN_SHARED

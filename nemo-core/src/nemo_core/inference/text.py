@@ -14,9 +14,13 @@ class TextStream:
         self._held = ""
         self.stopped = False
 
-    def feed(self, token: int) -> str:
-        """Text that became certain; `stopped` is true once a stop string appeared, which the text leaves out."""
-        return self._release(self._decoder.feed([token]))
+    def feed(self, token: int, *, may_stop: bool = True) -> str:
+        """Text that became certain; `stopped` is true once a stop string appeared, which the text leaves out.
+
+        Where it may not stop yet, text is handed out whatever it says.
+        """
+        piece = self._decoder.feed([token])
+        return self._release(piece) if may_stop else piece
 
     def flush(self) -> str:
         """What was held back, at the end of the answer."""

@@ -76,7 +76,9 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def local_gradient(weight: nn.Parameter) -> Tensor:
-    """This process's gradient of a weight; zeros where the backward pass did not reach it."""
+    """This process's gradient of a weight, laid out as the weight; zeros where the backward pass did not reach it."""
     if weight.grad is None:
         weight.grad = torch.zeros_like(weight)
+    elif isinstance(weight, DTensor) and weight.grad.placements != weight.placements:
+        weight.grad = weight.grad.redistribute(placements=weight.placements)
     return local(weight.grad)

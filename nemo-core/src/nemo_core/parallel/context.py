@@ -81,7 +81,9 @@ class StretchedDecoder:
         query_T = key_S[rank * length : (rank + 1) * length]
         allowed_BTS = (key_S <= query_T[:, None])[None]
         if segments_BT is not None:
-            allowed_BTS = allowed_BTS & (segments_BT[:, :, None] == gather_places(segments_BT, self.group, axis=1)[:, None])
+            allowed_BTS = allowed_BTS & (
+                segments_BT[:, :, None] == gather_places(segments_BT, self.group, axis=1)[:, None]
+            )
         return allowed_BTS[:, None]
 
 

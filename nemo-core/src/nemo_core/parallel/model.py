@@ -16,7 +16,7 @@ from ..model.decoder import Decoder
 from ..train.device import Compute
 from ..train.objective import Objective
 from ..train.world import World
-from .buckets import Buckets
+from .buckets import Buckets, local, local_gradient
 from .context import StretchedDecoder, stretch
 from .fsdp import drop_gathered, send_gradients
 from .gather import whole_model
@@ -91,8 +91,7 @@ class ParallelModel:
         count = self.pipeline.num_micro_batches(-(-most // micro_rows))
         micro_rows = max(1, -(-most // count))
         padded = pad_rows(self.world.share(batch), count * micro_rows, like=batch).to(compute.device)
-        self.before_backward(is_last=True)
-        with compute.precision():
+        with compute.precision():  # its backward passes come in any order: gradients are summed after the last
             return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
@@ -113,7 +112,7 @@ class ParallelModel:
 
     def before_backward(self, *, is_last: bool) -> None:
         """Send gradients in the backward pass that completes them, and only then."""
-        if self.layout.plan.fsdp > 1 and self.pipeline is None:
+        if self.layout.plan.fsdp > 1:
             send_gradients(self.model, is_last)
         if self.buckets is not None and is_last:
             self.buckets.expect()
@@ -121,8 +120,8 @@ class ParallelModel:
     def complete_gradients(self) -> None:
         """Wait until every weight has the gradient of the whole batch."""
         for weight in self.model.parameters():
-            if weight.requires_grad and weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
+            if weight.requires_grad:
+                local_gradient(weight)
         if self.buckets is not None:
             self.buckets.finish()
         elif self.layout.plan.is_plain:
@@ -130,7 +129,7 @@ class ParallelModel:
         for name in sorted(self.shared_by_end_stages):
             gradient = self.model.get_parameter(name).grad
             assert gradient is not None
-            dist.all_reduce(local_part(gradient), group=self.end_stages)
+            dist.all_reduce(local(gradient), group=self.end_stages)
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> float:
@@ -141,14 +140,14 @@ class ParallelModel:
         squared = torch.zeros((), dtype=torch.float32, device=weights[0].device if weights else "cpu")
         for name, weight in self.model.named_parameters():
             if weight.grad is not None and name not in self.mirrored and self.owns(weight.grad):
-                squared += local_part(weight.grad).float().square().sum()
+                squared += local(weight.grad).float().square().sum()
         self.world.sum_([squared])
         norm = float(squared.sqrt())
         scale = min(1.0, max_norm / (norm + 1e-6))
         if scale < 1.0:
             for weight in weights:
                 if weight.grad is not None:
-                    local_part(weight.grad).mul_(scale)
+                    local(weight.grad).mul_(scale)
         return norm
 
     def owns(self, tensor: Tensor) -> bool:
@@ -165,7 +164,7 @@ class ParallelModel:
 
     def is_mirrored(self, name: str) -> bool:
         """Whether a tensor of the state belongs to a weight that another stage saves."""
-        return any(name == weight or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
+        return any(name in (weight, f"ema.{weight}") or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[Any]:
@@ -223,8 +222,3 @@ def join(batches: list[Batch]) -> Batch:
     names = [field.name for field in dataclasses.fields(Batch)]
     columns = {name: [getattr(batch, name) for batch in batches] for name in names}
     return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
-
-
-def local_part(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

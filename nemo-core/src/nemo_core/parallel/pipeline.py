@@ -6,6 +6,7 @@ runs the decoder's own forward pass, so every family that has one can be cut int
 M micro batches, B rows of one, T places, E hidden width.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,20 @@ def keep_stages(model: Decoder, stages: list[int], num_stages: int) -> list[Deco
     if not has_last:
         model.lm_head = None
         model.model.norm = PassOn()
-    if not has_first and not (has_last and model.config.tied_embeddings):
-        model.model.embed_tokens = PassOn()
+    if not has_first:
+        model.model.embed_positions = None
+        if not (has_last and model.config.tied_embeddings):
+            model.model.embed_tokens = PassOn()
     model.model.layers = SomeLayers(layers)
     return [stage_view(model, ranges[stage], is_first=stage == 0, is_last=stage == num_stages - 1) for stage in stages]
+
+
+class Continued(Decoder):
+    """A stage that is not the first: what it is called with is embedded already."""
+
+    def embed(self, ids_BT: Tensor, positions_BT: Tensor | None = None) -> Tensor:
+        """The hidden states of the stage before."""
+        return ids_BT
 
 
 def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool) -> Decoder:
@@ -65,10 +76,14 @@ def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool)
     view, trunk = shallow(model), shallow(model.model)
     trunk.layers = SomeLayers({str(n): model.model.layers[str(n)] for n in numbers})
     if not is_first:
-        trunk.embed_tokens = PassOn()
+        trunk.embed_tokens, trunk.embed_positions = PassOn(), None
+        view.__class__ = Continued
     if not is_last:
         trunk.norm = PassOn()
     view.model = trunk
+    view.layer_ropes = [model.layer_ropes[n] for n in numbers]
+    kinds = tuple(model.config.layer_kind(n) for n in numbers) if model.config.window is not None else ()
+    view.config = dataclasses.replace(model.config, num_layers=len(numbers), layer_kinds=kinds, moe=None)
     return view
 
 
@@ -158,9 +173,7 @@ class Pipeline:
         return self.objective(answered, Batch(targets_BT, targets_BT)) / self.divisor
 
     @torch.no_grad()
-    def __call__(
-        self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
         """Hidden states of the whole model in every process, without gradient: stage after stage."""
         x: Tensor = ids_BT
         for number in range(self.num_stages):

@@ -71,9 +71,8 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
             f"parallel.expert={settings.expert}: the native model computes every expert in each process; use "
             "parallel.expert=1 (parallel.fsdp shares out the experts' weights), or the megatron backend"
         )
-    for name, number in (("num_heads", config.num_heads), ("num_kv_heads", config.num_kv_heads)):
-        check_divides(settings.tensor, number, f"model.{name}", fits=math.gcd(config.num_heads, config.num_kv_heads))
-    check_divides(settings.tensor, config.ffn_size, "model.ffn_size", fits=config.ffn_size)
+    if settings.tensor > 1:
+        check_tensor(settings.tensor, config)
     stages = settings.pipeline * settings.stages_per_rank
     if stages > config.num_layers:
         raise ConfigError(
@@ -87,6 +86,30 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
         )
     if settings.pipeline > 1 and settings.context > 1:
         raise ConfigError("parallel.pipeline and parallel.context cannot be combined; leave one of them at 1")
+
+
+def check_tensor(tensor: int, config: ModelConfig) -> None:
+    """Raise ConfigError where the matrices of the model cannot be split so."""
+    whole = {"mla": config.mla is not None, "moe": config.moe is not None, "qk_norm=projection": config.qk_norm == "projection"}
+    for name, is_there in whole.items():
+        if is_there:
+            raise ConfigError(
+                f"parallel.tensor={tensor}: the native implementation does not split a model with {name}; use "
+                "parallel.fsdp, or the megatron backend"
+            )
+    heads = math.gcd(config.num_heads, config.num_kv_heads)
+    check_divides(tensor, config.num_heads, "model.num_heads", fits=heads)
+    check_divides(tensor, config.num_kv_heads, "model.num_kv_heads", fits=heads)
+    check_divides(tensor, config.ffn_size, "model.ffn_size", fits=config.ffn_size)
+
+
+def check_optimizer(plan: ParallelPlan, kind: str) -> None:
+    """Raise ConfigError for an optimizer that looks at whole matrices, where those are cut."""
+    if kind != "adamw" and (plan.fsdp > 1 or plan.tensor > 1):
+        raise ConfigError(
+            f"optimizer.kind={kind} needs whole matrices, but parallel.fsdp={plan.fsdp} and parallel.tensor="
+            f"{plan.tensor} cut them; use optimizer.kind=adamw, or parallel.data and parallel.pipeline"
+        )
 
 
 def check_divides(tensor: int, number: int, name: str, *, fits: int) -> None:

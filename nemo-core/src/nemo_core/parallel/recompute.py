@@ -15,11 +15,7 @@ KEPT = {
     torch.ops.aten._scaled_dot_product_flash_attention.default,
     torch.ops.aten._scaled_dot_product_efficient_attention.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
-    *(
-        [torch.ops.mkldnn._linear_pointwise.default]
-        if hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        else []
-    ),
+    *([torch.ops.mkldnn._linear_pointwise.default] if hasattr(torch.ops.mkldnn, "_linear_pointwise") else []),
 }
 
 

@@ -15,7 +15,9 @@ class ParallelSettings:
     None of it touches the result beyond the order of sums, and a saved state is taken up under any other plan.
     """
 
-    data: Annotated[int, Meta(ge=0, description="copies of the model, each on rows of its own; 0: all that is left")] = 0
+    data: Annotated[
+        int, Meta(ge=0, description="copies of the model, each on rows of its own; 0: all that is left")
+    ] = 0
     fsdp: Annotated[Degree, Meta(description="processes that share out weights, gradients and moments (FSDP2)")] = 1
     tensor: Annotated[Degree, Meta(description="processes that split each matrix (DTensor)")] = 1
     pipeline: Annotated[Degree, Meta(description="stages of consecutive layers")] = 1

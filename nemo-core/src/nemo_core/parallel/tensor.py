@@ -5,12 +5,12 @@ Activations between blocks are whole in every process; the norms between them ar
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, distribute_module
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
+from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 
 COLUMNS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
@@ -22,6 +22,13 @@ class Replicated(ParallelStyle):
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         return distribute_module(module, device_mesh, None, enter, leave)
+
+
+class PerHead(ParallelStyle):
+    """A norm of each head, [B,T,H,D], where this process has some of the heads: its gradient is a part of the sum."""
+
+    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        return distribute_module(module, device_mesh, None, enter_heads, leave)
 
 
 class Entered(ParallelStyle):
@@ -36,6 +43,12 @@ def enter(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> tuple[Any,
     """The first input as a replicated DTensor."""
     first, *rest = inputs
     return (DTensor.from_local(first, mesh, [Replicate()], run_check=False), *rest)
+
+
+def enter_heads(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> tuple[Any, ...]:
+    """The first input, [B,T,H,D], as one that is split by heads."""
+    first, *rest = inputs
+    return (DTensor.from_local(first, mesh, [Shard(2)], run_check=False), *rest)
 
 
 def leave(_: nn.Module, output: Any, mesh: DeviceMesh) -> Any:
@@ -60,31 +73,33 @@ class ShardedHead(Decoder):
 
 
 def split_tensors(model: Decoder, mesh: DeviceMesh) -> None:
-    """Split the weights of `model` in place over the processes of `mesh`."""
-    styles: dict[str, ParallelStyle] = {}
-    for name, module in model.named_modules():
-        leaf = name.rpartition(".")[2]
-        if leaf in COLUMNS:
-            styles[name] = ColwiseParallel()
-        elif leaf in ROWS:
-            styles[name] = RowwiseParallel()
-        elif leaf in ("self_attn", "mlp"):
-            styles[name] = Entered()
-        elif leaf == "embed_tokens":
-            styles[name] = RowwiseParallel(input_layouts=Replicate())
-        elif leaf == "lm_head":
-            styles[name] = ColwiseParallel()
-        elif next(module.parameters(recurse=False), None) is not None:
-            styles[name] = Replicated()
+    """Split the weights of `model` in place over the processes of `mesh`.
+
+    Raises ConfigError naming a layer that cannot be split: an adapter on a matrix, for example.
+    """
+    styles = {name: style_of(name, module) for name, module in model.named_modules()}
     for name, style in styles.items():
-        parallelize_module(model, mesh, {name: style})
+        if style is not None:
+            parallelize_module(model, mesh, {name: style})
     model.__class__ = ShardedHead
 
 
-@torch.no_grad()
-def head_bounds(weight: DTensor) -> tuple[Tensor, int]:
-    """This process's rows of a matrix split by rows, and the number of the first of them."""
-    from ..checkpoint.state_piece import piece_of
-
-    piece = piece_of("", weight)
-    return weight.to_local(), piece.offset[0]
+def style_of(name: str, module: nn.Module) -> ParallelStyle | None:
+    """How a module is split; None where it has no weights of its own."""
+    leaf = name.rpartition(".")[2]
+    if leaf in (*COLUMNS, *ROWS, "lm_head") and not isinstance(module, nn.Linear):
+        raise ConfigError(
+            f"parallel.tensor: {name} is a {type(module).__name__}, and only plain matrices are split; "
+            "use parallel.fsdp instead"
+        )
+    if leaf in ("self_attn", "mlp"):
+        return Entered()
+    if leaf in ("q_norm", "k_norm"):
+        return PerHead()
+    if leaf in ROWS:
+        return RowwiseParallel()
+    if leaf in COLUMNS or leaf == "lm_head":
+        return ColwiseParallel()
+    if leaf == "embed_tokens":
+        return RowwiseParallel(input_layouts=Replicate())
+    return None if next(module.parameters(recurse=False), None) is None else Replicated()

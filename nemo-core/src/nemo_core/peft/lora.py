@@ -1,176 +1,139 @@
-"""LoRA (Hu et al. 2021): y = W x + (alpha / rank) B A x, with W frozen. Folders are those of the peft library.
+"""LoRA (Hu et al. 2021): y = W x + scale * B A x, with W frozen and scale = alpha / rank.
 
 R rank, I input width, O output width.
 """
 
-import contextlib
-import fnmatch
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoint.folder import read_json, write_json
-from ..checkpoint.tensors import iterate_file, write_file
-from ..foundation.errors import ArtifactError, ConfigError
+from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from .adapter import DEFAULT, add_adapter
+from .method import Start, refuse_unknown
+from .naming import exchanges_axes
+from .places import AdaptedLinear, parts, place_at
+from .quantize import quantized
+from .settings import LoraSettings
+from .targets import by_pattern, matching_linears
 
-DEFAULT_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-PREFIX = "base_model.model."
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PEFT_TYPE = "LORA"
+MERGES = True
+UNFOLLOWED: dict[str, tuple[Any, ...]] = {
+    "bias": ("none",),
+    "lora_bias": (),
+    "use_qalora": (),
+    "use_bdlora": (),
+    "layer_replication": (),
+    "trainable_token_indices": (),
+    "target_parameters": (),
+    "alora_invocation_tokens": (),
+    "arrow_config": (),
+}
 
 
-class LoraLinear(nn.Module):
-    """A frozen linear layer with a trained low-rank addition that can be switched off."""
+class Lora(nn.Module):
+    """A low-rank addition to one linear layer."""
 
-    def __init__(self, base: nn.Linear, *, rank: int, alpha: float) -> None:
+    method = "lora"
+
+    def __init__(self, base: nn.Linear, settings: LoraSettings, *, rank: int, alpha: float) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
-        self.rank, self.alpha, self.enabled = rank, alpha, True
-        self.lora_A = nn.Parameter(base.weight.new_zeros(rank, base.in_features))
-        self.lora_B = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
+        self.settings, self.rank, self.alpha = settings, rank, alpha
+        self.scale = alpha / (math.sqrt(rank) if settings.rank_stabilized else rank)
+        weight_OI = base.weight
+        self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features))
+        self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank))
 
-    def delta_OI(self) -> Tensor:
+    def update_OI(self) -> Tensor:
         """What is added to the weight."""
-        return self.lora_B @ self.lora_A * (self.alpha / self.rank)
+        return self.lora_B @ self.lora_A * self.scale
 
-    def forward(self, x: Tensor) -> Tensor:
+    def low_rank(self, x: Tensor) -> Tensor:
+        """B A x, scaled; part of x is dropped in training. [..., I] -> [..., O]."""
+        dropped = F.dropout(x, self.settings.dropout, self.training)
+        return F.linear(F.linear(dropped, self.lora_A), self.lora_B) * self.scale
+
+    def forward(self, x: Tensor, base: nn.Module) -> Tensor:
         """[..., I] -> [..., O]."""
-        y: Tensor = self.base(x)
-        if self.enabled:
-            y = y + (x @ self.lora_A.T) @ self.lora_B.T * (self.alpha / self.rank)
+        y: Tensor = base(x) + self.low_rank(x)
         return y
 
+    def merged(self, weight_OI: Tensor, bias_O: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the linear layer that answers alike."""
+        return weight_OI + self.update_OI(), bias_O
 
-def add_lora(
-    model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = DEFAULT_TARGETS, seed: int
-) -> Decoder:
-    """Freeze `model` and give each linear layer whose name matches `targets` a low-rank addition, zero at first.
-
-    A target is the last part of a name ("q_proj") or a pattern over the whole name ("model.layers.0.*").
-    Raises ConfigError for a rank below 1 or a target that matches nothing.
-    """
-    if rank < 1:
-        raise ConfigError(f"rank={rank}: a LoRA rank is at least 1")
-    chosen = matching_linears(model, targets)
-    model.requires_grad_(False)
-    draw = torch.Generator().manual_seed(seed)
-    for name in chosen:
-        adapted = LoraLinear(model.get_submodule(name), rank=rank, alpha=alpha)  # type: ignore[arg-type]
-        with torch.no_grad():
-            bound = 1 / math.sqrt(adapted.base.in_features)
-            adapted.lora_A.uniform_(-bound, bound, generator=draw)
-        replace_module(model, name, adapted)
-    return model
+    def stored(self) -> dict[str, Tensor]:
+        """Tensors as peft names them."""
+        return {"lora_A.weight": self.lora_A, "lora_B.weight": self.lora_B}
 
 
-def matching_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Names of the linear layers that the targets choose."""
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name != "lm_head"]
-    chosen: list[str] = []
-    for target in targets:
-        found = [n for n in linears if n.rsplit(".", 1)[-1] == target or fnmatch.fnmatch(n, target)]
-        if not found:
-            known = sorted({n.rsplit(".", 1)[-1] for n in linears})
-            raise ConfigError(f"LoRA target {target!r} matches no linear layer; there are {', '.join(known)}")
-        chosen += found
-    return list(dict.fromkeys(chosen))
+def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Start, kind: type[Lora] = Lora) -> None:
+    """Give every linear layer that the targets choose a low-rank addition: A uniform, B zero."""
+    draw = start.draw
+    for name in matching_linears(model, settings.targets):
+        place = place_at(model, name, AdaptedLinear)
+        if settings.quantize == "nf4":
+            place.base = quantized(place.base)
+        base: nn.Linear = place.base  # type: ignore[assignment]
+        rank = by_pattern(settings.rank_pattern, name, settings.rank)
+        part = kind(base, settings, rank=rank, alpha=by_pattern(settings.alpha_pattern, name, settings.alpha))
+        if not start.restored:
+            bound = 1 / math.sqrt(base.in_features)
+            with torch.no_grad():
+                part.lora_A.uniform_(-bound, bound, generator=draw)
+        place.adapters[adapter] = part
 
 
-def replace_module(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put `module` where `name` points."""
-    parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, module)
-
-
-def lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
-    """The adapted layers by name."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
-
-
-@torch.no_grad()
-def merge_lora(model: Decoder) -> Decoder:
-    """Add every adapter into its weight and remove it; all weights are trainable again."""
-    for name, layer in lora_layers(model).items():
-        layer.base.weight += layer.delta_OI()
-        replace_module(model, name, layer.base)
-    model.requires_grad_(True)
-    return model
-
-
-@contextlib.contextmanager
-def adapters_disabled(model: nn.Module) -> Iterator[None]:
-    """Within the block the model answers as its frozen base does."""
-    layers = list(lora_layers(model).values())
-    before = [layer.enabled for layer in layers]
-    for layer in layers:
-        layer.enabled = False
-    try:
-        yield
-    finally:
-        for layer, enabled in zip(layers, before):
-            layer.enabled = enabled
-
-
-def save_adapter(model: Decoder, folder: str | Path, *, base: str) -> None:
-    """Write adapter_config.json and adapter_model.safetensors; `base` is the model folder they belong to."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    layers = lora_layers(model)
-    if not layers:
-        raise ArtifactError(f"{folder}: the model has no adapter to save")
-    tensors = {}
-    for name, layer in layers.items():
-        tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A
-        tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B
-    write_file(folder / WEIGHTS, tensors)
-    one = next(iter(layers.values()))
-    write_json(folder / CONFIG, adapter_config(list(layers), one, base))
-
-
-def adapter_config(names: Sequence[str], layer: LoraLinear, base: str) -> dict[str, Any]:
-    """The adapter_config.json that the peft library reads."""
+def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
+    """The LoraConfig that the peft library reads."""
     return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "r": layer.rank,
-        "lora_alpha": layer.alpha,
-        "lora_dropout": 0.0,
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "use_rslora": settings.rank_stabilized,
+        "use_dora": False,
+        "rank_pattern": settings.rank_pattern,
+        "alpha_pattern": settings.alpha_pattern,
         "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "target_modules": sorted(set(names)),
+        "fan_in_fan_out": any(exchanges_axes(model, name) for name in names),
+        "target_modules": sorted(names.values()),
     }
 
 
-def load_adapter(model: Decoder, folder: str | Path) -> Decoder:
-    """Put the adapter of a PEFT folder on `model`. Raises ArtifactError where it is no LoRA or does not fit."""
-    folder = Path(folder)
-    values = read_json(folder / CONFIG)
-    unsupported = {k: values[k] for k in ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern") if values.get(k)}
-    if values.get("peft_type") != "LORA" or unsupported:
-        raise ArtifactError(
-            f"{folder / CONFIG}: only plain LoRA is supported, this is {unsupported or values.get('peft_type')}"
-        )
-    saved = dict(iterate_file(folder / WEIGHTS))
-    names = sorted({n.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for n in saved})
-    try:
-        add_lora(model, rank=values["r"], alpha=values["lora_alpha"], targets=names, seed=0)
-    except ConfigError as error:
-        raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
-    for name, layer in lora_layers(model).items():
-        for part in ("lora_A", "lora_B"):
-            copy_checked(getattr(layer, part), saved[f"{PREFIX}{name}.{part}.weight"], folder, name)
-    return model
+def understand(values: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, Tensor]) -> LoraSettings:
+    """Settings of a LoraConfig; ranks are those of the tensors."""
+    refuse_unknown(values, UNFOLLOWED)
+    return LoraSettings(
+        rank=values["r"],
+        alpha=values["lora_alpha"],
+        dropout=values.get("lora_dropout") or 0.0,
+        rank_stabilized=bool(values.get("use_rslora")),
+        rank_pattern=values.get("rank_pattern") or {},
+        alpha_pattern=values.get("alpha_pattern") or {},
+        targets=tuple(names),
+    )
 
 
-@torch.no_grad()
-def copy_checked(target: Tensor, source: Tensor, folder: Path, name: str) -> None:
-    """Copy one tensor, or say that it does not fit."""
-    if target.shape != source.shape:
-        raise ArtifactError(f"{folder}: {name} is {list(source.shape)}, this model needs {list(target.shape)}")
-    target.copy_(source)
+def num_trained(settings: LoraSettings, shapes: Sequence[tuple[int, int]]) -> int:
+    """R (O + I) for every place, where all have the same rank."""
+    return sum(settings.rank * (output + width) for output, width in shapes)
+
+
+def add_lora(
+    model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = (), seed: int
+) -> Decoder:
+    """`add_adapter` for plain LoRA. Raises ConfigError for a rank below 1 or a target that matches nothing."""
+    if rank < 1:
+        raise ConfigError(f"rank={rank}: a LoRA rank is at least 1")
+    settings = LoraSettings(rank=rank, alpha=alpha, targets=tuple(targets))
+    return add_adapter(model, "lora", settings, adapter=DEFAULT, seed=seed)
+
+
+def lora_layers(model: nn.Module) -> dict[str, Lora]:
+    """The low-rank additions of the active adapter by the name of their linear layer."""
+    return {name: part for name, part in parts(model).items() if isinstance(part, Lora)}

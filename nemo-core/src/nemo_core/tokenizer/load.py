@@ -75,8 +75,10 @@ class Tokenizer:
         """Ids of a chat; with `add_generation_prompt` it ends where the answer begins."""
         return self.encode(self.render_chat(messages, add_generation_prompt=add_generation_prompt))
 
-    def encode_chat_with_mask(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """Ids of a whole chat and which of them the assistant says, its end of turn included.
+    def encode_chat_with_mask(
+        self, messages: Sequence[Message], *, learn: Sequence[bool] | None = None
+    ) -> tuple[list[int], list[bool]]:
+        """Ids of a whole chat and which of them the assistant says, its end of turn included, in turns to `learn`.
 
         The text is cut where an answer begins and ends and each piece is tokenised alone, so no token spans the
         border and a prompt has the ids it has at generation time.
@@ -91,7 +93,8 @@ class Tokenizer:
             closing = self.render_chat(messages[: index + 1], add_generation_prompt=False)
             if not (opening.startswith(rendered) and closing.startswith(opening)):
                 raise InputError("the chat template changes earlier turns, so answers cannot be told apart in it")
-            for text, answer in ((opening[len(rendered) :], False), (closing[len(opening) :], True)):
+            learnt = learn is None or learn[index]
+            for text, answer in ((opening[len(rendered) :], False), (closing[len(opening) :], learnt)):
                 piece = self.encode(text)
                 ids += piece
                 is_answer += [answer and not closes_after_stop(piece, at, self.stop_ids) for at in range(len(piece))]

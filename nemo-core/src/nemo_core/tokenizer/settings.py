@@ -15,7 +15,7 @@ class TokenizerSettings:
 
     documents: Annotated[
         Path,
-        Meta(description="documents artifact, or JSONL(.gz)/Parquet file or folder of your own"),
+        Meta(description="documents artifact; JSONL(.gz, .zst)/Parquet file or folder, or a URL (s3://, gs://, https://)"),
     ]
     output: Annotated[Path, Meta(description="folder of the tokenizer artifact to make")]
     vocab_size: Annotated[
@@ -26,4 +26,13 @@ class TokenizerSettings:
         int, Meta(ge=1, description="learn from this much text at most, taken from the first documents")
     ] = 1_000_000_000
     text_field: Annotated[str, Meta(min_length=1, description="column or key that holds a document's text")] = "text"
+    overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTokenizerSettings:
+    """A SentencePiece model in, the same tokenizer as tokenizer.json out."""
+
+    model: Annotated[Path, Meta(description="SentencePiece file, often called tokenizer.model")]
+    output: Annotated[Path, Meta(description="folder of the tokenizer artifact to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False

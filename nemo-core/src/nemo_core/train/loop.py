@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from ..checkpoint.state import optimizer_tensors, restore_optimizer, restore_rng, rng_tensors
@@ -16,11 +15,16 @@ from ..checkpoint.state_store import FIGURES
 from ..data.batch import Batch
 from ..foundation.errors import ArtifactError
 from ..foundation.progress import Progress
+from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from ..parallel.model import ParallelModel
 from ..parallel.mesh import Layout
+from ..parallel.model import ParallelModel
 from ..parallel.plan import ParallelPlan
 from .device import Compute
+from .early_stop import Patience
+from .efficiency import Efficiency
+from .ema import Ema
+from .guard import GoodMoment, Guard, RecentLoss
 from .metrics import MetricsLog
 from .objective import Objective
 from .optimizer import set_learning_rate, trained_weights
@@ -49,6 +53,7 @@ class Parts:
     validate: Callable[[], Mapping[str, float]]
     compute: Compute
     world: World = ALONE
+    ema: Ema | None = None
     parallel: ParallelModel | None = None
 
     @property
@@ -81,6 +86,11 @@ class Account:
     skipped_in_a_row: int = 0
     seconds: float = 0.0
     loss: float = 0.0
+    recent: dict[str, Any] = field(default_factory=dict)
+    patience: dict[str, Any] = field(default_factory=dict)
+    rollbacks: int = 0
+    stopped_early: bool = False
+    mfu: float = 0.0
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -88,11 +98,12 @@ class Account:
 
 @dataclass(frozen=True)
 class StepResult:
-    """Mean loss of a step's targets and the length of its gradient, before it was shortened."""
+    """Mean loss of a step's targets, the length of its gradient before it was shortened, and the rows' size."""
 
     loss: float
     grad_norm: float
     tokens: int
+    row_tokens: int
 
 
 def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[str, Any]] | None = None) -> Account:
@@ -109,7 +120,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
         progress.advance(account.step)
         if not account.begun:
             account.notes = begin() if begin else {}
-            account.before = dict(parts.validate())
+            account.before = measured(parts)
             account.begun = True
             loop.save(account.before)
         with MetricsLogOfFirst(parts.world, folder, account.step, plan.run) as log:
@@ -125,9 +136,12 @@ class Loop:
     ) -> None:
         self.parts, self.plan, self.account, self.saver = parts, plan, account, saver
         self.stop, self.progress = stop, progress
-        self.bad = BadSteps(
-            max_in_a_row=plan.run.max_bad_steps, total=account.skipped, in_a_row=account.skipped_in_a_row
-        )
+        bad = BadSteps(max_in_a_row=plan.run.max_bad_steps, total=account.skipped, in_a_row=account.skipped_in_a_row)
+        moment = GoodMoment(parts.model, parts.optimizer)
+        self.guard = Guard(plan.run.guard, bad, RecentLoss(**account.recent), moment)
+        self.guard.rollbacks = account.rollbacks
+        self.patience = Patience(**account.patience)
+        self.efficiency = Efficiency(parts.model.config, parts.compute, num_processes=parts.world.size)
         self.saved_at = time.monotonic()
         self.resumed_at, self.resumed_seconds = time.monotonic(), account.seconds
 
@@ -135,10 +149,10 @@ class Loop:
         """All remaining steps, the last measurement, and the final state."""
         if not self.account.step:
             log.log(0, tokens=0, time_s=0.0, **self.account.before)
-        while self.account.step < self.plan.steps:
+        while self.account.step < self.plan.steps and not self.account.stopped_early:
             self.one_step(log)
             self.save_if_due()
-        self.account.after = dict(self.parts.validate())
+        self.account.after = measured(self.parts)
         log.log(self.account.step, **self.figures(), **self.account.after)
         self.save(self.account.after)
         self.saver.finish()
@@ -148,34 +162,50 @@ class Loop:
         started, index = time.monotonic(), self.account.step
         self.looked: dict[str, float] = {}
         rate = self.parts.schedule(index)
-        result = learn(self.parts, self.plan, self.parts.data.batch(index), rate=rate, skip=self.is_bad)
+        batch = self.parts.data.batch(index)
+        waited = time.monotonic() - started
+        result = learn(self.parts, self.plan, batch, rate=rate, skip=self.is_bad)
+        self.guard.after_step(index + 1)
+        if self.parts.ema is not None and not self.guard.bad.in_a_row:
+            self.parts.ema.update()
         self.count(result)
         step, run = self.account.step, self.plan.run
         if step % run.log_every == 0 or step == 1 or step == self.plan.steps:
-            took = time.monotonic() - started
+            spent = self.efficiency.figures(result.tokens, result.row_tokens, time.monotonic() - started)
+            self.account.mfu = spent.get("mfu", 0.0)
             log.log(
                 step,
                 **self.figures(),
                 loss=result.loss,
                 learning_rate=rate,
                 grad_norm=result.grad_norm,
-                tokens_per_s=round(result.tokens / took, 1),
+                data_wait_s=round(waited, 5),
+                **spent,
             )
         if run.validation_every and step % run.validation_every == 0 and step < self.plan.steps:
-            self.looked = dict(self.parts.validate())
-            log.log(step, **self.figures(), **self.looked)
+            self.look(log)
         self.progress.advance(note=f"loss {result.loss:.3f}")
+
+    def look(self, log: "MetricsLogOfFirst") -> None:
+        """Measure on held-out data, and stop early where that is asked for and the loss no longer falls."""
+        self.looked = measured(self.parts)
+        log.log(self.account.step, **self.figures(), **self.looked)
+        loss = self.looked.get("validation_loss")
+        if loss is not None and self.patience.is_over(loss, self.plan.run.early_stop):
+            self.account.stopped_early = True
+        self.account.patience = vars(self.patience).copy()
 
     def is_bad(self, loss: float, grad_norm: float) -> bool:
         """Whether this step's figures forbid using it."""
-        return self.bad.is_bad(self.account.step + 1, loss=loss, grad_norm=grad_norm)
+        return self.guard.is_bad(self.account.step + 1, loss=loss, grad_norm=grad_norm)
 
     def count(self, result: StepResult) -> None:
         """Enter a step into the account."""
         self.account.step += 1
         self.account.tokens += result.tokens
         self.account.loss = result.loss
-        self.account.skipped, self.account.skipped_in_a_row = self.bad.total, self.bad.in_a_row
+        self.account.skipped, self.account.skipped_in_a_row = self.guard.bad.total, self.guard.bad.in_a_row
+        self.account.recent, self.account.rollbacks = self.guard.recent.saved(), self.guard.rollbacks
         self.account.seconds = self.resumed_seconds + time.monotonic() - self.resumed_at
 
     def figures(self) -> dict[str, float]:
@@ -203,11 +233,20 @@ class Loop:
         self.saved_at = time.monotonic()
 
 
+def measured(parts: Parts) -> dict[str, float]:
+    """Held-out figures of the weights and, where one is kept, of their average (ema_...)."""
+    figures = dict(parts.validate())
+    if parts.ema is not None:
+        with parts.ema.in_place():
+            figures |= {f"ema_{name}": value for name, value in parts.validate().items()}
+    return figures
+
+
 def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable[[float, float], bool]) -> StepResult:
     """One optimizer step on a global batch; weights stay as they are where `skip` says so."""
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
     norm = parts.laid_out.clip(plan.max_grad_norm)
-    result = StepResult(loss, norm, batch.ids_BT.numel())
+    result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1])
     if not skip(result.loss, result.grad_norm):
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
@@ -226,7 +265,9 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
     weights = {name: weight.detach() for name, weight in trained_weights(parts.model)}
-    return {**weights, **optimizer_tensors(parts.optimizer, parts.model), **rng_tensors(parts.world.rank)}
+    average = parts.ema.tensors() if parts.ema is not None else {}
+    moments, generators = optimizer_tensors(parts.optimizer, parts.model), rng_tensors(parts.world.rank)
+    return {**weights, **moments, **average, **generators}
 
 
 @torch.no_grad()
@@ -239,6 +280,8 @@ def restore(parts: Parts, saver: Saver) -> Account:
     for name, weight in trained_weights(parts.model):
         weight.copy_(saved.fill(name, weight))
     restore_optimizer(parts.optimizer, parts.model, saved)
+    if parts.ema is not None:
+        parts.ema.restore(saved.fill)
     restore_rng(saved, parts.world.rank)
     return Account(**{name: value for name, value in saved.facts.items() if name != FIGURES})
 
@@ -257,7 +300,8 @@ class MetricsLogOfFirst:
     """The metrics log of the first process; in the others, nothing is written."""
 
     def __init__(self, world: World, folder: Path, step: int, run: RunSettings) -> None:
-        self._log = MetricsLog(folder, resumed_at=step, tensorboard=run.tensorboard) if world.is_first else None
+        options = {"tensorboard": run.tensorboard, "trackers": run.trackers, "config": to_plain(run)}
+        self._log = MetricsLog(folder, resumed_at=step, **options) if world.is_first else None
 
     def log(self, step: int, **values: float) -> None:
         """Add a row."""

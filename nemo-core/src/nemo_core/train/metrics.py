@@ -1,50 +1,54 @@
-"""Figures of a run, step by step: metrics.jsonl always, TensorBoard beside it."""
+"""Figures of a run, step by step: metrics.jsonl always, TensorBoard and other trackers beside it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from .trackers import open_tracker
 
 FILE = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends rows to `folder`/metrics.jsonl and, unless `tensorboard` is false, events under `folder`/tensorboard.
+    """Appends rows to `folder`/metrics.jsonl and gives them to trackers (TensorBoard unless `tensorboard` is false).
 
     A run that continues after `resumed_at` steps first drops the rows of later steps: they are about to come again.
     """
 
-    def __init__(self, folder: Path, *, resumed_at: int = 0, tensorboard: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resumed_at: int = 0,
+        tensorboard: bool = True,
+        trackers: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = folder / FILE
         kept = [row for row in read_metrics(self.path) if row["step"] <= resumed_at] if resumed_at else []
         folder.mkdir(parents=True, exist_ok=True)
         self._handle = open(self.path, "w", encoding="utf-8")  # noqa: SIM115 - open for as long as the run
-        self._writer = self._open_tensorboard(folder / "tensorboard", resumed_at) if tensorboard else None
         for row in kept:
             self._write(row)
-
-    @staticmethod
-    def _open_tensorboard(folder: Path, resumed_at: int) -> Any:
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
+        names = [*(["tensorboard"] if tensorboard else []), *trackers]
+        self._trackers = [open_tracker(name, folder, config or {}, resumed_at=resumed_at) for name in names]
 
     def log(self, step: int, **values: float) -> None:
         """Add one row: {"step": step, **values}; `tokens` and `time_s` are by convention among the values."""
         self._write({"step": step, **values})
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.log(step, values)
 
     def _write(self, row: dict[str, Any]) -> None:
         self._handle.write(json.dumps(row) + "\n")
         self._handle.flush()
 
     def close(self) -> None:
-        """Finish both files."""
+        """Finish everywhere."""
         self._handle.close()
-        if self._writer is not None:
-            self._writer.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def __enter__(self) -> "MetricsLog":
         return self

@@ -1,10 +1,12 @@
 """Optimizers over the weights that are trained."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import Adafactor, AdamW, Muon, Optimizer
+
+from .weights import trained_weights as trained_weights
 
 EMBEDDINGS = ("embed_tokens", "lm_head")
 
@@ -29,13 +31,30 @@ def build_muon(
     return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas))
 
 
+def build_adafactor(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
+) -> Adafactor:
+    """Adafactor (Shazeer and Stern 2018): row and column sums of squared gradients, no mean; least memory.
+
+    Its decay rises with the step, so `betas` are not used; the learning rate is relative to each weight's size.
+    """
+    del betas
+    groups = groups_by_decay([weight for _, weight in trained_weights(model)], weight_decay)
+    return Adafactor(groups, lr=learning_rate, foreach=False)
+
+
 def adamw(weights: list[nn.Parameter], learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019), fused."""
+    return AdamW(groups_by_decay(weights, weight_decay), lr=learning_rate, betas=betas, fused=True)
+
+
+def groups_by_decay(weights: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices, which decay, and the rest, which does not."""
     groups = [
         {"params": [w for w in weights if w.ndim >= 2], "weight_decay": weight_decay},
         {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas, fused=True)
+    return [group for group in groups if group["params"]]
 
 
 class MuonWithAdamW(Optimizer):
@@ -65,8 +84,3 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Let the next step use `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def trained_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Names and weights that training changes."""
-    return ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)

@@ -1,28 +1,40 @@
-"""`nemo-core pretrain`: a language model from the tokens of many documents."""
+"""`nemo-core pretrain`: a language model from the tokens of many documents, from scratch or from another model."""
 
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
-from ..checkpoint.folder import copy_tokenizer, save_model
+from ..checkpoint.folder import check_folder, load_model
 from ..config import ModelConfig
 from ..data.batch import Batch
-from ..data.indexed import IndexedDataset
-from ..data.sampler import Sampler
-from ..data.windows import PretrainData, Windows
-from ..foundation import artifact
+from ..data.batch_size import BatchSizes
+from ..data.collection import Collection, open_collection, open_windows, same_tokenizer
+from ..data.indexed import index_path
+from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from ..parallel.plan import check_optimizer
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
-from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
-from .settings import PretrainSettings
+from .session import (
+    TrainResult,
+    figures,
+    make_ema,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    save_models,
+    shared_draft,
+    summary,
+)
+from .settings import DataSource, ModelShape, PretrainSettings
 from .world import ALONE, World, joined_world
 
 DEFAULT_POSITIONS = 1024
@@ -30,16 +42,48 @@ DEFAULT_POSITIONS = 1024
 
 def run(settings: PretrainSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
-    inputs = {"tokens": settings.tokens}
-    with joined_world(settings.parallel.timeout_s) as world, shared_draft(settings, inputs, world) as draft:
+    collections = open_collections(settings)
+    files = [path for collection in collections for path in collection.files]
+    inputs = inputs_of(settings)
+    with (
+        joined_world(settings.parallel.timeout_s) as world,
+        shared_draft(settings, inputs, world, files=files) as draft,
+    ):
         parts = assemble(settings, world)
         account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
-        model = parts.laid_out.whole()
-        if model is not None:
-            save_model(model, draft.path)
-            copy_tokenizer(settings.tokens / "tokenizer", draft.path)
+        save_models(parts, draft.path, tokenizer=collections[0].tokenizer)
         draft.stats.update(figures("pretrain", parts.model, account))
     return summary(settings.output, draft.stats)
+
+
+def sources_of(settings: PretrainSettings) -> tuple[DataSource, ...]:
+    """What the run learns from: `tokens` alone, or the blend in `data`. Raises ConfigError unless it is one of them."""
+    if (settings.tokens is None) == (not settings.data):
+        problem = "both tokens=... and data=[...] are given" if settings.data else "nothing to learn from"
+        raise ConfigError(f"{problem}; give tokens=FOLDER, or a blend: data=[{{tokens: FOLDER, weight: 0.7}}, ...]")
+    return settings.data or (DataSource(tokens=str(settings.tokens), weight=1),)
+
+
+def inputs_of(settings: PretrainSettings) -> dict[str, Path]:
+    """Input folders by the setting that names them."""
+    named = {"tokens": settings.tokens, "continue_from": settings.continue_from}
+    blended = {f"data.{number}": Path(source.tokens) for number, source in enumerate(settings.data)}
+    return {name: path for name, path in named.items() if path is not None} | blended
+
+
+def open_collections(settings: PretrainSettings) -> list[Collection]:
+    """The collections to learn from. Raises InputError where they were made with different tokenizers."""
+    collections = [
+        open_collection(Path(source.tokens).expanduser(), tokenizer=settings.tokenizer)
+        for source in sources_of(settings)
+    ]
+    for other in collections[1:]:
+        if not same_tokenizer(collections[0].tokenizer, other.tokenizer):
+            raise InputError(
+                f"{other.tokenizer}: not the tokenizer of {collections[0].name}, so one model cannot learn from both; "
+                "tokenize all documents with one tokenizer"
+            )
+    return collections
 
 
 def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
@@ -48,25 +92,69 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     Raises InputError where there are too few tokens or a token is outside the vocabulary, ConfigError where the
     sequence is longer than the model's positions.
     """
-    if (settings.tokens / artifact.MANIFEST).is_file():
-        artifact.read(settings.tokens, "tokens")
     compute = choose_compute(settings)
-    tokenizer = load_tokenizer(settings.tokens / "tokenizer")
-    config = shape(settings, tokenizer)
-    learnt = open_windows(settings, "train", tokenizer)
-    model = Decoder(config, seed=settings.seed).to(compute.device)
+    collections = open_collections(settings)
+    tokenizer = load_tokenizer(collections[0].tokenizer)
+    model = first_model(settings, tokenizer, collections[0]).to(compute.device)
+    data = training_data(settings, collections, tokenizer)
+    held = held_out(settings, tokenizer)
     parallel = parallelize(model, settings.parallel, world, compute)
+    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
     return Parts(
         model=model,
-        data=PretrainData(learnt, Sampler(learnt.num_whole, settings.seed), settings.batch_size),
+        data=data,
         objective=next_token_loss,
         optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
-        validate=functools.partial(validate, parallel, held_out(settings, tokenizer), compute),
+        validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
         world=parallel.world,
+        ema=make_ema(model, settings.ema),
         parallel=parallel,
     )
+
+
+def training_data(settings: PretrainSettings, collections: list[Collection], tokenizer: Tokenizer) -> PretrainData:
+    """The blended stream of windows. Raises InputError where a collection does not fill one window."""
+    separator = tokenizer.eos_id if settings.separate_documents else None
+    windows = {
+        collection.name: open_windows(
+            collection.train, length=settings.sequence_length, separator=separator, vocab_size=tokenizer.vocab_size
+        )
+        for collection in collections
+    }
+    for name, found in windows.items():
+        if not found.num_whole:
+            raise InputError(
+                f"{name}: {len(found.tokens)} tokens do not fill one window of sequence_length="
+                f"{settings.sequence_length} and its next token; shorten it or give more documents"
+            )
+    weights = {name: source.weight for name, source in zip(windows, sources_of(settings), strict=True)}
+    sizes = BatchSizes(settings.batch_size, settings.ramp_up)
+    return pretrain_data(windows, weights, seed=settings.seed, sizes=sizes)
+
+
+def first_model(settings: PretrainSettings, tokenizer: Tokenizer, collection: Collection) -> Decoder:
+    """A model with random weights, or that of `continue_from`, whose tokenizer must have made the tokens."""
+    folder = settings.continue_from
+    if folder is None:
+        return Decoder(shape(settings, tokenizer), seed=settings.seed)
+    check_folder(folder)
+    if not same_tokenizer(collection.tokenizer, folder):
+        raise InputError(f"{collection.tokenizer}: not the tokenizer of {folder}; tokenize with tokenizer={folder}")
+    if settings.model != ModelShape():
+        raise ConfigError("model.* shapes a new model; with continue_from=... the model has its shape already")
+    model = load_model(folder)
+    check_length(settings, model.config)
+    return model
+
+
+def check_length(settings: PretrainSettings, config: ModelConfig) -> None:
+    """Raise ConfigError where rows are longer than the model's positions."""
+    if settings.sequence_length > config.max_positions:
+        raise ConfigError(
+            f"sequence_length={settings.sequence_length} is longer than model.max_positions={config.max_positions}"
+        )
 
 
 def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
@@ -74,7 +162,7 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
     chosen = {name: value for name, value in dataclasses.asdict(settings.model).items() if value is not None}
     eos_id = tokenizer.eos_id
     if eos_id is None:
-        raise InputError(f"{settings.tokens / 'tokenizer'}: names no eos_token; documents need one between them")
+        raise InputError("the tokenizer of the tokens names no eos_token; documents need one between them")
     config = model_config(
         settings.size,
         vocab_size=tokenizer.vocab_size,
@@ -83,46 +171,27 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
         pad_id=eos_id if tokenizer.pad_id is None else tokenizer.pad_id,
     )
     config = dataclasses.replace(config, **chosen)
-    if settings.sequence_length > config.max_positions:
-        raise ConfigError(
-            f"sequence_length={settings.sequence_length} is longer than model.max_positions={config.max_positions}"
-        )
+    check_length(settings, config)
     return config
 
 
-def open_windows(settings: PretrainSettings, split: str, tokenizer: Tokenizer) -> Windows:
-    """The windows of a split. Raises InputError where there are too few tokens, or one the tokenizer does not know."""
-    dataset = IndexedDataset(settings.tokens / split)
-    separator = tokenizer.eos_id if settings.separate_documents else None
-    windows = Windows(dataset.tokens, settings.sequence_length, separator)
-    if split == "train" and not windows.num_whole:
-        raise InputError(
-            f"{settings.tokens}: {len(dataset.tokens)} tokens do not fill one window of sequence_length="
-            f"{settings.sequence_length} and its next token; shorten it or give more documents"
-        )
-    check_vocabulary(dataset, tokenizer)
-    return windows
-
-
-def check_vocabulary(dataset: IndexedDataset, tokenizer: Tokenizer) -> None:
-    """Raise InputError where a token has no place in the tokenizer."""
-    highest = max(
-        (int(dataset.tokens[at : at + 2**22].max()) for at in range(0, len(dataset.tokens), 2**22)), default=0
-    )
-    if highest >= tokenizer.vocab_size:
-        raise InputError(
-            f"{dataset.prefix}.bin: holds token {highest}, but its tokenizer has {tokenizer.vocab_size} tokens: "
-            "another tokenizer made it; tokenize the documents again"
-        )
-
-
 def held_out(settings: PretrainSettings, tokenizer: Tokenizer) -> list[Batch]:
-    """The first held-out windows, as batches; none where the dataset keeps no validation split."""
-    if not (settings.tokens / "validation.idx").is_file():
-        return []
-    windows = open_windows(settings, "validation", tokenizer)
+    """The first held-out windows of each collection, as batches; none where nothing is held out."""
+    prefixes = [collection.validation for collection in open_collections(settings)]
+    if settings.validation is not None:
+        chosen = settings.validation
+        prefixes = [chosen if index_path(chosen).is_file() else chosen / "validation"]
+    return [batch for prefix in prefixes if prefix is not None for batch in first_batches(settings, prefix, tokenizer)]
+
+
+def first_batches(settings: PretrainSettings, prefix: Path, tokenizer: Tokenizer) -> list[Batch]:
+    """The first windows of a held-out dataset."""
+    separator = tokenizer.eos_id if settings.separate_documents else None
+    windows = open_windows(
+        prefix, length=settings.sequence_length, separator=separator, vocab_size=tokenizer.vocab_size
+    )
     count = min(len(windows), settings.validation_batches * settings.batch_size)
-    numbers = list(range(count))
+    numbers = range(count)
     return [windows.batch(numbers[at : at + settings.batch_size]) for at in range(0, count, settings.batch_size)]
 
 

@@ -92,14 +92,14 @@ class StopRequest:
 
 
 class BadSteps:
-    """Counts steps that were skipped because a figure was not finite; too many in a row end the run."""
+    """Counts steps that were skipped for their loss or gradient; too many in a row end the run."""
 
     def __init__(self, *, max_in_a_row: int, total: int = 0, in_a_row: int = 0) -> None:
         self.max_in_a_row, self.total, self.in_a_row = max_in_a_row, total, in_a_row
 
-    def is_bad(self, step: int, *, loss: float, grad_norm: float) -> bool:
+    def is_bad(self, step: int, *, loss: float, grad_norm: float, spike: bool = False) -> bool:
         """Whether the step must be skipped. Raises Diverged where the limit is reached."""
-        if math.isfinite(loss) and math.isfinite(grad_norm):
+        if math.isfinite(loss) and math.isfinite(grad_norm) and not spike:
             self.in_a_row = 0
             return False
         self.total += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..data.rows import Conversation, Message
 from ..inference import SamplingParams, generate
 from ..model.decoder import Decoder
+from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
 
 
@@ -34,7 +35,7 @@ def answer(model: Decoder, tokenizer: Tokenizer, questions: Sequence[Question], 
     if not questions:
         return []
     prompts = [tokenizer.encode_chat(q.prompt, add_generation_prompt=True) for q in questions]
-    room = model.config.max_positions - max_tokens
+    room = model.config.max_positions - max_tokens - len(prefix_ids(model))
     sampling = SamplingParams(max_tokens=max_tokens, temperature=0.0)
     model.eval()
     said = generate(model, tokenizer, [ids[-room:] for ids in prompts], sampling, max_slots=len(prompts))

@@ -156,7 +156,9 @@ class Saver:
 
     def report(self, pending: Pending, error: Exception | None) -> None:
         """Say on stderr that a state was not saved, and that training goes on."""
-        last = "none is saved yet" if self.last_saved is None else f"the last saved one is that of step {self.last_saved}"
+        last = (
+            "none is saved yet" if self.last_saved is None else f"the last saved one is that of step {self.last_saved}"
+        )
         if self.world.is_first or error is not None:
             self.say(f"the state after step {pending.step} was not saved: {error}; training goes on, {last}")
 

@@ -4,29 +4,43 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
+from ..checkpoint.folder import copy_tokenizer, save_model
 from ..checkpoint.state_store import saved_steps
+from ..data.fingerprint import NOTE as DATA_NOTE
+from ..data.fingerprint import check_unchanged, note_files
 from ..foundation import artifact
 from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from .loop import Account, Plan
-from .optimizer import build_muon, build_optimizer
+from .care import EmaSettings
+from .ema import Ema
+from .loop import Account, Parts, Plan
+from .optimizer import build_adafactor, build_muon, build_optimizer
 from .schedule import learning_rate_at
 from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
 from .world import World
 
-
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
-    {"parallel", "state", "device", "log_every", "save_every", "save_every_s", "max_bad_steps", "tensorboard"}
+    {
+        "parallel",
+        "state",
+        "device",
+        "log_every",
+        "save_every",
+        "save_every_s",
+        "max_bad_steps",
+        "tensorboard",
+        "trackers",
+    }
 )
 
 
@@ -75,31 +89,44 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
 
 
 @contextlib.contextmanager
-def shared_draft(settings: TaskSettings, inputs: Mapping[str, Path], world: World) -> Iterator[Draft]:
-    """The checkpoint draft that all processes work in; the first process makes and publishes it."""
+def shared_draft(
+    settings: TaskSettings,
+    inputs: Mapping[str, Path],
+    world: World,
+    *,
+    files: Sequence[Path] = (),
+    kind: str = "checkpoint",
+) -> Iterator[Draft]:
+    """The draft of an artifact of `kind` that all processes work in; the first process makes and publishes it.
+
+    Raises InputError where a former run was begun here and one of the data `files` is not what it was then.
+    """
     if not world.is_first:
         yield Draft(path=Path(world.from_first("")), resumed=False)
         world.wait()
         return
+    check_unchanged(settings.output.with_name(f"{settings.output.name}.partial"), files)
     keep_other_runs(settings, inputs)
     with artifact.create(
         settings.output,
-        kind="checkpoint",
+        kind=kind,
         package="nemo-core",
         config=to_plain(settings),
         inputs=inputs,
         overwrite=settings.overwrite,
         incidental=INCIDENTAL,
     ) as draft:
+        note_files(draft.path, files)
         world.from_first(str(draft.path))
         yield draft
+        (draft.path / DATA_NOTE).unlink(missing_ok=True)
         world.wait()
 
 
 def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> Optimizer:
     """The optimizer of `settings`."""
     betas = (settings.beta1, settings.beta2)
-    build = {"adamw": build_optimizer, "muon": build_muon}[settings.kind]
+    build = {"adamw": build_optimizer, "muon": build_muon, "adafactor": build_adafactor}[settings.kind]
     return build(model, learning_rate=learning_rate, weight_decay=settings.weight_decay, betas=betas)
 
 
@@ -108,7 +135,7 @@ def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Cal
     return functools.partial(
         learning_rate_at,
         peak=peak,
-        warmup_steps=int(settings.warmup_share * steps),
+        warmup_steps=settings.warmup_steps or int(settings.warmup_share * steps),
         total_steps=steps,
         kind=settings.kind,
         minimum_ratio=settings.minimum_ratio,
@@ -127,6 +154,32 @@ def make_plan(settings: PretrainSettings | SftSettings, *, label: str, steps: in
     )
 
 
+def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
+    """The running average of the weights, where one is wanted."""
+    return Ema(model, decay=settings.decay) if settings.decay else None
+
+
+def save_models(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The trained model and, where it is kept, that of the averaged weights in ema/, each a folder of its own."""
+    save_whole(parts, folder, tokenizer=tokenizer)
+    save_average(parts, folder, tokenizer=tokenizer)
+
+
+def save_average(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The model with averaged weights, where they are kept."""
+    if parts.ema is not None:
+        with parts.ema.in_place():
+            save_whole(parts, folder / "ema", tokenizer=tokenizer)
+
+
+def save_whole(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
+    """The model put together from all processes, written by the one that gets it."""
+    model = parts.laid_out.whole()
+    if model is not None:
+        save_model(model, folder)
+        copy_tokenizer(tokenizer, folder)
+
+
 def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
     """The stats of a checkpoint."""
     return {
@@ -138,6 +191,9 @@ def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
         "after": account.after,
         "seconds": round(account.seconds, 3),
         "skipped_steps": account.skipped,
+        "rollbacks": account.rollbacks,
+        "stopped_early": account.stopped_early,
+        "mfu": account.mfu,
     }
 
 

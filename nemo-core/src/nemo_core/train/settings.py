@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from ..checkpoint.state_settings import StateSettings
+from ..data.batch_size import RampUp
 from ..parallel.settings import ParallelSettings
-from ..sizes import SizeName
+from ..peft.settings import LEARNING_RATES, AdapterChoice
+from ..sizes import check_size
+from .care import EarlyStopSettings, EmaSettings, GuardSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -24,6 +27,7 @@ class ScheduleSettings:
         "cosine"
     )
     warmup_share: Annotated[float, Meta(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.05
+    warmup_steps: Annotated[int, Meta(ge=0, description="steps in which it rises; 0: as warmup_share says")] = 0
     decay_share: Annotated[float, Meta(gt=0, le=1, description="wsd: share of the steps in which it falls")] = 0.2
     minimum_ratio: Annotated[float, Meta(ge=0, le=1, description="last rate as a share of the highest")] = 0.1
 
@@ -33,8 +37,8 @@ class OptimizerSettings:
     """How weights follow their gradients."""
 
     kind: Annotated[
-        Literal["adamw", "muon"],
-        Meta(description="muon: for hidden matrices, with adamw for the rest; learns from less"),
+        Literal["adamw", "muon", "adafactor"],
+        Meta(description="muon: for hidden matrices, adamw for the rest; learns from less. adafactor: least memory"),
     ] = "adamw"
     weight_decay: Annotated[float, Meta(ge=0, description="decoupled weight decay of matrices")] = 0.1
     beta1: Annotated[float, Meta(ge=0, lt=1, description="decay of the mean gradient")] = 0.9
@@ -64,7 +68,13 @@ class RunSettings:
     max_bad_steps: Annotated[
         int, Meta(ge=1, description="steps in a row whose loss or gradient is not finite, until the run gives up")
     ] = 5
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    ema: EmaSettings = field(default_factory=EmaSettings)
+    early_stop: EarlyStopSettings = field(default_factory=EarlyStopSettings)
     tensorboard: Annotated[bool, Meta(description="write TensorBoard events besides metrics.jsonl")] = True
+    trackers: Annotated[
+        tuple[Literal["wandb", "mlflow"], ...], Meta(description="services that get the figures, too")
+    ] = ()
     state: StateSettings = field(default_factory=StateSettings)
     parallel: ParallelSettings = field(default_factory=ParallelSettings)
 
@@ -98,18 +108,47 @@ class LearningSettings:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
 
+class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection of a blend."""
+
+    tokens: Annotated[str, Meta(min_length=1, description="as the setting tokens")]
+    weight: Annotated[float | int, Meta(description="its share of the samples; shares sum to 1, or whole numbers")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainTask:
     """What pretraining reads and makes."""
 
-    tokens: Annotated[Path, Meta(description="tokens artifact, or a folder with train.bin/.idx and tokenizer/")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
+    tokens: Annotated[
+        Path | None,
+        Meta(description="tokens artifact, a folder with train.bin/.idx and tokenizer/, or NAME of a NAME.bin/.idx"),
+    ] = None
+    data: Annotated[
+        tuple[DataSource, ...], Meta(description="instead of tokens, a blend: [{tokens: a, weight: 0.7}, ...]")
+    ] = ()
+    tokenizer: Annotated[Path | None, Meta(description="folder of the tokenizer, where tokens name none")] = None
+    validation: Annotated[
+        Path | None, Meta(description="held-out tokens: a folder, or NAME of a NAME.bin/.idx; default: those of the data")
+    ] = None
+    continue_from: Annotated[Path | None, Meta(description="model folder to go on from, instead of random weights")] = (
+        None
+    )
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    size: Annotated[SizeName, Meta(description="shape of the model")] = "nano"
+    size: Annotated[
+        str,
+        Meta(
+            description="shape of the model: nano, micro, mini, small, base, or a published one such as llama3-8b; an "
+            "unknown name lists all"
+        ),
+    ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
 
 
 # Bases are listed last to first: fields, and so `--help`, begin with the task.
@@ -117,22 +156,7 @@ class PretrainTask:
 class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
     """Tokens in, a language model out."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class LoraSettings:
-    """Low-rank adapters (Hu et al. 2021)."""
-
-    rank: Annotated[int, Meta(ge=1, description="rank of each update")] = 16
-    alpha: Annotated[float, Meta(gt=0, description="the update is scaled by alpha / rank")] = 32.0
-    targets: Annotated[tuple[str, ...], Meta(min_length=1, description="linear layers that get an adapter")] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
+    ramp_up: RampUp = field(default_factory=RampUp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +167,6 @@ class SftTask:
     conversations: Annotated[Path, Meta(description="conversations artifact, or JSONL file or folder of your own")]
     output: Annotated[Path, Meta(description="folder of the checkpoint to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
-    method: Annotated[
-        Literal["full", "lora"],
-        Meta(description="full: every weight; lora: adapters, merged into the checkpoint and kept in adapter/"),
-    ] = "full"
-    lora: LoraSettings = field(default_factory=LoraSettings)
     epochs: Annotated[float, Meta(gt=0, description="passes over the conversations, where steps is 0")] = 3.0
     validation_share: Annotated[
         float, Meta(ge=0, lt=1, description="share held out where the conversations have no validation split")
@@ -157,12 +176,12 @@ class SftTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftSettings(RunSettings, LearningSettings, SftTask):
+class SftSettings(RunSettings, LearningSettings, AdapterChoice, SftTask):
     """A language model and conversations in, a model that answers out."""
 
     steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
     batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: 1e-3, with lora 5e-3")] = 0.0
+    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
     validation_every: Annotated[
         int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
     ] = 20
@@ -170,7 +189,7 @@ class SftSettings(RunSettings, LearningSettings, SftTask):
     @property
     def peak_learning_rate(self) -> float:
         """The highest learning rate, defaults resolved."""
-        return self.learning_rate or {"full": 1e-3, "lora": 5e-3}[self.method]
+        return self.learning_rate or LEARNING_RATES[self.method]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,10 +204,21 @@ class EvaluateSettings:
     conversations: Annotated[
         Path | None, Meta(description="conversations artifact or JSONL: loss of held-out answers, sample answers")
     ] = None
+    tasks: Annotated[
+        tuple[Path, ...],
+        Meta(description="JSONL files of questions: with `choices` for accuracy, without for exact match and F1"),
+    ] = ()
+    adapter: Annotated[Path | None, Meta(description="adapter folder to put on the model")] = None
     name: Annotated[str, Meta(min_length=1, description="what the results call the model")] = "model"
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
     batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
+    stride: Annotated[
+        int, Meta(ge=0, description="tokens a window moves on; below sequence_length each has more context; 0: all of it")
+    ] = 0
     max_tokens: Annotated[int, Meta(ge=1, description="held-out tokens measured, at most")] = 1_000_000
+    shots: Annotated[int, Meta(ge=0, description="first questions of a task shown solved before each of the rest")] = 0
+    answer_tokens: Annotated[int, Meta(ge=1, description="tokens of an answer to a task's question, at most")] = 64
+    chat: Annotated[bool, Meta(description="ask a task's questions through the model's chat template")] = False
     samples: Annotated[int, Meta(ge=0, description="questions answered, evenly spread over the held-out ones")] = 6
     sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
     device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"

@@ -4,30 +4,45 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
-from ..data.packing import SftData, pack, packed_batch
+from ..data.encode import HASH_RANGE, split_hash
+from ..data.packing import Example, SftData, pack, packed_batch
 from ..data.rows import Conversation, has_split, read_conversations
 from ..data.sampler import Sampler
-from ..data.tokenize import HASH_RANGE, split_hash
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
-from ..peft.lora import add_lora, merge_lora, save_adapter
+from ..parallel.plan import check_optimizer
+from ..peft.adapter import add_adapter, prefix_ids
+from ..peft.folder import load_adapter, save_adapter
+from ..peft.merge import merge_adapters
+from ..peft.naming import folder_names
+from ..peft.places import parts as adapted_parts
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
 from .samples import Question, answer, choose_questions
-from .session import TrainResult, figures, make_optimizer, make_plan, make_schedule, shared_draft, summary
+from .session import (
+    TrainResult,
+    figures,
+    make_ema,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    save_average,
+    shared_draft,
+    summary,
+)
 from .settings import SftSettings
 from .world import ALONE, World, joined_world
 
@@ -56,7 +71,9 @@ class Tuning:
 def run(settings: SftSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"model": settings.model, "conversations": settings.conversations}
-    with joined_world(settings.parallel.timeout_s) as world, shared_draft(settings, inputs, world) as draft:
+    kind = "checkpoint" if settings.is_merged else "adapter"
+    joined = joined_world(settings.parallel.timeout_s)
+    with joined as world, shared_draft(settings, inputs, world, kind=kind) as draft:
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
@@ -65,6 +82,7 @@ def run(settings: SftSettings) -> TrainResult:
         if model is not None:
             samples = compare_answers(tuning.conversations.questions, account, answers)
             write_outputs(settings, model, draft.path, samples)
+            save_average(tuning.parts, draft.path, tokenizer=settings.model)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
@@ -79,11 +97,12 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, device=str(compute.device))
     check_fit(settings, model, tokenizer)
-    conversations = load_conversations(settings, tokenizer)
-    if settings.method == "lora":
-        lora = settings.lora
-        add_lora(model, rank=lora.rank, alpha=lora.alpha, targets=lora.targets, seed=settings.seed)
+    if settings.method != "full":
+        add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
+        folder_names(model, adapted_parts(model))  # raises now, not after training, where the adapter could not be written
+    conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
+    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
@@ -96,13 +115,16 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         compute=compute,
         world=parallel.world,
         parallel=parallel,
+        ema=make_ema(model, settings.ema),
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
 
 def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
-    """Raise unless the tokenizer belongs to the model and rows fit its positions."""
+    """Raise unless the tokenizer belongs to the model, rows fit its positions, and an average can be kept."""
     check_vocabulary(settings.model, model, tokenizer)
+    if settings.ema.decay and settings.method != "full":
+        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
@@ -119,16 +141,31 @@ def check_vocabulary(folder: Path, model: Decoder, tokenizer: Tokenizer) -> None
         )
 
 
-def load_conversations(settings: SftSettings, tokenizer: Tokenizer) -> Conversations:
-    """Read, split and encode. A source without a validation split gives up a share of its rows, chosen by id."""
+def load_conversations(settings: SftSettings, tokenizer: Tokenizer, *, prefix: Sequence[int] = ()) -> Conversations:
+    """Read, split and encode. A source without a validation split gives up a share of its rows, chosen by id.
+
+    A `prefix`, the virtual tokens of a prompt, comes before each conversation.
+    """
     rows = read_conversations(settings.conversations, "train")
     if has_split(settings.conversations, "validation"):
         held = read_conversations(settings.conversations, "validation")
     else:
         rows, held = split_rows(rows, share=settings.validation_share, seed=settings.seed)
-    encode = functools.partial(encode_conversations, tokenizer=tokenizer, max_length=settings.sequence_length)
+    room = settings.sequence_length - len(prefix)
+    if room < 2:
+        raise ConfigError(
+            f"sequence_length={settings.sequence_length} leaves no room beside {len(prefix)} virtual tokens; raise it"
+        )
+    encode = functools.partial(encode_conversations, tokenizer=tokenizer, max_length=room)
     questions = choose_questions(held or rows, count=settings.samples)
-    return Conversations(encode(rows), encode(held) if held else None, questions)
+    return Conversations(prefixed(encode(rows), prefix), prefixed(encode(held), prefix) if held else None, questions)
+
+
+def prefixed(encoded: Encoded, prefix: Sequence[int]) -> Encoded:
+    """The same conversations after tokens that are read, not learnt."""
+    unlearnt = [False] * len(prefix)
+    examples = [Example([*prefix, *one.ids], [*unlearnt, *one.learn]) for one in encoded.examples]
+    return replace(encoded, examples=examples)
 
 
 def split_rows(
@@ -189,15 +226,22 @@ def compare_answers(questions: Sequence[Question], account: Account, after: list
 
 
 def write_outputs(settings: SftSettings, model: Decoder, folder: Path, samples: list[dict[str, str]]) -> None:
-    """The model (adapters merged, and kept in adapter/), its tokenizer, and the sample answers."""
-    if settings.method == "lora":
-        save_adapter(model, folder / "adapter", base=str(settings.model))
-        merge_lora(model)
-    save_model(model, folder)
+    """The model with its adapter merged, and the adapter alone in adapter/; or, unmerged, the adapter and no model."""
+    if settings.method != "full":
+        save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
+    if settings.is_merged:
+        save_model(merged_model(settings, model, folder), folder)
     copy_tokenizer(settings.model, folder)
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     (folder / SAMPLES).parent.mkdir(exist_ok=True)
     atomic.write_text(folder / SAMPLES, lines)
+
+
+def merged_model(settings: SftSettings, model: Decoder, folder: Path) -> Decoder:
+    """The tuned model without adapters; weights kept in four bits are read again, so that none of them is rounded."""
+    if settings.method in ("lora", "dora") and settings.lora.quantize != "none":
+        model = load_adapter(load_model(settings.model), folder / "adapter")
+    return merge_adapters(model)
 
 
 def conversation_figures(settings: SftSettings, tuning: Tuning) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from nemo_core.checkpoint.folder import load_config, load_model
 from nemo_core.checkpoint.tensors import dtype_name, iterate_tensors
 from nemo_core.foundation.errors import ArtifactError
-from nemo_core.peft.lora import load_adapter
+from nemo_core.peft.folder import load_adapter
 from nemo_core.tokenizer.load import load_tokenizer
 
 TOKENS = (2, 64)

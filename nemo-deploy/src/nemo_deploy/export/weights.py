@@ -12,7 +12,8 @@ from nemo_core.checkpoint.folder import load_config, load_model, read_json, save
 from nemo_core.checkpoint.tensors import INDEX, dtype_name, iterate_file, iterate_tensors, tensor_files, write_file
 from nemo_core.foundation import atomic
 from nemo_core.foundation.progress import Progress
-from nemo_core.peft.lora import load_adapter, merge_lora
+from nemo_core.peft.folder import load_adapter
+from nemo_core.peft.merge import merge_adapters
 from nemo_core.tokenizer.load import Tokenizer
 
 from .settings import DtypeName
@@ -27,7 +28,7 @@ def target_dtype(source: Path, wanted: DtypeName) -> torch.dtype:
 
 def write_merged(source: Path, adapter: Path, target: Path, *, dtype: torch.dtype) -> None:
     """Weights with the adapter added, summed in fp32 before they are cast. Holds the whole model in memory."""
-    model = merge_lora(load_adapter(load_model(source), adapter))
+    model = merge_adapters(load_adapter(load_model(source), adapter))
     save_model(model.to(dtype), target)
     write_json(target / "config.json", described(read_json(source / "config.json"), dtype))
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -187,12 +187,13 @@ def create(
     config: Mapping[str, Any],
     inputs: Mapping[str, Path] | None = None,
     overwrite: bool = False,
+    incidental: Collection[str] = (),
 ) -> Iterator[Draft]:
     """A draft folder that becomes the artifact `output` when the block ends without an error.
 
-    `config` is the resolved config; it and the inputs' digests decide whether an earlier partial folder is continued
-    (`Draft.resumed`). Raises ArtifactError where `output` exists and `overwrite` is false, or another process is
-    writing it.
+    `config` is the resolved config; it (but for its `incidental` keys, which leave the result as it is) and the
+    inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where
+    `output` exists and `overwrite` is false, or another process is writing it.
     """
     output = Path(output)
     if kind not in KINDS:
@@ -201,12 +202,19 @@ def create(
         raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
     described = describe_inputs(inputs or {})
     plain = json.loads(json.dumps(config, default=str))
-    with atomic.explain_disk_full(output), claimed(output, identity(kind, plain, described)) as draft:
+    with atomic.explain_disk_full(output), claimed(
+        output, identity(kind, without(plain, incidental), described)
+    ) as draft:
         yield draft
         manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
         atomic.replace_folder(draft.path, output)
         (output / PROGRESS_NOTE).unlink()
+
+
+def without(config: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The config but for some keys."""
+    return {name: value for name, value in config.items() if name not in names}
 
 
 def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> str:

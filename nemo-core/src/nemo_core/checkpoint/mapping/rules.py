@@ -1,8 +1,8 @@
 """Maps between two layouts of a whole model: a list of rules, each a transform between few named tensors.
 
-A map is data. It is read forwards (a Hugging Face folder to canonical tensors) or backwards, rule by rule, so that memory
-holds what one rule needs; and it says of any single tensor, a weight or its optimizer moments, where it comes from and
-goes to.
+A map is data. It is read forwards (a Hugging Face folder to canonical tensors) or backwards, rule by rule, so that
+memory holds what one rule needs; and it says of any single tensor, a weight or its optimizer moments, where it comes
+from and goes to.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,12 @@ class Rule:
     @property
     def reversed(self) -> "Rule":
         """The same rule, read from right to left."""
-        return Rule(self.right, self.left, Inverse(self.transform))
+        return Rule(self.right, self.left, self.transform if self.keeps_numbers else Inverse(self.transform))
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """Whether only names change."""
+        return type(self.transform) is Same
 
     def apply(self, read: Read) -> dict[str, Tensor]:
         """The right tensors, made of the left ones that `read` gives by name."""

@@ -137,7 +137,8 @@ class PairOrder(Same):
         turned = torch.arange(self.rotary_dim).view(shape).permute(order).flatten() + self.start
         row_D = torch.arange(self.head_dim)
         row_D[self.start : self.start + self.rotary_dim] = turned
-        return tensor.unflatten(0, (-1, self.head_dim))[:, row_D.to(tensor.device)].flatten(0, 1)
+        reordered: Tensor = tensor.unflatten(0, (-1, self.head_dim))[:, row_D.to(tensor.device)].flatten(0, 1)
+        return reordered
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...config import ModelConfig, NormConfig
+from ...config import ModelConfig, NormConfig, Residual
 from ...foundation.errors import ArtifactError
 from ..hf import ACTIVATION_NAMES, HFConfig, read_tokens
 from ..rope import read_rope, write_rope
@@ -46,7 +46,7 @@ def read_kv_heads(hf: HFConfig, heads: int) -> int:
     return 1
 
 
-def read_residual(hf: HFConfig) -> str:
+def read_residual(hf: HFConfig) -> Residual:
     """How attention and feed-forward are joined; ArtifactError for a form that transformers does not compute either."""
     new, parallel = bool(hf.get("new_decoder_architecture")), bool(hf.get("parallel_attn", True))
     norms = hf.get("num_ln_in_parallel_attn") or (2 if new else 1)

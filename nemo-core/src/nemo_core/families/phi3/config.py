@@ -15,7 +15,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         **read_tokens(hf, bos=1, eos=32000, pad=32000),
         max_positions=hf.get("max_position_embeddings", 4096),
         norm_eps=hf.get("rms_norm_eps", 1e-5),
-        rope=read_rope(renamed_yarn(hf)),
+        rope=read_rope(renamed_yarn(hf), share=1.0),
         window=hf.get("sliding_window"),
         activation=hf.activation("hidden_act", default="silu"),
         tied_embeddings=bool(hf.get("tie_word_embeddings")),

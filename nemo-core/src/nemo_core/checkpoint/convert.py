@@ -1,0 +1,48 @@
+"""``nemo-core convert``: a model in another layout, type or file size, in bounded memory."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ..families import config_to_hf
+from ..foundation import artifact
+from ..foundation.settings import to_plain
+from .folder import TOKENIZER_FILES, copy_files
+from .formats import Source, find_format, open_source
+from .settings import ConvertSettings
+
+
+def run(settings: ConvertSettings) -> dict[str, Any]:
+    """Convert, and say what was written.
+
+    Raises ConfigError naming a setting of the model that the wanted family has no words for.
+    """
+    writer = find_format(settings.format)
+    source = open_source(settings.model, settings.source_format)
+    config = dataclasses.replace(source.config, family=settings.family or source.config.family)
+    config_to_hf(config, dtype="float32")
+    with artifact.create(
+        settings.output,
+        kind="checkpoint",
+        package="nemo-core",
+        config=to_plain(settings),
+        inputs={"model": settings.model},
+        overwrite=settings.overwrite,
+    ) as draft:
+        writer.write(source, config, draft.path, settings)
+        copy_files(tokenizer_folder(source), draft.path, TOKENIZER_FILES)
+        draft.stats |= {"objective": "convert", "parameters": config.num_parameters, "family": config.family}
+    sizes = [path.stat().st_size for path in settings.output.rglob("*") if path.is_file()]
+    return {
+        "output": str(settings.output),
+        "format": settings.format,
+        "family": config.family,
+        "parameters": config.num_parameters,
+        "files": len(sizes),
+        "bytes": sum(sizes),
+    }
+
+
+def tokenizer_folder(source: Source) -> Path:
+    """Where the source keeps its tokenizer files."""
+    return source.folder if source.folder.is_dir() else source.folder.parent

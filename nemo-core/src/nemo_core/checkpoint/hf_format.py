@@ -1,0 +1,72 @@
+"""Hugging Face folders as a layout to convert from and to."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..families.layout import tensor_map
+from ..foundation.progress import Progress
+from ..shapes import tensor_specs
+from .folder import open_model, read_json, write_config, write_json
+from .formats import Source
+from .reader import TensorInfo
+from .settings import ConvertSettings
+from .source import ModelFolder, left_infos, left_reader
+from .tensors import dtype_name
+from .writer import write_stream
+
+
+def recognises(folder: Path) -> bool:
+    """Whether `folder` holds a config.json and safetensors."""
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors*"))
+
+
+def open_source(folder: Path) -> ModelFolder:
+    """The folder's tensors, checked against its config."""
+    return open_model(folder)
+
+
+def write(source: Source, config: ModelConfig, folder: Path, settings: ConvertSettings) -> None:
+    """Write `source` as a folder of the family of `config`, holding one tensor and its parts in memory at a time."""
+    specs = tensor_specs(config)
+    types = {name: written_type(source.info(name), settings, trained=spec.trained) for name, spec in specs.items()}
+    tensors = tensor_map(config)
+    infos = left_infos(tensors, {name: TensorInfo(spec.shape, types[name]) for name, spec in specs.items()})
+
+    def canonical(name: str) -> Tensor:
+        return source.canonical(name).to(types[name])
+
+    total = sum(info.num_bytes for info in infos.values())
+    with Progress("convert", total=total, unit="B") as progress:
+        write_stream(
+            folder,
+            infos,
+            left_reader(tensors, canonical),
+            max_shard_bytes=int(settings.max_shard_gib * 2**30),
+            on_tensor=lambda info: progress.advance(info.num_bytes),
+        )
+    write_configs(source, config, folder, dtype=dtype_name(types["model.embed_tokens.weight"]))
+
+
+def written_type(info: TensorInfo, settings: ConvertSettings, *, trained: bool) -> torch.dtype:
+    """The type that a tensor gets; what is not trained (a router's correction) keeps its own."""
+    if settings.dtype == "keep" or not trained or not info.dtype.is_floating_point:
+        return info.dtype
+    wanted: torch.dtype = getattr(torch, settings.dtype)
+    return wanted
+
+
+def write_configs(source: Source, config: ModelConfig, folder: Path, *, dtype: str) -> None:
+    """config.json and generation_config.json: the source's own where it is a folder of the same family."""
+    write_config(config, folder, dtype=dtype)
+    theirs = source.folder
+    if isinstance(source, ModelFolder) and config == source.config:
+        values = read_json(theirs / "config.json")
+        values.pop("torch_dtype", None)
+        write_json(folder / "config.json", {**values, "dtype": dtype})
+    if theirs.is_dir() and (theirs / "generation_config.json").is_file():
+        text = (theirs / "generation_config.json").read_text(encoding="utf-8")
+        write_json(folder / "generation_config.json", json.loads(text))

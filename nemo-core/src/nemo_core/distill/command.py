@@ -1,0 +1,65 @@
+"""`nemo-core distill`: pretraining whose targets are a teacher's distributions."""
+
+from dataclasses import replace
+
+from ..checkpoint.folder import check_folder, load_model
+from ..foundation.errors import ConfigError
+from ..model.decoder import Decoder
+from ..train.loop import Parts, train
+from ..train.pretrain import assemble as assemble_pretraining
+from ..train.pretrain import inputs_of, open_collections
+from ..train.session import TrainResult, figures, make_plan, save_models, shared_draft, summary
+from ..train.world import ALONE, World, joined_world
+from .loss import DistillationLoss
+from .settings import DistillSettings
+
+
+def run(settings: DistillSettings) -> TrainResult:
+    """Make the checkpoint of `settings`."""
+    collections = open_collections(settings)
+    files = [path for collection in collections for path in collection.files]
+    inputs = {**inputs_of(settings), "teacher": settings.teacher}
+    with (
+        joined_world(settings.parallel.timeout_s) as world,
+        shared_draft(settings, inputs, world, files=files) as draft,
+    ):
+        parts = assemble(settings, world)
+        account = train(parts, make_plan(settings, label="distill", steps=settings.steps), draft.path)
+        save_models(parts, draft.path, tokenizer=collections[0].tokenizer)
+        draft.stats.update(figures("distill", parts.model, account))
+    return summary(settings.output, draft.stats)
+
+
+def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
+    """The parts of pretraining with a teacher in the objective. Raises ConfigError where the two do not fit."""
+    parallel = settings.parallel
+    split = {"tensor": parallel.tensor, "pipeline": parallel.pipeline, "context": parallel.context}
+    for name, degree in split.items():
+        if degree > 1:
+            raise ConfigError(f"parallel.{name}={degree}: distillation splits by data and fsdp only")
+    parts = assemble_pretraining(settings, world)
+    teacher = load_model(check_folder(settings.teacher), device=str(parts.compute.device)).requires_grad_(False)
+    check_pair(settings, parts.model, teacher)
+    loss = DistillationLoss(
+        teacher, temperature=settings.temperature, share=settings.share, hidden_weight=settings.hidden_weight
+    )
+    return replace(parts, objective=loss)
+
+
+def check_pair(settings: DistillSettings, student: Decoder, teacher: Decoder) -> None:
+    """Raise ConfigError unless the teacher knows the student's tokens and positions, and hidden states compare."""
+    mine, theirs = student.config, teacher.config
+    if mine.vocab_size != theirs.vocab_size:
+        raise ConfigError(
+            f"the student has {mine.vocab_size} tokens, teacher={settings.teacher} {theirs.vocab_size}: distributions over "
+            "different vocabularies cannot be compared; take a teacher with the same tokenizer"
+        )
+    if settings.sequence_length > theirs.max_positions:
+        raise ConfigError(
+            f"sequence_length={settings.sequence_length} is longer than the teacher's {theirs.max_positions} positions"
+        )
+    if settings.hidden_weight and mine.hidden_size != theirs.hidden_size:
+        raise ConfigError(
+            f"hidden_weight={settings.hidden_weight} compares hidden states, but the student's have {mine.hidden_size} "
+            f"features and the teacher's {theirs.hidden_size}; set it to 0"
+        )

@@ -1,0 +1,185 @@
+"""A model's layers made ready for inference: the model's own wiring, with faster projections and attention over blocks.
+
+N tokens of a step, E hidden width, H query heads, K key/value heads, G = H/K, D head width, V value width, S positions.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..model.attention import Attention, Mixer
+from ..model.latent import LatentAttention
+from ..model.layer import Layer
+from ..model.mlp import GatedMLP
+from ..model.rope import Rotation, rotate
+from ..peft.places import AdaptedBlock, AdaptedLinear
+from .batch import Batch, Prompt
+from .paged import attend_blocks
+from .projection import Projection
+
+Kind = TypeVar("Kind", bound=nn.Module)
+MakeProjection = Callable[[dict[str, nn.Module]], Projection]
+
+
+@dataclass
+class LayerStep:
+    """What attention of one layer needs to know of a step: the tokens, the layer's blocks and its window.
+
+    Without blocks (scoring) each prompt is computed whole.
+    """
+
+    batch: Batch
+    cache: tuple[Tensor, Tensor] | None
+    window: int | None
+    biases: dict[int | None, Tensor] = field(default_factory=dict)
+
+    def bias(self) -> Tensor:
+        """Which positions the decoding rows see, the same for all layers of a kind."""
+        if self.window not in self.biases:
+            assert self.batch.decoding is not None
+            self.biases[self.window] = self.batch.decoding.bias(self.window)
+        return self.biases[self.window]
+
+
+class PagedAttention(nn.Module):
+    """Attention whose keys and values go to blocks. [1, N, E] -> [1, N, E]."""
+
+    def __init__(self, attention: Mixer, config: ModelConfig, prefix: str, make: MakeProjection) -> None:
+        super().__init__()
+        self.mixer = attention
+        self.num_heads, self.num_kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
+        self.scale, self.softcap = config.attention_scale, config.attention_softcap
+        if isinstance(attention, Attention):
+            names = ("q_proj", "k_proj", "v_proj")
+            self.qkv = make({f"{prefix}.{name}": attention.get_submodule(name) for name in names})
+        else:
+            self.mixer = converted(attention, prefix, make)
+        self.out = make({f"{prefix}.o_proj": attention.get_submodule("o_proj")})
+
+    def forward(self, x_1NE: Tensor, rotation: Rotation | None, allowed: None, cache: LayerStep) -> Tensor:
+        """Store keys and values of the step's tokens; attend each over its own row."""
+        if isinstance(self.mixer, Attention):
+            q_1HND, k_1KND, v_1KNV = self.project(self.mixer, x_1NE, rotation)
+        else:
+            assert isinstance(self.mixer, LatentAttention) and rotation is not None
+            q_1HND = self.mixer.queries(x_1NE, rotation)
+            k_1KND, v_1KNV = self.mixer.keys_and_values(x_1NE, rotation)
+        mixed_1NE: Tensor = self.out(self.attend(q_1HND[0], k_1KND[0], v_1KNV[0], cache)[None])
+        return mixed_1NE
+
+    def project(self, attention: Attention, x_1NE: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head, normalised and turned as the model does."""
+        q, k, v = self.qkv(x_1NE).split(self.qkv.widths, -1)
+        if attention.q_norm is None and rotation is not None:
+            qk = attention.split_heads(torch.cat([q, k], -1))
+            q_1HND, k_1KND = rotate(qk, *rotation).split([self.num_heads, self.num_kv_heads], 1)
+            return q_1HND, k_1KND, attention.split_heads(v)
+        q_1HND, k_1KND = attention.split_heads(q, attention.q_norm), attention.split_heads(k, attention.k_norm)
+        if rotation is not None:
+            q_1HND, k_1KND = rotate(q_1HND, *rotation), rotate(k_1KND, *rotation)
+        return q_1HND, k_1KND, attention.split_heads(v)
+
+    def attend(self, q_HND: Tensor, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> Tensor:
+        """Mixed values of every token, [N, H*V]; stores its keys and values first."""
+        batch = step.batch
+        if step.cache is not None:
+            k_blocks, v_blocks = step.cache
+            k_blocks[batch.block_N, :, batch.place_N] = k_KND.transpose(0, 1)
+            v_blocks[batch.block_N, :, batch.place_N] = v_KNV.transpose(0, 1)
+        parts = []
+        if batch.decoding is not None:
+            parts.append(self.attend_decoding(q_HND[:, : batch.decoding.count], step))
+        for prompt in batch.prompts:
+            k_KSD, v_KSV = self.seen(prompt, k_KND, v_KNV, step)
+            parts.append(self.attend_prompt(q_HND[:, prompt.tokens], k_KSD, v_KSV, prompt, step.window))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def attend_decoding(self, q_HBD: Tensor, step: LayerStep) -> Tensor:
+        """One query per row over its blocks, query heads grouped by the key head they share. [B, H*V]."""
+        assert step.cache is not None and step.batch.decoding is not None
+        q_BKGD = q_HBD.transpose(0, 1).unflatten(1, (self.num_kv_heads, -1)) * self.scale
+        mixed_BKGV = attend_blocks(q_BKGD, step.cache, step.batch.decoding, bias_B11S=step.bias(), softcap=self.softcap)
+        return mixed_BKGV.flatten(1)
+
+    def seen(self, prompt: Prompt, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
+        """Keys and values of all positions of a prompt so far: those of this step, or its blocks put together."""
+        if prompt.start == 0 or step.cache is None:
+            return k_KND[:, prompt.tokens], v_KNV[:, prompt.tokens]
+        k_KSD, v_KSV = (part[prompt.table_J].transpose(0, 1).flatten(1, 2)[:, : prompt.stop] for part in step.cache)
+        return k_KSD, v_KSV
+
+    def attend_prompt(self, q_HTD: Tensor, k_KSD: Tensor, v_KSV: Tensor, prompt: Prompt, window: int | None) -> Tensor:
+        """Causal attention of one chunk, as the model mixes. [T, H*V]."""
+        allowed_TS = None
+        if prompt.start or (window is not None and prompt.stop > window):
+            query_T1 = torch.arange(prompt.start, prompt.stop, device=q_HTD.device)[:, None]
+            key_S = torch.arange(prompt.stop, device=q_HTD.device)
+            allowed_TS = key_S <= query_T1
+            if window is not None:
+                allowed_TS &= key_S > query_T1 - window
+        return self.mixer.mix(q_HTD[None], k_KSD[None], v_KSV[None], allowed_TS)[0]
+
+
+class FusedMLP(nn.Module):
+    """A gated feed-forward whose two wide projections are one. [..., E] -> [..., E]."""
+
+    def __init__(self, mlp: GatedMLP, prefix: str, make: MakeProjection) -> None:
+        super().__init__()
+        self.activation = mlp.activation
+        self.gate_up = make({f"{prefix}.gate_proj": mlp.gate_proj, f"{prefix}.up_proj": mlp.up_proj})
+        self.down_proj = make({f"{prefix}.down_proj": mlp.down_proj})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Widen twice, gate, narrow."""
+        gate, up = self.gate_up(x).chunk(2, -1)
+        narrowed: Tensor = self.down_proj(self.activation(gate) * up)
+        return narrowed
+
+
+def inference_layer(layer: Layer, config: ModelConfig, prefix: str, make: MakeProjection) -> Layer:
+    """A copy of `layer` that computes the same from blocks; its norms are shared with the original."""
+    faster = shallow_copy(layer)
+    faster.self_attn = inside(  # type: ignore[assignment]
+        layer.self_attn, lambda block: PagedAttention(cast(Mixer, block), config, f"{prefix}.self_attn", make)
+    )
+    faster.mlp = inside(layer.mlp, lambda block: inference_mlp(block, f"{prefix}.mlp", make))
+    return faster
+
+
+def inside(block: nn.Module, make: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """`make(block)`; where an adapter sits around the block, it sits around what is made."""
+    if not isinstance(block, AdaptedBlock):
+        return make(block)
+    place = shallow_copy(block)
+    place.base = make(block.base)
+    return place
+
+
+def inference_mlp(mlp: nn.Module, prefix: str, make: MakeProjection) -> nn.Module:
+    """A feed-forward of any kind, or a part of one."""
+    return FusedMLP(mlp, prefix, make) if isinstance(mlp, GatedMLP) else converted(mlp, prefix, make)
+
+
+def converted(module: Kind, prefix: str, make: MakeProjection) -> Kind:
+    """A copy of a module tree whose linear layers are projections; everything else is shared."""
+    faster = shallow_copy(module)
+    for name, child in module.named_children():
+        place = f"{prefix}.{name}"
+        if isinstance(child, nn.Linear | AdaptedLinear):
+            setattr(faster, name, make({place: child}))
+        else:
+            setattr(faster, name, inference_mlp(child, place, make))
+    return faster
+
+
+def shallow_copy(module: Kind) -> Kind:
+    """A module of its own with the same parameters and children."""
+    made = copy.copy(module)
+    made._parameters, made._buffers = dict(module._parameters), dict(module._buffers)
+    made._modules = dict(module._modules)
+    return made

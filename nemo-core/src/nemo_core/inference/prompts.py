@@ -1,0 +1,60 @@
+"""What is asked: a text, a question, or a file of them, as token ids."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..foundation.errors import InputError
+from ..tokenizer.load import Tokenizer
+from .settings import GenerateSettings
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids, and the row they came from, which comes back with the answer."""
+
+    ids: list[int]
+    row: dict[str, Any]
+
+
+def read_prompts(settings: GenerateSettings, tokenizer: Tokenizer) -> list[Prompt]:
+    """Every prompt. Raises InputError naming file and line for a line that holds none."""
+    if settings.prompt is not None:
+        return [prompt_of({"prompt": settings.prompt}, "prompt", tokenizer)]
+    if settings.chat is not None:
+        return [prompt_of({"messages": [{"role": "user", "content": settings.chat}]}, "chat", tokenizer)]
+    path = Path(str(settings.prompts))
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    found = [
+        prompt_of(parse(line, f"{path}:{number}"), f"{path}:{number}", tokenizer)
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
+    if not found:
+        raise InputError(f"{path}: holds no prompt")
+    return found
+
+
+def parse(line: str, place: str) -> Any:
+    """One line of JSON."""
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{place}: not JSON ({error})") from None
+
+
+def prompt_of(row: Any, place: str, tokenizer: Tokenizer) -> Prompt:
+    """A row with `prompt` or `messages`."""
+    if isinstance(row, dict) and isinstance(row.get("prompt"), str):
+        ids = tokenizer.encode(row["prompt"])
+    elif isinstance(row, dict) and isinstance(row.get("messages"), list):
+        ids = tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
+    else:
+        raise InputError(f"{place}: neither a `prompt` text nor a `messages` list")
+    if not ids:
+        raise InputError(f"{place}: the prompt has no tokens")
+    return Prompt(ids, row)

@@ -1,0 +1,52 @@
+"""A running average of the weights (Polyak and Juditsky 1992), often better than the last weights themselves."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .weights import trained_weights
+
+PREFIX = "ema."
+
+
+class Ema:
+    """average := decay * average + (1 - decay) * weights after each step; begins as the first weights."""
+
+    def __init__(self, model: nn.Module, *, decay: float) -> None:
+        self.decay = decay
+        self._weights = dict(trained_weights(model))
+        self.average = {name: weight.detach().clone() for name, weight in self._weights.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights of a finished step in."""
+        for name, weight in self._weights.items():
+            self.average[name].lerp_(weight.detach(), 1 - self.decay)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a saved state holds of it."""
+        return {f"{PREFIX}{name}": tensor for name, tensor in self.average.items()}
+
+    @torch.no_grad()
+    def restore(self, saved: Callable[[str, Tensor], Tensor]) -> None:
+        """Put back what `tensors` gave; `saved(name, like)` finds a tensor."""
+        for name, tensor in self.average.items():
+            tensor.copy_(saved(f"{PREFIX}{name}", tensor))
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The model has the averaged weights inside the block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, weight in self._weights.items():
+            kept = weight.detach().clone()
+            weight.copy_(self.average[name])
+            self.average[name].copy_(kept)

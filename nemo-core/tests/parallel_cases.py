@@ -1,0 +1,199 @@
+"""Real gloo processes for tests: started once, each runs the function it is sent and answers with a value."""
+
+import dataclasses
+import os
+import queue
+import socket
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing as multiprocessing
+
+from nemo_core.checkpoint.state_piece import piece_of, slices
+from nemo_core.checkpoint.state_settings import StateSettings
+from nemo_core.checkpoint.state_step import SavedState
+from nemo_core.config import ModelConfig
+from nemo_core.data.batch import IGNORED, Batch
+from nemo_core.model.decoder import Decoder
+from nemo_core.parallel.apply import parallelize
+from nemo_core.parallel.settings import ParallelSettings
+from nemo_core.train.device import Compute
+from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
+from nemo_core.train.objective import next_token_loss
+from nemo_core.train.optimizer import build_optimizer
+from nemo_core.train.saving import Saver
+from nemo_core.train.world import joined_world
+
+SHAPE = ModelConfig(
+    vocab_size=50, hidden_size=16, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=24, max_positions=64
+)
+CPU = Compute(torch.device("cpu"), torch.float32)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(rank: int, size: int, port: int, asked: Any, answers: Any) -> None:
+    """A worker: join the world, then run what comes until None."""
+    torch.set_num_threads(1)
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+    }
+    with joined_world(60.0) as world:
+        while (task := asked.get()) is not None:
+            function, arguments = task
+            try:
+                answers.put((rank, function(world, *arguments), None))
+            except Exception:
+                answers.put((rank, None, traceback.format_exc()))
+
+
+class Workers:
+    """`size` processes that share a world."""
+
+    def __init__(self, size: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.size, self.answers = size, context.Queue()
+        self.asked = [context.Queue() for _ in range(size)]
+        port = free_port()
+        self.processes = [
+            context.Process(target=serve, args=(rank, size, port, self.asked[rank], self.answers))
+            for rank in range(size)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def __call__(self, function: Any, *arguments: Any) -> list[Any]:
+        """What `function(world, *arguments)` returns in each process, by rank."""
+        for asked in self.asked:
+            asked.put((function, arguments))
+        results: dict[int, Any] = {}
+        errors: list[str] = []
+        for _ in range(self.size):
+            try:
+                rank, value, error = self.answers.get(timeout=120)
+            except queue.Empty:
+                raise AssertionError("the processes hang") from None
+            results[rank] = value
+            errors += [error] if error else []
+        assert not errors, errors[0]
+        return [results[rank] for rank in range(self.size)]
+
+    def close(self) -> None:
+        """End them."""
+        for asked in self.asked:
+            asked.put(None)
+        for process in self.processes:
+            process.join(30)
+            if process.is_alive():
+                process.kill()
+
+
+def ragged_batch(rows: int, length: int = 12, *, packed: bool = False) -> Batch:
+    """Rows of which different numbers of places count."""
+    draw = torch.Generator().manual_seed(1)
+    ids_BT = torch.randint(0, 50, (rows, length), generator=draw)
+    targets_BT = torch.randint(0, 50, (rows, length), generator=draw)
+    targets_BT[torch.rand(rows, length, generator=draw) < 0.4] = IGNORED
+    if not packed:
+        return Batch(ids_BT, targets_BT)
+    segments_BT = (torch.arange(length) >= torch.tensor([[3 + row % 5] for row in range(rows)])).long()
+    positions_BT = torch.arange(length) - segments_BT * torch.tensor([[3 + row % 5] for row in range(rows)])
+    return Batch(ids_BT, targets_BT, positions_BT, segments_BT)
+
+
+def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0) -> Parts:
+    """A tiny model laid out as `settings` say."""
+    model = Decoder(dataclasses.replace(SHAPE, **changes), seed=seed)
+    parallel = parallelize(model, settings, world, CPU)
+    return Parts(
+        model=model,
+        data=None,  # type: ignore[arg-type]
+        objective=next_token_loss,
+        optimizer=build_optimizer(model, learning_rate=0.01, weight_decay=0.1, betas=(0.9, 0.95)),
+        schedule=lambda _: 0.01,
+        validate=dict,
+        compute=CPU,
+        world=parallel.world,
+        parallel=parallel,
+    )
+
+
+def worst_gradient(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], batch: Batch, micro_rows: int
+) -> dict[str, Any]:
+    """Loss, gradient length and largest difference of a gradient from that of one process."""
+    reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
+    loss = next_token_loss(reference, batch) / batch.num_targets
+    loss.backward()
+    parts = parts_of(world, settings, changes)
+    ours = parts.laid_out.accumulate(
+        next_token_loss, batch, micro_rows=micro_rows, num_targets=batch.num_targets, compute=CPU
+    )
+    worst, where = 0.0, ""
+    for name, weight in parts.model.named_parameters():
+        piece = piece_of(name, weight.grad)
+        expected = reference.get_parameter(name).grad
+        part = expected[slices(piece.offset, tuple(piece.data.shape), origin=(0,) * expected.ndim)]
+        if part.numel() and float((piece.data - part).abs().max()) > worst:
+            worst, where = float((piece.data - part).abs().max()), name
+    wanted = torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.1)
+    norm = parts.laid_out.clip(0.1)
+    for name, weight in parts.model.named_parameters():
+        piece = piece_of(name, weight.grad)
+        expected = reference.get_parameter(name).grad
+        part = expected[slices(piece.offset, tuple(piece.data.shape), origin=(0,) * expected.ndim)]
+        torch.testing.assert_close(piece.data, part, atol=1e-6, rtol=1e-4)
+    return {"loss": ours - float(loss.detach()), "norm": norm - float(wanted), "gradient": worst, "where": where}
+
+
+def trained_state(world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any]) -> None:
+    """Train a few steps and save the state under `root`."""
+    parts = parts_of(world, settings, changes)
+    saver = saver_of(parts, root)
+    for _ in range(steps):
+        learn_once(parts)
+    saver.save(steps, state_tensors(parts), {"step": steps})
+    saver.finish()
+    assert (saver.figures.saved, saver.figures.failed) == (1, 0)
+
+
+def learn_once(parts: Parts) -> float:
+    """One optimizer step on the ragged batch."""
+    batch = ragged_batch(5)
+    plan = Plan(label="", steps=1, micro_batch_size=1, max_grad_norm=1.0, run=None)  # type: ignore[arg-type]
+    return learn(parts, plan, batch, rate=0.01, skip=lambda *_: False).loss
+
+
+def saver_of(parts: Parts, root: str) -> Saver:
+    """What saves the state of `parts`."""
+    return Saver(Path(root), StateSettings(), parts.world, select=parts.laid_out.select)
+
+
+def restored_difference(
+    world: Any, settings: ParallelSettings, root: str, changes: dict[str, Any]
+) -> tuple[float, set[str], float]:
+    """Restore under another plan: largest difference from what was saved, the names compared, and the next loss."""
+    parts = parts_of(world, settings, changes, seed=7)
+    restore(parts, saver_of(parts, root))
+    saved = SavedState(Path(root) / "step-000002")
+    worst, names = 0.0, set()
+    for name, tensor in state_tensors(parts).items():
+        if not name.startswith("rng."):
+            piece = piece_of(name, tensor)
+            block = saved.read(name, piece.offset, tuple(piece.data.shape))
+            names.add(name)
+            if block.numel():
+                worst = max(worst, float((block - piece.data).abs().max()))
+    return worst, names, learn_once(parts)
