@@ -19,6 +19,7 @@ from pathlib import Path
 from nemo_core.tokenizer.settings import TokenizerSettings
 from nemo_core.tokenizer.train import run as train_tokenizer
 
+
 def make_documents(path: Path, *, megabytes: float) -> int:
     """Write prose-like documents of about 3 KB: docstrings of the standard library's modules, then its sources."""
     texts = []
@@ -80,9 +81,7 @@ def main() -> None:
             for contestant, command in (("nemo-core", ours), ("megatron preprocess", preprocess)):
                 started, cpu = time.perf_counter(), cpu_seconds()
                 output = folder / f"{contestant}-{number}"
-                words = command(
-                    folder / "documents.jsonl", folder / "tokenizer", output, workers=chosen.workers
-                )
+                words = command(folder / "documents.jsonl", folder / "tokenizer", output, workers=chosen.workers)
                 subprocess.run(words, check=True, capture_output=True)
                 taken[contestant].append((time.perf_counter() - started, cpu_seconds() - cpu))
             for suffix in (".bin", ".idx"):

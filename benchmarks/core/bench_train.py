@@ -28,7 +28,14 @@ from nemo_core.train.objective import next_token_loss
 from nemo_core.train.optimizer import build_optimizer
 
 SHAPES = {
-    "10M": {"vocab_size": 4096, "hidden_size": 320, "num_layers": 6, "num_heads": 5, "num_kv_heads": 5, "ffn_size": 864},
+    "10M": {
+        "vocab_size": 4096,
+        "hidden_size": 320,
+        "num_layers": 6,
+        "num_heads": 5,
+        "num_kv_heads": 5,
+        "ffn_size": 864,
+    },
     "100M": {
         "vocab_size": 16384,
         "hidden_size": 768,

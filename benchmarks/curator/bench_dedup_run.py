@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-SAMPLE_PAIRS = 20_000
+SAMPLE_PAIRS = 4_000
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 

@@ -108,15 +108,30 @@ def find_repeated(settings: Cutting, comparison: "Comparison") -> dict[str, int]
 def ranges(files: Sequence[Path], *, memory_bytes: int) -> Iterator[tuple[Keys, Numbers]]:
     """All keys with their numbers (through all files), by ascending ranges of keys that sort within the memory."""
     recipe = key_files.recipe_of(files[0])
-    tables = [key_files.open_file(file, recipe=recipe)[0] for file in files]
-    starts = np.concatenate([[0], np.cumsum([len(table) for table in tables])])
+    counts = [key_files.open_file(file, recipe=recipe).shape[1] for file in files]
+    starts = np.concatenate([[0], np.cumsum(counts)])
     for low, high in key_files.key_ranges(int(starts[-1]) * SORT_BYTES, memory_bytes=memory_bytes):
         keys, numbers = [], []
-        for table, start in zip(tables, starts[:-1], strict=True):
-            picked = np.flatnonzero((table >= low) & (table <= high))
-            keys.append(np.asarray(table[picked]))
-            numbers.append(picked + start)
-        yield np.concatenate(keys), np.concatenate(numbers)
+        for file, start in zip(files, starts[:-1], strict=True):
+            for first, some in blocks(file):
+                picked = np.flatnonzero((some >= low) & (some <= high))
+                keys.append(some[picked])
+                numbers.append(picked + (start + first))
+        yield joined(keys, np.uint64), joined(numbers, np.int64)
+
+
+def blocks(path: Path) -> Iterator[tuple[int, Keys]]:
+    """The keys of a file, some at a time, each with the number of the first; no page of it stays mapped."""
+    count = key_files.open_file(path).shape[1]
+    for first in range(0, count, WINDOWS_AT_ONCE):
+        yield first, np.array(key_files.open_file(path)[0, first : first + WINDOWS_AT_ONCE])
+
+
+def joined(parts: list[npt.NDArray[Any]], kind: type) -> npt.NDArray[Any]:
+    """The parts end to end; they are let go of."""
+    whole = np.concatenate(parts) if parts else np.zeros(0, kind)
+    parts.clear()
+    return whole
 
 
 def write_repeated(files: Sequence[Path], path: Path, *, memory_bytes: int) -> None:
@@ -173,23 +188,25 @@ def mark_repeated(files: Sequence[Path], marks: Sequence[Path], *, keep_first: b
     """Write for every file of hashes a flag per hash: whether it is repeated and not the one that stays."""
     counts = [key_files.open_file(file).shape[1] for file in files]
     starts = np.concatenate([[0], np.cumsum(counts)])
-    tables = []
     for path, count in zip(marks, counts, strict=True):
         np.save(path, np.zeros(count, bool), allow_pickle=False)
-        tables.append(np.load(path, mmap_mode="r+", allow_pickle=False))
     for keys, numbers in ranges(files, memory_bytes=memory_bytes):
-        order = np.argsort(keys, kind="stable")
-        same = np.zeros(len(keys), bool)
-        same[1:] = keys[order][1:] == keys[order][:-1]
-        if not keep_first and len(same):
-            same[:-1] |= same[1:]
-        marked = np.sort(numbers[order[same]])
-        for table, low, high in zip(tables, starts[:-1], starts[1:], strict=True):
-            first, last = np.searchsorted(marked, (low, high))
-            table[marked[first:last] - low] = True
-    for table in tables:
-        if isinstance(table, np.memmap):
-            table.flush()
+        marked = repeated_numbers(keys, numbers, keep_first=keep_first)
+        bounds = np.searchsorted(marked, starts)
+        for path, start, first, last in zip(marks, starts[:-1], bounds[:-1], bounds[1:], strict=True):
+            if first < last:
+                np.load(path, mmap_mode="r+", allow_pickle=False)[marked[first:last] - start] = True
+
+
+def repeated_numbers(keys: Keys, numbers: Numbers, *, keep_first: bool) -> Numbers:
+    """The numbers, in order, of keys that have an equal before them, or an equal at all."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    same = np.zeros(len(keys), bool)
+    same[1:] = keys[1:] == keys[:-1]
+    if not keep_first and len(same):
+        same[:-1] |= same[1:]
+    return np.sort(numbers[order[same]])
 
 
 def write_cuts(comparison: "Comparison", shard: int, marks: Path, places: Path) -> tuple[int, int]:
@@ -209,11 +226,11 @@ def write_cuts(comparison: "Comparison", shard: int, marks: Path, places: Path) 
 
 def united_parts(marks: Path, places: Path) -> Iterator[Places]:
     """The union of the marked windows of a shard, some documents at a time."""
-    marked, windows = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (marks, places))
-    first = 0
-    while first < len(windows):
-        last = min(first + WINDOWS_AT_ONCE, len(windows))
-        while last < len(windows) and windows[last, 0] == windows[last - 1, 0]:
+    count, first = len(np.load(places, mmap_mode="r", allow_pickle=False)), 0
+    while first < count:
+        marked, windows = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (marks, places))
+        last = min(first + WINDOWS_AT_ONCE, count)
+        while last < count and windows[last, 0] == windows[last - 1, 0]:
             last += 1
         yield united(np.asarray(windows[first:last])[np.asarray(marked[first:last])].T)
         first = last
