@@ -1,7 +1,7 @@
 """JSONL documents to `.bin/.idx`: nemo-core tokenize beside the loop of Megatron-LM's preprocess script.
 
-Both are commands in processes of their own with the same tokenizer and as many worker processes, and must write the same
-bytes. Text: the standard library's documentation and sources; rounds alternate, the median counts.
+Both are commands in processes of their own with the same tokenizer and as many worker processes, and must write the
+same bytes. Text: the standard library's documentation and sources; rounds alternate, the median counts.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def make_documents(path: Path, *, megabytes: float) -> int:
     for module in sorted(sys.stdlib_module_names):
         try:
             texts.append(pydoc.plain(pydoc.render_doc(module)))
-        except Exception:  # noqa: BLE001 - some modules cannot be imported everywhere
+        except Exception:
             continue
     for source in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
         texts.append(source.read_text(encoding="utf-8", errors="replace"))

@@ -1,9 +1,9 @@
 """A training step of a Llama on this machine's cores: nemo-core, transformers, and transformers compiled.
 
-Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds alternate,
-so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix product that the
-figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven length instead:
-packed rows here, padded rows in transformers, tokens counted without filling.
+Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds
+alternate, so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix
+product that the figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven
+length instead: packed rows here, padded rows in transformers, tokens counted without filling.
 """
 
 import argparse

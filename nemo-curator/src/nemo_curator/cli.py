@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from .commands import acquire, dedup, pipeline, synthesize
+from .commands import acquire, arrange, classify, dedup, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
 
@@ -14,6 +14,10 @@ PROGRAM = Program(
         *acquire.COMMANDS,
         *pipeline.COMMANDS,
         *dedup.COMMANDS,
+        *filter.COMMANDS,
+        *classify.COMMANDS,
+        *redact.COMMANDS,
+        *arrange.COMMANDS,
         *synthesize.COMMANDS,
     ),
     doctor="nemo_curator.doctor:checks",

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..columns import filled, schema_behind
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
@@ -31,11 +32,12 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     steps = opened(layout.work, segment, plans.stamp(layout.work))
     together = plan.pipeline.segments()[segment].together
     gather = together.settings.open() if together else None
+    schema = columns_of(plan, segment)
     tally = Tally()
     with ExitStack() as stack:
         last = gather is None
         path = layout.documents(shard, segment, last=last)
-        kept = Table(stack, path, SCHEMA, compression="zstd" if last else "lz4")
+        kept = Table(stack, path, schema, compression="zstd" if last else "lz4")
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
         later = segment > 0
         batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
@@ -43,7 +45,7 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
             rejects.write(dropped)
             for index, (name, step) in enumerate(steps, 1):
                 documents = pass_step(step, documents, tally, tally.step(index, name), rejects)
-            documents = documents.select(SCHEMA.names)
+            documents = filled(documents, schema)
             kept.write(documents)
             if gather is None:
                 tally.finished(documents)
@@ -55,6 +57,12 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
         gather.write(layout.keys(shard, segment))
     tally.save(layout.tally(shard, segment))
     return tally.steps[-1].documents if tally.steps else 0
+
+
+def columns_of(plan: plans.Plan, segment: int) -> pa.Schema:
+    """The columns of documents behind a segment: those of every document, and what the steps so far add."""
+    steps = [step for part in plan.pipeline.segments()[: segment + 1] for step in part.alone]
+    return schema_behind(steps)
 
 
 class Table:
