@@ -73,7 +73,9 @@ def main() -> None:
             seconds["copy"].append(timed(lambda: copy(root / "hf", target / "copy")))
             seconds["hf to megatron"].append(timed(lambda: convert(root / "hf", target / "there", "megatron")))
             seconds["megatron to hf"].append(timed(lambda: convert(root / "megatron", target / "back", "hf")))
-            first, second = (path.read_bytes() for path in (root / "hf", target / "back") for path in path.glob("*.saf*"))
+            first, second = (
+                path.read_bytes() for path in (root / "hf", target / "back") for path in path.glob("*.saf*")
+            )
             assert first == second, "the way there and back changed the weights"
             shutil.rmtree(target)
         size = sum(path.stat().st_size for path in (root / "hf").iterdir())
