@@ -1,8 +1,9 @@
 """Console script ``nemo-curator``: the list of its commands."""
 
+import sys
 from collections.abc import Sequence
 
-from .commands import acquire, arrange, classify, filter, pipeline, redact, synthesize
+from .commands import acquire, arrange, classify, dedup, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
 
@@ -12,6 +13,7 @@ PROGRAM = Program(
     commands=(
         *acquire.COMMANDS,
         *pipeline.COMMANDS,
+        *dedup.COMMANDS,
         *filter.COMMANDS,
         *classify.COMMANDS,
         *redact.COMMANDS,
@@ -24,4 +26,4 @@ PROGRAM = Program(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line `words` (default: this process's) and return its exit code."""
-    return run_program(PROGRAM, words)
+    return run_program(PROGRAM, dedup.joined(list(sys.argv[1:] if words is None else words)))

@@ -17,7 +17,7 @@ def run(settings: Explain) -> dict[str, Any]:
     """The row of the document and what became of it. Raises InputError where the artifact never saw it."""
     manifest = artifact.read(settings.documents, "documents")
     for record in manifest.files:
-        if record.path.endswith(".parquet"):
+        if record.path.startswith(("data/", "rejects/")):
             row = find(settings.documents / record.path, settings.id)
             if row is not None:
                 return answer(row, record.path)
