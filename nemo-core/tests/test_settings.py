@@ -66,6 +66,12 @@ def test_numbers_read_as_people_write_them(tmp_path):
     )
 
 
+def test_text_that_looks_like_a_number_needs_no_quotes():
+    job = settings.load(Job, None, ["output=2024", "title=0123", "shape.layers=3"])
+    assert job == Job(output=Path("2024"), title="0123", shape=Shape(layers=3))
+    assert settings.load(Job, None, ["output=a", "title=null"]).title is None
+
+
 def test_schema_refuses_unknown_keys_and_documents_limits():
     schema = settings.schema(Job)
     assert schema["$defs"]["Shape"]["additionalProperties"] is False

@@ -20,9 +20,7 @@ from nemo_core.peft.settings import (
     PTuningSettings,
 )
 
-CONFIG = ModelConfig(
-    vocab_size=61, hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=16, ffn_size=48
-)
+CONFIG = ModelConfig(vocab_size=61, hidden_size=32, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=16, ffn_size=48)
 IDS = torch.arange(24).reshape(4, 6) * 7 % 61
 METHODS = {
     "lora": LoraSettings(rank=2),

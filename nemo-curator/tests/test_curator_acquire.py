@@ -7,8 +7,8 @@ import pytest
 
 from nemo_curator.acquire.docstrings import first_sentence, scrub, summary_of, to_html
 from nemo_curator.acquire.modules import list_modules
+from nemo_curator.acquire.python_docs import Shard, render_one
 from nemo_curator.acquire.render import render_shard
-from nemo_curator.acquire.run import Shard, render_one
 from nemo_curator.cli import main
 from nemo_curator.extract.html import Extract, extract
 from nemo_curator.foundation import artifact

@@ -231,11 +231,11 @@ def test_html_folder(tmp_path):
     (tmp_path / "a.html").write_text("<p>one</p>")
     (tmp_path / "c.html").write_bytes(b"\0\0\0\1")
     (tmp_path / "d.html").write_bytes(b"<p>" + b"x" * 2000)
-    (tmp_path / "notes.txt").write_text("left alone")
+    (tmp_path / "notes.md").write_text("left alone")
     (tmp_path / ".hidden.html").write_text("no")
     listing = list_input(tmp_path)
     assert [f.name for f in listing.files] == ["a.html", "c.html", "d.html", "deep/b.htm"]
-    assert listing.ignored == ["notes.txt"]
+    assert listing.ignored == ["notes.md"]
     records = read_all(tmp_path, max_document_bytes=1000)
     assert [r.id for r in records if isinstance(r, Document)] == ["a.html#00000000", "deep/b.htm#00000000"]
     assert faults(records) == [("binary_content", "c.html"), ("document_too_long", "d.html")]
@@ -268,8 +268,8 @@ def test_invalid_utf8_in_a_parquet_row_costs_that_row(tmp_path):
     [
         (lambda p: p / "absent", r"absent: no such file or folder"),
         (lambda p: p, r"the folder is empty; it reads .warc, "),
-        (lambda p: (p / "a.txt").write_text("x") and p / "a.txt", r"'a.txt' is of no known format"),
-        (lambda p: (p / "a.txt").write_text("x") and (p / "b").write_text("x") and p, r"none of its 2 files is of"),
+        (lambda p: (p / "a.md").write_text("x") and p / "a.md", r"'a.md' is of no known format"),
+        (lambda p: (p / "a.md").write_text("x") and (p / "b").write_text("x") and p, r"none of its 2 files is of"),
     ],
 )
 def test_inputs_that_hold_nothing_are_refused(tmp_path, make, message):

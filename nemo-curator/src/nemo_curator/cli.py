@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .commands import acquire, pipeline, synthesize
+from .commands import acquire, arrange, classify, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
 
@@ -12,6 +12,10 @@ PROGRAM = Program(
     commands=(
         *acquire.COMMANDS,
         *pipeline.COMMANDS,
+        *filter.COMMANDS,
+        *classify.COMMANDS,
+        *redact.COMMANDS,
+        *arrange.COMMANDS,
         *synthesize.COMMANDS,
     ),
     doctor="nemo_curator.doctor:checks",

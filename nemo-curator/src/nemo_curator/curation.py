@@ -55,6 +55,8 @@ def run(settings: Run) -> Curated:
     check_formats(pipeline, listing)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     config.pop("workers")
+    if listing.files[0].url:  # an input behind an address has no other identity
+        config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
     with artifact.create(
         settings.output,
         kind="documents",
@@ -86,6 +88,7 @@ def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan
         text_field=settings.text_field,
         id_field=settings.id_field,
         max_document_bytes=settings.max_document_bytes,
+        keep_fields=settings.keep_fields,
     )
     return plans.Plan(
         pipeline=pipeline, reading=reading, shards=plans.group(listing.files, shard_bytes=settings.shard_bytes)
@@ -101,7 +104,7 @@ def announce(pipeline: Pipeline) -> None:
 
 def check_formats(pipeline: Pipeline, listing: Listing) -> None:
     """Raise ConfigError where there is HTML and no step that extracts text from it."""
-    page = next((file for file in listing.files if file.format in ("warc", "html")), None)
+    page = next((file for file in listing.files if file.holds_html), None)
     if page and not pipeline.extracts:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
 

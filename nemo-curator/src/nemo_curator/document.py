@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
         ("language_score", pa.float32()),
         ("source", pa.string()),
         ("source_id", pa.string()),
+        ("metadata", pa.string()),
     ]
 )
 REJECT_SCHEMA = SCHEMA.append(pa.field("reason", pa.string())).append(pa.field("detail", pa.string()))
@@ -34,6 +35,7 @@ class Document:
     url: str = ""
     title: str = ""
     source_id: str = ""
+    metadata: str = ""
     html: bytes | None = None
     charset: str = ""
 
@@ -86,6 +88,7 @@ def to_table(documents: Sequence[Document]) -> pa.Table:
         "language_score": [0.0] * len(documents),
         "source": [d.source for d in documents],
         "source_id": [d.source_id for d in documents],
+        "metadata": [d.metadata for d in documents],
         "html": [d.html for d in documents],
         "charset": [d.charset for d in documents],
     }
@@ -104,6 +107,7 @@ def rejects_table(rejects: Sequence[Reject]) -> pa.Table:
             "language_score": 0.0,
             "source": r.source,
             "source_id": r.source_id,
+            "metadata": "",
             "reason": r.reason,
             "detail": r.detail,
         }

@@ -15,7 +15,7 @@ OVERWRITE = "replace the output where it exists"
 class Run:
     """Settings of ``nemo-curator run``."""
 
-    input: Annotated[Path, Meta(description="WARC, HTML, JSONL or Parquet file, a folder of them, or an artifact")]
+    input: Annotated[Path, Meta(description="file, folder, artifact, or an address such as s3://bucket/crawl")]
     output: Annotated[Path, Meta(description="folder of the documents artifact to make")]
     overwrite: Annotated[bool, Meta(description=OVERWRITE)] = False
     pipeline: Annotated[list[Any], Meta(description="steps in order, each a name or a name with settings")] = field(
@@ -26,6 +26,7 @@ class Run:
     text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
     id_field: Annotated[str, Meta(description="field of your own ids, kept as source_id")] = "id"
     max_document_bytes: Annotated[int, Meta(ge=1, description="larger documents are rejected")] = 10_000_000
+    keep_fields: Annotated[bool, Meta(description="keep your other fields, as JSON in the column metadata")] = True
 
 
 @dataclass(frozen=True, kw_only=True)

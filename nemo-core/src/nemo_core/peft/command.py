@@ -57,8 +57,8 @@ def run_unmerge(settings: UnmergeSettings) -> dict[str, Any]:
     """Write the model as it was before the merge. Raises ArtifactError where its weights were not kept."""
     if not (settings.model / ORIGINAL).is_file():
         raise ArtifactError(
-            f"{settings.model}: holds no {ORIGINAL}, and subtracting an update does not give the weights back; take the "
-            "model that was merged (its path is in manifest.json), or merge again with keep_original=true"
+            f"{settings.model}: holds no {ORIGINAL}, and subtracting an update does not give the weights back; take "
+            "the model that was merged (its path is in manifest.json), or merge again with keep_original=true"
         )
     with artifact.create(
         settings.output,

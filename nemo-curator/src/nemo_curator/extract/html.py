@@ -1,11 +1,13 @@
-"""The extract step: the main content of a page as text, with its title."""
+"""The extract step: the main content of a page as text, with its title and what the page says of itself."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+
+from ..foundation.backend import Backend, load_backend
 
 DEEPEST = 3000  # the search for the main content takes time with the square of the depth
 TAG = re.compile(rb"<(/?)([a-zA-Z][^\s/>]{0,20})")
@@ -16,10 +18,28 @@ NOT_NESTED = frozenset(
 BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
+ENGINES = {
+    "resiliparse": Backend(module="nemo_curator.extract.resiliparse"),
+    "trafilatura": Backend(module="nemo_curator.extract.trafilatura", extra="html"),
+    "justext": Backend(module="nemo_curator.extract.justext", extra="html"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extract:
     """The extract step: HTML to text; records that came as text pass unchanged."""
 
+    engine: Annotated[
+        Literal["resiliparse", "trafilatura", "justext"],
+        Meta(description="resiliparse is some 15 times faster than the others, which the extra html brings"),
+    ] = "resiliparse"
+    language: Annotated[
+        str, Meta(pattern="^[a-z]{2,3}$", description="justext: language of the pages, as an ISO 639 code")
+    ] = "en"
+    metadata: Annotated[
+        bool, Meta(description="keep description, author, date, canonical address … in the column metadata")
+    ] = False
+    keep_links: Annotated[bool, Meta(description="keep link targets and texts in the column metadata")] = False
     main_content: Annotated[bool, Meta(description="leave out navigation, headers, footers and the like")] = True
     links: Annotated[bool, Meta(description="write link targets after their text")] = False
     alt_texts: Annotated[bool, Meta(description="write the descriptions of images")] = False
@@ -30,29 +50,57 @@ class Extract:
 
         from ..document import SCHEMA, Verdict, set_column
 
+        engine = open_engine(self)
+
         def step(documents: Any) -> Any:
-            pages = zip(*(documents[name].to_pylist() for name in ("html", "charset", "text", "title")), strict=True)
-            found = [page_or_text(html, charset, text, title, self) for html, charset, text, title in pages]
-            documents = set_column(documents, "text", pa.array([f[0] for f in found], pa.string()))
-            documents = set_column(documents, "title", pa.array([f[1] for f in found], pa.string()))
+            pages = zip(*(documents[name].to_pylist() for name in COLUMNS), strict=True)
+            found = [page_or_text(engine, *page, self) for page in pages]
+            for index, column in enumerate(("text", "title", "metadata")):
+                documents = set_column(documents, column, pa.array([f[index] for f in found], pa.string()))
             return Verdict(
-                documents=documents.select(SCHEMA.names), reason=pa.array([f[2] for f in found], pa.string())
+                documents=documents.select(SCHEMA.names), reason=pa.array([f[3] for f in found], pa.string())
             )
 
         return step
 
 
-Found = tuple[str, str, str | None]
+COLUMNS = ("html", "charset", "text", "title", "metadata")
+Found = tuple[str, str, str, str | None]
+Engine = Callable[[str], tuple[str, str]]
 
 
-def page_or_text(html: bytes | None, charset: str, text: str, title: str, settings: Extract) -> Found:
-    """Text, title and, where nothing was left, why it is dropped."""
+def page_or_text(
+    engine: Engine, html: bytes | None, charset: str, text: str, title: str, metadata: str, settings: Extract
+) -> Found:
+    """Text, title, metadata and, where nothing was left, why it is dropped."""
     if html is None:
-        return text, title, None
+        return text, title, metadata, None
     if html.count(b"<") > DEEPEST and depth(html) > DEEPEST:
-        return "", title, "nested_too_deeply"
-    found_text, found_title = extract(html, charset, settings)
-    return found_text, found_title or title, None if found_text else "no_main_content"
+        return "", title, metadata, "nested_too_deeply"
+    page = decode(html, charset)
+    found_text, found_title = readable(engine, page)
+    if settings.metadata or settings.keep_links:
+        from .metadata import facts
+
+        metadata = clean(facts(page, about=settings.metadata, links=settings.keep_links))
+    return found_text, found_title or title, metadata, None if found_text else "no_main_content"
+
+
+def open_engine(settings: Extract) -> Engine:
+    """A function from a page to its text and title. Raises MissingBackend where its library is not installed."""
+    engine: Engine = load_backend("extraction engine", settings.engine, ENGINES, package="nemo-curator").open(settings)
+    return engine
+
+
+def extract(html: bytes, charset: str, settings: Extract) -> tuple[str, str]:
+    """Readable text and title of one page; `charset` is what its server declared, or ""."""
+    return readable(open_engine(settings), decode(html, charset))
+
+
+def readable(engine: Engine, page: str) -> tuple[str, str]:
+    """What the engine finds, fit to be written."""
+    text, title = engine(page)
+    return clean(text), " ".join(clean(title).split())
 
 
 def depth(html: bytes) -> int:
@@ -64,18 +112,6 @@ def depth(html: bytes) -> int:
         level = max(0, level - 1) if closing else level + 1
         deepest = max(deepest, level)
     return deepest
-
-
-def extract(html: bytes, charset: str, settings: Extract) -> tuple[str, str]:
-    """Readable text and title of a page (resiliparse)."""
-    from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.html import HTMLTree
-
-    tree = HTMLTree.parse(decode(html, charset))
-    text = extract_plain_text(
-        tree, main_content=settings.main_content, links=settings.links, alt_texts=settings.alt_texts
-    )
-    return clean(text), " ".join(clean(tree.title or "").split())
 
 
 def decode(html: bytes, charset: str) -> str:

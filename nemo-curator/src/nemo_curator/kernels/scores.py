@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from .characters import LETTER, bits_of, classes, code_point
 from .repetition import ngram_shares, repeated_spans
+from .strings import Bytes, Offsets
 from .words import hash_span, join_paragraphs, split_lines, split_words
 
 SCORES = (
@@ -34,18 +36,28 @@ def packed_stop_words() -> npt.NDArray[np.uint64]:
 
 
 @njit(cache=True, nogil=True)
-def is_letter(c):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Whether a byte is an ASCII letter, or part of a character beyond ASCII (taken for a letter)."""
-    return 65 <= c <= 90 or 97 <= c <= 122 or c >= 0x80
+def letters_of(data, start, end, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Where the first letter of a word begins and the last one ends; start = end where it has none."""
+    first = start
+    while first < end:
+        code, step = code_point(data, first, end)
+        if bits_of(code, table) & LETTER:
+            break
+        first += step
+    last = end
+    while last > first:
+        i = last - 1
+        while i > first and (data[i] & 0xC0) == 0x80:
+            i -= 1
+        if bits_of(code_point(data, i, end)[0], table) & LETTER:
+            return first, last
+        last = i
+    return start, start
 
 
 @njit(cache=True, nogil=True)
 def stop_word_bit(data, start, end, stop_words):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The bit of the stop word that ``data[start:end]`` is, apart from case and punctuation around it; or 0."""
-    while start < end and not is_letter(data[start]):
-        start += 1
-    while end > start and not is_letter(data[end - 1]):
-        end -= 1
+    """The bit of the stop word that ``data[start:end]`` is, apart from case; 0 where it is none."""
     if end - start < 2 or end - start > LONGEST_STOP_WORD:
         return 0
     packed = np.uint64(0)
@@ -55,15 +67,6 @@ def stop_word_bit(data, start, end, stop_words):  # type: ignore[no-untyped-def]
         if stop_words[k] == packed:
             return 1 << k
     return 0
-
-
-@njit(cache=True, nogil=True)
-def has_letter(data, start, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Whether any character of a word is a letter."""
-    i = start
-    while i < end and not is_letter(data[i]):
-        i += 1
-    return i < end
 
 
 @njit(cache=True, nogil=True)
@@ -108,14 +111,16 @@ def ends_in_ellipsis(data, start, end):  # type: ignore[no-untyped-def]  # noqa:
 
 
 @njit(cache=True, nogil=True)
-def score_words(data, span, words, stop_words, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def score_words(data, span, words, tables, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Fill the scores that words decide: number, mean length, symbols, alphabetic share, distinct stop words."""
     start, end, count = span
     starts, ends, lengths_before = words
+    stop_words, classes_of = tables
     alphabetic, seen = 0, 0
     for i in range(count):
-        alphabetic += has_letter(data, starts[i], ends[i])
-        seen |= stop_word_bit(data, starts[i], ends[i], stop_words)
+        first, last = letters_of(data, starts[i], ends[i], classes_of)
+        alphabetic += first < last
+        seen |= stop_word_bit(data, first, last, stop_words)
     distinct = 0
     while seen:
         distinct += seen & 1
@@ -152,7 +157,7 @@ def score_lines(data, start, end, work, tables, stamp, out):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def score_documents(data, offsets, stop_words):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def score_buffers(data, offsets, stop_words, classes_of):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Scores [SCORES, documents] of the strings in an Arrow buffer."""
     rows = offsets.shape[0] - 1
     out = np.zeros((rows, 20), np.float64)
@@ -173,6 +178,12 @@ def score_documents(data, offsets, stop_words):  # type: ignore[no-untyped-def] 
         count = split_words(data, start, end, starts, ends, lengths, hashes)
         for i in range(count):
             lengths_before[i + 1] = lengths_before[i] + lengths[i]
-        score_words(data, (start, end, count), (starts, ends, lengths_before), stop_words, out[row])
+        score_words(data, (start, end, count), (starts, ends, lengths_before), (stop_words, classes_of), out[row])
         stamp = ngram_shares(hashes, count, lengths_before, tables, stamp, out[row, 11:])
     return out.T.copy()
+
+
+def score_documents(data: Bytes, offsets: Offsets) -> npt.NDArray[np.float64]:
+    """Scores [SCORES, documents] of the strings in an Arrow buffer."""
+    scores: npt.NDArray[np.float64] = score_buffers(data, offsets, packed_stop_words(), classes())
+    return scores

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from ..foundation import artifact
 from ..foundation.errors import InputError
 
-Format = Literal["warc", "html", "jsonl", "parquet"]
+Format = Literal["warc", "html", "jsonl", "parquet", "text", "mediawiki", "latex", "pdf"]
 SUFFIXES: dict[str, Format] = {
     ".warc": "warc",
     ".warc.gz": "warc",
+    ".wet": "warc",
+    ".wet.gz": "warc",
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
@@ -19,11 +23,22 @@ SUFFIXES: dict[str, Format] = {
     ".jsonl.gz": "jsonl",
     ".jsonl.zst": "jsonl",
     ".ndjson": "jsonl",
+    ".jsonl.bz2": "jsonl",
+    ".jsonl.xz": "jsonl",
     ".json.gz": "jsonl",
     ".json.zst": "jsonl",
     ".parquet": "parquet",
+    ".txt": "text",
+    ".txt.gz": "text",
+    ".txt.zst": "text",
+    ".txt.bz2": "text",
+    ".txt.xz": "text",
+    ".xml.bz2": "mediawiki",
+    ".xml": "mediawiki",
+    ".tar": "latex",
+    ".pdf": "pdf",
 }
-COMPRESSED = (".gz", ".zst", ".parquet")
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".parquet")
 ARTIFACTS = ("raw-web", "documents")
 
 
@@ -33,8 +48,22 @@ class InputFile:
 
     path: Path
     name: str
-    format: Format
+    format: str
     num_bytes: int
+    url: str = ""
+
+    def open(self) -> BinaryIO:
+        """The bytes of the file as they are stored, from its beginning."""
+        if self.url:
+            from .remote import open_url
+
+            return open_url(self.url)
+        return open(self.path, "rb")
+
+    @property
+    def holds_html(self) -> bool:
+        """Whether its text is still to be extracted."""
+        return self.format == "html" or (self.format == "warc" and not self.name.lower().endswith((".wet", ".wet.gz")))
 
     @property
     def weight(self) -> int:
@@ -50,17 +79,29 @@ class Listing:
     ignored: list[str]
 
 
-def format_of(name: str) -> Format | None:
-    """The format that a file name promises; None for another."""
+def format_of(name: str) -> str | None:
+    """The format that a file name promises; None for another. Suffixes that other packages offer come last."""
     lowered = name.lower()
-    return next((format for suffix, format in SUFFIXES.items() if lowered.endswith(suffix)), None)
+    known = next((format for suffix, format in SUFFIXES.items() if lowered.endswith(suffix)), None)
+    return known or next((suffix for suffix in offered_formats() if lowered.endswith(suffix)), None)
+
+
+@cache
+def offered_formats() -> dict[str, EntryPoint]:
+    """Readers of other packages by suffix: entry points of the group `nemo_curator.formats`, named ".suffix"."""
+    return {point.name.lower(): point for point in entry_points(group="nemo_curator.formats")}
 
 
 def list_input(path: Path) -> Listing:
-    """The files of `path`: a file, a folder, or a raw-web or documents artifact.
+    """The files of `path`: a file, a folder, a raw-web or documents artifact, or an address such as s3://bucket/crawl.
 
     Files are ordered as the ids of their documents are. Raises InputError where there is nothing to read.
     """
+    address = address_of(path)
+    if address:
+        from .remote import list_url
+
+        return list_url(address)
     if not path.exists():
         raise InputError(f"input={path}: no such file or folder")
     root, found = candidates(path)
@@ -73,6 +114,12 @@ def list_input(path: Path) -> Listing:
     if not files:
         raise InputError(f"input={path}: {nothing_found(found)}; it reads {', '.join(SUFFIXES)}")
     return Listing(files=sorted(files, key=lambda f: f"{f.name}#"), ignored=ignored)
+
+
+def address_of(path: Path) -> str:
+    """The address that a setting of type path was written as; "" for a local path. A path folds "//" into "/"."""
+    scheme, colon, rest = path.as_posix().partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}" if colon and len(scheme) > 1 and scheme.isalnum() else ""
 
 
 def candidates(path: Path) -> tuple[Path, list[Path]]:

@@ -16,7 +16,8 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
         fault: str | None = "document_too_long"
         html = b""
     else:
-        html = file.path.read_bytes()
+        with file.open() as handle:
+            html = handle.read()
         fault = page_fault(html)
     if fault:
         detail = f"{file.name}: {file.num_bytes} bytes"

@@ -1,62 +1,36 @@
-"""JSON lines, plain, gzipped or zstd-compressed."""
+"""JSON lines, plain or compressed."""
 
-import gzip
-import io
 import json
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, cast
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 import msgspec
 
 from ..document import Reject
 from .files import InputFile
 from .records import Reading, Record, document_from_fields, record_id
+from .unpack import DAMAGES, damage, open_unpacked
 
 SPARE_BYTES = 65_536
-BUFFER_BYTES = 65_536  # lost where the file breaks off, so not large
 ESCAPE_FACTOR = 6  # "\u0041" takes six bytes for one
 
 
-def read(file: InputFile, reading: Reading) -> Iterator[Record]:
-    """Every line of the file; ordinals are line numbers less one, so they hold whatever else is in the file."""
-    decode = msgspec.json.Decoder().decode
+def read(file: InputFile, reading: Reading, *, decode: Callable[[bytes], object] | None = None) -> Iterator[Record]:
+    """Every line of the file; ordinals are line numbers less one, so they hold whatever else is in the file.
+
+    `decode` takes the place of the JSON decoder, for a caller who wants to see the fields as well.
+    """
+    decode = decode or msgspec.json.Decoder().decode
     number = 0
     try:
-        with open_lines(file.path) as lines:
+        with open_unpacked(file) as lines:
             for number, line in enumerate(bounded_lines(lines, reading), 1):
                 if line is None or not line.isspace():
                     yield parse_line(line, decode, file=file, number=number, reading=reading)
-    except (EOFError, zlib.error, OSError) as error:
-        reason = damage(error)
+    except DAMAGES as error:
+        reason = damage(file, error)
         place = f"{file.name}:{number + 1}"
         yield Reject(id=record_id(file, number), source=place, reason=reason, detail=f"{place}: {error}")
-
-
-def open_lines(path: Path) -> BinaryIO:
-    """The unpacked bytes of the file."""
-    if path.name.endswith(".gz"):
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.name.endswith(".zst"):
-        import pyarrow as pa
-
-        return cast(BinaryIO, io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BUFFER_BYTES))
-    return open(path, "rb")
-
-
-def damage(error: Exception) -> str:
-    """What is wrong with a compressed file. Raises `error` again where the fault is not the file's."""
-    text = str(error)
-    if isinstance(error, EOFError):
-        return "truncated_gzip"
-    if isinstance(error, (zlib.error, gzip.BadGzipFile)):
-        return "corrupt_gzip"
-    if "Truncated" in text:
-        return "truncated_zstd"
-    if "ZSTD" in text:
-        return "corrupt_zstd"
-    raise error
 
 
 def bounded_lines(lines: BinaryIO, reading: Reading) -> Iterator[bytes | None]:

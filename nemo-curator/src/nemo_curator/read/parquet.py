@@ -16,10 +16,8 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every row of the file."""
     number = 0
     try:
-        with pq.ParquetFile(file.path) as table:
-            wanted = (reading.text_field, reading.id_field, "url", "title")
-            columns = [name for name in table.schema_arrow.names if name in wanted]
-            for batch in table.iter_batches(batch_size=ROWS, columns=columns):
+        with file.open() as handle, pq.ParquetFile(handle) as table:
+            for batch in table.iter_batches(batch_size=ROWS):
                 for row in range(batch.num_rows):
                     yield read_row(batch.slice(row, 1), file=file, number=number, reading=reading)
                     number += 1

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
-from ..document import Document, Reject
-from .files import InputFile
+from ..document import Document, Reject, printable
+from .files import InputFile, offered_formats
 
 Record = Document | Reject
+OWN_FIELDS = ("language", "language_score", "source", "source_id", "metadata")  # columns that a run writes itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class Reading:
     text_field: Annotated[str, Meta(description="JSONL or Parquet field that holds the text")] = "text"
     id_field: Annotated[str, Meta(description="field of your own ids, kept as source_id")] = "id"
     max_document_bytes: Annotated[int, Meta(ge=1, description="larger documents are rejected")] = 10_000_000
+    keep_fields: Annotated[bool, Meta(description="keep your other fields, as JSON in the column metadata")] = True
 
 
 def record_id(file: InputFile, ordinal: int) -> str:
@@ -31,8 +34,15 @@ def read_file(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every record of `file`, in order; what is damaged comes as a Reject and the rest follows."""
     if file.num_bytes == 0:
         return iter([Reject(id=record_id(file, 0), source=file.name, reason="empty_file", detail=file.name)])
-    reader: Callable[[InputFile, Reading], Iterator[Record]] = import_module(f"{__package__}.{file.format}").read
-    return reader(file, reading)
+    return reader(file.format)(file, reading)
+
+
+def reader(format: str) -> Callable[[InputFile, Reading], Iterator[Record]]:
+    """The function that reads a format; one that begins with a dot is another package's."""
+    offered = offered_formats()
+    found: Callable[[InputFile, Reading], Iterator[Record]]
+    found = offered[format].load() if format in offered else import_module(f"{__package__}.{format}").read
+    return found
 
 
 def document_from_fields(
@@ -57,7 +67,20 @@ def document_from_fields(
     fault = text_fault(text, reading)
     if fault:
         return Reject(**common, reason=fault, detail=f"{place}: {len(text)} characters", text=text[:1000])
-    return Document(**common, text=text, title=text_or_empty(fields.get("title")))
+    metadata = other_fields(fields, reading) if reading.keep_fields else ""
+    return Document(**common, text=text, title=text_or_empty(fields.get("title")), metadata=metadata)
+
+
+def other_fields(fields: dict[str, object], reading: Reading) -> str:
+    """What else a row holds, as a JSON object; "" where there is nothing."""
+    known = {reading.text_field, reading.id_field, "url", "title", *OWN_FIELDS}
+    others = {name: value for name, value in fields.items() if name not in known}
+    kept = fields.get("metadata")
+    if isinstance(kept, str) and not others:
+        return text_or_empty(kept)
+    if "metadata" in fields and kept not in (None, ""):
+        others["metadata"] = kept
+    return printable(msgspec.json.encode(others, enc_hook=str).decode("utf-8", "replace")) if others else ""
 
 
 def text_fault(text: str, reading: Reading) -> str | None:

@@ -1,4 +1,4 @@
-"""Pages in WARC files: HTML in response records, gzip member by member (ISO 28500).
+"""Pages in WARC files: HTML in response records, text in conversion records (WET); gzip member by member (ISO 28500).
 
 Records are framed here, so that a damaged one is named, skipped and followed by the next; fastwarc parses each.
 """
@@ -13,13 +13,14 @@ from ..document import Document, Reject
 from .files import InputFile
 from .html import page_fault
 from .inflate import DamagedError, GzipStream, PlainStream
-from .records import Reading, Record, record_id
+from .records import Reading, Record, record_id, text_fault
 
 MAX_HEAD = 1 << 20
 HTTP_HEAD_ROOM = 1 << 16
 VERSION = re.compile(rb"WARC/1\.[01]\r\n")
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-RESPONSE = re.compile(rb"^warc-type:[ \t]*response[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+RESPONSE = re.compile(rb"^warc-type:[ \t]*(?:response|conversion)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+CONVERSION = re.compile(rb"^warc-type:[ \t]*conversion[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -115,7 +116,7 @@ class Frames:
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every response record of the file that holds HTML; ordinals count all records."""
-    with open(file.path, "rb") as handle:
+    with file.open() as handle:
         stream = GzipStream(handle) if file.name.endswith(".gz") else PlainStream(handle)
         frames = Frames(stream, reading)
         ordinal = 0
@@ -151,6 +152,8 @@ def page(frame: Frame, *, file: InputFile, ordinal: int, reading: Reading) -> Re
     common = {"id": record_id(file, ordinal), "source": place}
     if frame.whole is None:
         return Reject(**common, reason="document_too_long", detail=f"{place}: {frame.length} bytes")
+    if CONVERSION.search(frame.head):
+        return converted(frame, common, reading)
     record = parse(frame.whole)
     if record is None or not record.is_http:
         return Reject(**common, reason="not_http", detail=f"{place}: the response holds no HTTP message")
@@ -167,6 +170,25 @@ def page(frame: Frame, *, file: InputFile, ordinal: int, reading: Reading) -> Re
     return Document(
         **common, url=url.strip("<>"), source_id=record.record_id or "", html=html, charset=record.http_charset or ""
     )
+
+
+def converted(frame: Frame, common: dict[str, str], reading: Reading) -> Record:
+    """The text in a conversion record; a Reject where it is of no use."""
+    fields = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in frame.head.decode("utf-8", "replace").splitlines())
+    }
+    known = {**common, "url": fields.get("warc-target-uri", ""), "source_id": fields.get("warc-record-id", "")}
+    body = (frame.whole or b"")[len(frame.head) : -len(b"\r\n\r\n")]
+    try:
+        text = body.decode("utf-8").strip("\r\n")
+    except UnicodeDecodeError as error:
+        shown = body[:1000].decode("utf-8", "replace")
+        return Reject(**known, reason="invalid_utf8", detail=f"{common['source']}: {error.reason}", text=shown)
+    fault = text_fault(text, reading)
+    if fault:
+        return Reject(**known, reason=fault, detail=f"{common['source']}: {len(text)} characters", text=text[:1000])
+    return Document(**known, text=text)
 
 
 def parse(whole: bytes) -> Any:

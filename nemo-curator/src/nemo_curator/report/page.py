@@ -9,6 +9,7 @@ from typing import Any
 from ..dedup.settings import FuzzyDedup
 from ..filter.rules import RULES
 from ..filter.thresholds import Quality
+from ..foundation.settings import Sourced, convert
 from .charts import figure, histogram, number, row, size
 
 Stats = Mapping[str, Any]
@@ -123,11 +124,12 @@ def languages(stats: Stats) -> str:
 
 def histograms(stats: Stats, config: Mapping[str, Any]) -> str:
     """Distributions of the scores with their limits."""
-    limits = limits_of(config)
+    quality = quality_of(config)
+    limits = quality.limits()
     by_score: dict[str, dict[str, float]] = {}
     for rule in RULES:
         if rule.threshold in limits:
-            by_score.setdefault(rule.score, {})[rule.threshold[:3]] = limits[rule.threshold]
+            by_score.setdefault(quality.score_of(rule.score), {})[rule.threshold[:3]] = limits[rule.threshold]
     charts = [
         histogram(score, stats["histograms"][score], low=bounds.get("min"), high=bounds.get("max"))
         for score, bounds in by_score.items()
@@ -140,12 +142,12 @@ def histograms(stats: Stats, config: Mapping[str, Any]) -> str:
     return f'<div class="grid">{"".join(charts)}</div>{legend}' if charts else ""
 
 
-def limits_of(config: Mapping[str, Any]) -> dict[str, float]:
-    """Thresholds of the first quality step of a pipeline."""
+def quality_of(config: Mapping[str, Any]) -> Quality:
+    """The first quality step of a pipeline; one without limits where there is none."""
     for step in config["pipeline"]:
         if "quality" in step:
-            return Quality(**step["quality"]).limits()
-    return {}
+            return convert(Quality, Sourced(dict(step["quality"]), {}))
+    return Quality(preset="none")
 
 
 def seconds(stats: Stats) -> str:

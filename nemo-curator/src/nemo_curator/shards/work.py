@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..columns import filled, schema_behind
 from ..dedup import keys as dedup_keys
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
@@ -29,17 +30,18 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     layout = Layout(Path(root))
     plan = plans.load(layout.work)
     steps, last = opened(layout.work, segment)
+    schema = columns_of(plan, segment)
     tally = Tally()
     batches = first_batches(plan, shard, tally) if segment == 0 else later_batches(layout, segment, shard, tally)
     keys: list[dedup_keys.Keys] = []
     with ExitStack() as stack:
-        kept = Table(stack, layout.documents(shard, segment, last=last is None), SCHEMA)
+        kept = Table(stack, layout.documents(shard, segment, last=last is None), schema)
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
         for documents, dropped in batches:
             rejects.write(dropped)
             for index, (name, step) in enumerate(steps, 1):
                 documents = pass_step(step, documents, tally, tally.step(index, name), rejects)
-            documents = documents.select(SCHEMA.names)
+            documents = filled(documents, schema)
             kept.write(documents)
             if last is not None and documents.num_rows:
                 with timed(tally.comparison):
@@ -49,6 +51,12 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
         kept.open()
     finish(layout, segment, shard, keys, tally)
     return tally.steps[-1].documents if tally.steps else 0
+
+
+def columns_of(plan: plans.Plan, segment: int) -> pa.Schema:
+    """The columns of documents behind a segment: those of every document, and what the steps so far add."""
+    steps = [step for part in plan.pipeline.segments()[: segment + 1] for step in part.alone]
+    return schema_behind(steps)
 
 
 def finish(layout: Layout, segment: int, shard: int, keys: list[dedup_keys.Keys], tally: Tally) -> None:

@@ -61,7 +61,7 @@ def load(cls: type[Settings], recipe: Path | None = None, overrides: Sequence[st
     """An instance of `cls`. Raises ConfigError naming place, key, what is allowed and the nearest known key."""
     sourced = read_recipe(recipe) if recipe else Sourced({}, {})
     for word in overrides:
-        apply_override(sourced, word)
+        apply_override(sourced, word, cls)
     return convert(cls, sourced)
 
 
@@ -102,8 +102,11 @@ def _lines(node: yaml.Node | None, prefix: Key) -> Iterable[tuple[Key, int]]:
             yield from _lines(child, key)
 
 
-def apply_override(sourced: Sourced, word: str) -> None:
-    """Set the dotted key of ``a.b=value`` in place; the value is read as YAML."""
+def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None:
+    """Set the dotted key of ``a.b=value`` in place; the value is read as YAML.
+
+    Where `cls` wants text there, a number stays as it was written: a date such as 20240301 needs no quotes.
+    """
     name, equals, text = word.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
@@ -112,6 +115,8 @@ def apply_override(sourced: Sourced, word: str) -> None:
         value = RecipeLoader(text).get_single_data() if text else ""
     except yaml.YAMLError as error:
         raise ConfigError(f"{COMMAND_LINE}: {word!r}: {' '.join(str(error).split())}") from None
+    if isinstance(value, int | float) and cls is not None and _wants_text(cls, key):
+        value = text.strip()
     target = sourced.values
     for part in key[:-1]:
         target = target.setdefault(part, {})
@@ -208,6 +213,15 @@ def _unwrapped(annotation: Any) -> list[Any]:
 
 def _dataclass_in(annotation: Any) -> type | None:
     return next((a for a in _unwrapped(annotation) if isinstance(a, type) and dataclasses.is_dataclass(a)), None)
+
+
+def _wants_text(annotation: Any, key: Key) -> bool:
+    """Whether the setting `key` of a dataclass can be text and cannot be a number."""
+    for name in key:
+        inner = _dataclass_in(annotation)
+        annotation = _hints(inner).get(name) if inner else _mapping_values(annotation)
+    alternatives = set(_unwrapped(annotation)) if annotation is not None else set()
+    return bool(alternatives & {str, Path}) and not alternatives & {int, float, bool, Any}
 
 
 def _mapping_values(annotation: Any) -> Any:

@@ -1,40 +1,10 @@
-"""Each rule says which documents are at fault, given one score and one limit; its name is the drop reason.
+"""The rules of Gopher.
 
-Sources: "Gopher" is Rae et al. 2021, *Scaling Language Models: Methods, Analysis & Insights from Training Gopher*,
-appendix A.1 (quality filtering, and repetition removal with its table A1).
+"Gopher" is Rae et al. 2021, *Scaling Language Models: Methods, Analysis & Insights from Training Gopher*, appendix A.1
+(quality filtering, and repetition removal with its table A1).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-Scores = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A fault, the score that shows it and the threshold that decides."""
-
-    reason: str
-    score: str
-    threshold: str
-    at_fault: Callable[[Scores, float], Mask]
-
-
-RULES: list[Rule] = []
-
-
-def rule(*, score: str, threshold: str) -> Callable[[Callable[[Scores, float], Mask]], Callable[[Scores, float], Mask]]:
-    """Register a function as the rule of its own name."""
-
-    def register(at_fault: Callable[[Scores, float], Mask]) -> Callable[[Scores, float], Mask]:
-        RULES.append(Rule(at_fault.__name__, score, threshold, at_fault))
-        return at_fault
-
-    return register
+from .registry import Mask, Scores, rule
 
 
 @rule(score="words", threshold="min_words")

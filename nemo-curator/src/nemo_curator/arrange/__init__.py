@@ -1,0 +1,1 @@
+"""Documents put in another order, proportion or grouping, with every column kept."""

@@ -1,0 +1,76 @@
+"""``nemo-curator separate``: an artifact for each value of a column."""
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow.compute as pc
+
+from ..foundation.errors import ConfigError
+from ..foundation.progress import track
+from ..tables.columns import required
+from ..tables.source import Source, open_source
+from .settings import Separate
+from .writer import Parts, writing
+
+WITHOUT_VALUE = "_none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separated:
+    """What was written: documents by value; and records that could not be read, by reason."""
+
+    output: Path
+    documents_in: int
+    values: dict[str, int]
+    unread: dict[str, int]
+
+
+def separate(settings: Separate) -> Separated:
+    """Write every document into the artifact of its value. Raises ConfigError for too many values."""
+    source = open_source(settings.input, text_field=settings.text_field, id_field=settings.id_field)
+    required(source.schema, settings.by, option="by")
+    open_parts: dict[str, Parts] = {}
+    seen, unread = 0, Counter[str]()
+    with ExitStack() as stack:
+        for documents, rejects in track(source.batches(), "separate", unit="batches"):
+            seen += documents.num_rows
+            unread.update(rejects["reason"].to_pylist())
+            names = documents[settings.by].cast("string")
+            for value in pc.unique(pc.fill_null(names, "")).to_pylist():
+                if settings.only is not None and value not in settings.only:
+                    continue
+                parts = parts_of(value, open_parts, source, settings, stack)
+                rows = documents.filter(pc.equal(pc.fill_null(names, ""), value))
+                parts.read(rows, rejects.slice(0, 0))
+                parts.write(rows, step="separate")
+    return Separated(
+        output=settings.output,
+        documents_in=seen,
+        values={name: parts.tally.steps[-1].documents for name, parts in sorted(open_parts.items())},
+        unread=dict(unread),
+    )
+
+
+def parts_of(value: str, open_parts: dict[str, Parts], source: Source, settings: Separate, stack: ExitStack) -> Parts:
+    """The files of a value, begun when it first turns up."""
+    if value not in open_parts:
+        if len(open_parts) >= settings.max_values:
+            raise ConfigError(
+                f"by={settings.by}: has more than {settings.max_values} values ({value!r} is one more); separate by a "
+                "column with fewer, name those you want with only=[...], or raise max_values"
+            )
+        output = settings.output / folder_name(value)
+        inputs = {"input": settings.input}
+        open_parts[value] = stack.enter_context(
+            writing(settings, source.schema, step="separate", inputs=inputs, output=output)
+        )
+    return open_parts[value]
+
+
+def folder_name(value: str) -> str:
+    """The value as a folder's name: nothing in it leads elsewhere."""
+    name = quote(value, safe=" ()+,-=@_~") or WITHOUT_VALUE
+    return name.replace(".", "%2E") if name.startswith(".") else name

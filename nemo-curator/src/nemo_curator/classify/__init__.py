@@ -1,0 +1,1 @@
+"""Trained classifiers: fastText models, and any sequence classifier in a Hugging Face folder."""

@@ -1,0 +1,219 @@
+"""Modifiers: small steps that take away or unify one kind of thing in a text.
+
+Each is a frozen dataclass with ``rewrite(text) -> text``; those of NeMo Curator have the same effect under their names
+there, given in the docstrings.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from msgspec import Meta
+
+from ..foundation.errors import ConfigError
+
+URL = re.compile(
+    r"(?:\b[a-z][a-z0-9+.-]{1,9}://|\bwww\.)[^\s<>\"\u201c\u201d\u00ab\u00bb\u3000-\u303f\uff00-\uff5e]+", re.IGNORECASE
+)
+URL_END = re.compile(r"[.,;:!?'\u2019\u2026]+\Z")
+QUOTES = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u02b9\u00b4\uff07", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u301d\u301e\uff02", '"'),
+    }
+)
+SPACES = re.compile(r"[^\S\n]+")
+MARKDOWN = (
+    (re.compile(r"^[ \t]*(?:```|~~~).*$\n?", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.*?)[ \t]*#*$", re.MULTILINE), r"\1"),
+    (re.compile(r"^[ \t]{0,3}(?:[-*_][ \t]*){3,}$\n?", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]{0,3}(?:={3,}|-{3,})[ \t]*$\n?", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]{0,3}(?:>[ \t]?)+", re.MULTILINE), ""),
+    (re.compile(r"!\[([^\]\n]*)\]\([^)\n]*\)"), r"\1"),
+    (re.compile(r"\[([^\]\n]+)\]\([^)\n]*\)"), r"\1"),
+    (re.compile(r"\[([^\]\n]+)\]\[[^\]\n]*\]"), r"\1"),
+    (re.compile(r"^[ \t]{0,3}\[[^\]\n]+\]:[ \t]*\S+.*$\n?", re.MULTILINE), ""),
+    (re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])"), r"\2"),
+    (re.compile(r"(?<![\w_])(_{1,3})(?=\S)([^_\n]+?)(?<=\S)\1(?![\w_])"), r"\2"),
+    (re.compile(r"~~(?=\S)([^~\n]+?)(?<=\S)~~"), r"\1"),
+    (re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+?)(?<!`)\1(?!`)"), r"\2"),
+)
+BOILERPLATE = (
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+    "all rights reserved",
+    "copyright ©",
+    "terms and conditions",
+    "terms of service",
+    "sign up for our newsletter",
+    "subscribe to our newsletter",
+)
+
+
+class Modifier(Protocol):
+    """Settings of a step that rewrites texts."""
+
+    def rewrite(self, text: str) -> str:
+        """The text as it is to be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewriting:
+    """What all modifiers have in common."""
+
+    def rewrite(self, text: str) -> str:
+        """The text as it is to be."""
+        raise NotImplementedError
+
+    def open(self) -> Callable[[Any], Any]:
+        """The step as a function from a batch to its verdict."""
+        from .rewrite import rewriting
+
+        return rewriting(self.rewrite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizeNewlines(Rewriting):
+    """At most `longest` newlines in a row (NewlineNormalizer)."""
+
+    longest: Annotated[int, Meta(ge=1, description="newlines in a row that are left")] = 2
+
+    def rewrite(self, text: str) -> str:
+        """Line ends become newlines, long runs of them become shorter."""
+        plain = text.replace("\r\n", "\n").replace("\r", "\n")
+        return re.sub(rf"\n{{{self.longest + 1},}}", "\n" * self.longest, plain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizeWhitespace(Rewriting):
+    """One blank between words, none at either end of a line."""
+
+    def rewrite(self, text: str) -> str:
+        """Runs of blanks become one."""
+        return "\n".join(SPACES.sub(" ", line).strip() for line in text.split("\n"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveUrls(Rewriting):
+    """Web addresses go (UrlRemover), or `replacement` comes in their place."""
+
+    replacement: Annotated[str, Meta(description="what is written instead")] = ""
+
+    def rewrite(self, text: str) -> str:
+        """A full stop or a bracket behind an address is not part of it."""
+
+        def replaced(matched: re.Match[str]) -> str:
+            address = matched[0]
+            kept = URL_END.sub("", address)
+            while kept.endswith(")") and kept.count(")") > kept.count("("):
+                kept = URL_END.sub("", kept[:-1])
+            return self.replacement + address[len(kept) :]
+
+        return URL.sub(replaced, text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnifyQuotes(Rewriting):
+    """Typographic quotation marks and apostrophes become straight ones (QuotationUnifier)."""
+
+    def rewrite(self, text: str) -> str:
+        """Every kind of quotation mark."""
+        return text if text.isascii() else text.translate(QUOTES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveOuterQuotes(Rewriting):
+    """A pair of quotation marks around a whole text goes (QuotationRemover); not where the text holds line breaks."""
+
+    def rewrite(self, text: str) -> str:
+        """The text between the marks."""
+        quoted = len(text) > 2 and text[0] == text[-1] == '"' and "\n" not in text and '"' not in text[1:-1]
+        return text[1:-1].strip() if quoted else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveMarkdown(Rewriting):
+    """Markdown's signs go and their text stays (MarkdownRemover): headings, emphasis, links, quotes, code, rules."""
+
+    def rewrite(self, text: str) -> str:
+        """Text without signs."""
+        for pattern, kept in MARKDOWN:
+            text = pattern.sub(kept, text)
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveBoilerplate(Rewriting):
+    """Paragraphs with boilerplate at the top or bottom of a text go (BoilerPlateStringModifier; C4's policy lines)."""
+
+    phrases: Annotated[list[str], Meta(description="what boilerplate contains, in lower case")] = field(
+        default_factory=lambda: list(BOILERPLATE)
+    )
+    everywhere: Annotated[bool, Meta(description="remove such paragraphs in the middle of a text, too")] = False
+
+    def rewrite(self, text: str) -> str:
+        """The text between the first and the last paragraph without boilerplate."""
+        paragraphs = re.split(r"\n{2,}", text)
+        faulty = [any(phrase in paragraph.lower() for phrase in self.phrases) for paragraph in paragraphs]
+        if not any(faulty):
+            return text
+        good = [index for index, bad in enumerate(faulty) if not bad]
+        if not good:
+            return ""
+        kept = good if self.everywhere else range(good[0], good[-1] + 1)
+        return "\n\n".join(paragraphs[index] for index in kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveLines(Rewriting):
+    """Lines go that contain or equal one of the texts, or match the pattern (LineRemover)."""
+
+    containing: Annotated[list[str], Meta(description="texts that a line to remove contains")] = field(
+        default_factory=list
+    )
+    equal: Annotated[list[str], Meta(description="texts that a line to remove is, blanks around it not counted")] = (
+        field(default_factory=list)
+    )
+    pattern: Annotated[str, Meta(description="regular expression that a line to remove contains")] = ""
+
+    def __post_init__(self) -> None:
+        if not (self.containing or self.equal or self.pattern):
+            raise ConfigError("says of no line that it goes; set containing, equal or pattern")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ConfigError(f"pattern={self.pattern!r} is no regular expression: {error}") from None
+
+    def rewrite(self, text: str) -> str:
+        """The other lines."""
+        return "\n".join(line for line in text.split("\n") if not self.goes(line))
+
+    def goes(self, line: str) -> bool:
+        """Whether a line is to be removed."""
+        found = any(part in line for part in self.containing) or line.strip() in self.equal
+        return found or bool(self.pattern and re.search(self.pattern, line))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceText(Rewriting):
+    """The part of a text between two places or marks stays (Slicer); a text without a mark stays whole on that side."""
+
+    start: Annotated[int, Meta(description="first character kept; negative counts from the end")] = 0
+    stop: Annotated[int | None, Meta(description="first character not kept")] = None
+    after: Annotated[str, Meta(description="keep what follows the first of these marks")] = ""
+    before: Annotated[str, Meta(description="keep what precedes the first of these marks behind that")] = ""
+    strip: Annotated[bool, Meta(description="remove blanks at both ends")] = True
+
+    def rewrite(self, text: str) -> str:
+        """The slice."""
+        if self.after and self.after in text:
+            text = text.partition(self.after)[2]
+        if self.before and self.before in text:
+            text = text.partition(self.before)[0]
+        kept = text[self.start : self.stop]
+        return kept.strip() if self.strip else kept

@@ -1,0 +1,1 @@
+"""Passages of evaluation sets found in documents, and cut out of them."""

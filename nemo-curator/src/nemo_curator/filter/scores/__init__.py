@@ -1,0 +1,1 @@
+"""The numbers that rules look at, in families that are computed together."""

@@ -1,0 +1,53 @@
+"""Files of the user's own that some scores need: word lists, a tokenizer, an n-gram model."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from ...foundation.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Where the files are; None where there is none."""
+
+    flagged_words: Path | None = None
+    stop_words: Path | None = None
+    tokenizer: Path | None = None
+    ngram_model: Path | None = None
+    comments_of: str = "python"
+    language_column: str = "programming_language"
+    extension_column: str = "extension"
+
+    def need(self, name: str, *, why: str) -> Path:
+        """The file called `name`. Raises ConfigError where it was not given or is not there."""
+        path: Path | None = getattr(self, name)
+        if path is None:
+            raise ConfigError(f"{name} is required, because {why}; set {name}=FILE")
+        if not path.exists():
+            raise ConfigError(f"{name}={path}: no such file")
+        return path
+
+
+@cache
+def english_stop_words() -> frozenset[str]:
+    """The words that English text cannot do without."""
+    return parse_words((files(__package__) / "english_stop_words.txt").read_text(encoding="utf-8"))
+
+
+def parse_words(text: str) -> frozenset[str]:
+    """The words of a list, one a line, in lower case; lines that begin with # are comments."""
+    return frozenset(line.strip().lower() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+@cache
+def read_words(path: Path) -> frozenset[str]:
+    """The words of a file, one a line, in lower case; lines that begin with # are comments."""
+    try:
+        words = parse_words(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a list of words ({error})") from None
+    if not words:
+        raise ConfigError(f"{path}: holds no word; write one a line")
+    return words

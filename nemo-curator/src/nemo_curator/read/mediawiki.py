@@ -1,0 +1,148 @@
+"""Articles of a MediaWiki dump (Wikipedia and its sisters), their markup removed.
+
+Format: https://www.mediawiki.org/wiki/Help:Export. Multistream dumps are bzip2 streams one behind the other, which
+read as one.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from ..document import Document, Reject
+from ..foundation.errors import MissingBackend
+from .files import InputFile
+from .records import Reading, Record, record_id, text_fault
+from .unpack import DAMAGES, damage, open_unpacked
+
+ARTICLES = "0"  # namespace
+CHUNK = 1 << 20
+DROPPED_TAGS = frozenset({"ref", "table", "gallery", "math", "timeline", "imagemap", "syntaxhighlight", "score"})
+MEDIA_LINK = re.compile(
+    r"^[^\[\]|:]{2,24}:[^\[\]|]*\.(?:jpe?g|png|svg|gif|webp|ogg|ogv|webm|pdf|djvu|tiff?)", re.IGNORECASE
+)
+NAMESPACE_LINK = re.compile(r"^(?:[a-z]{2,3}(?:-[a-z]+)?|[^\W\d_]{4,20}):\S")
+MANY_NEWLINES = re.compile(r"\n{3,}")
+EMPTY_BRACKETS = re.compile(r" ?\((?:\s*[,;:]?\s*)*\)")
+
+
+def read(file: InputFile, reading: Reading) -> Iterator[Record]:
+    """Every article; ordinals count all pages of the dump. Redirects and pages about other things are left out."""
+    number = 0
+    try:
+        with open_unpacked(file) as handle:
+            for number, page in enumerate(pages(handle)):
+                record = article(page, file=file, number=number, reading=reading)
+                if record is not None:
+                    yield record
+    except ET.ParseError as error:
+        yield broken(file, number, "corrupt_xml", error)
+    except DAMAGES as error:
+        yield broken(file, number, damage(file, error), error)
+
+
+def broken(file: InputFile, number: int, reason: str, error: Exception) -> Reject:
+    """The reject for a dump that cannot be read on from this page."""
+    place = f"{file.name}:{number + 1}"
+    return Reject(id=record_id(file, number), source=place, reason=reason, detail=f"{place}: {error}")
+
+
+def pages(handle: BinaryIO) -> Iterator[dict[str, str]]:
+    """Fields of every page, a page at a time in memory."""
+    parser = ET.XMLPullParser(["start", "end"])
+    root: Any = None
+    while chunk := handle.read(CHUNK):
+        parser.feed(chunk)
+        for event, element in parser.read_events():
+            if event == "start":
+                root = element if root is None else root
+            elif local(element.tag) == "page":
+                yield fields_of(element)
+                root.clear()
+    parser.close()
+
+
+def local(tag: str) -> str:
+    """A tag without its namespace, which changes with the version of the format."""
+    return tag.rpartition("}")[2]
+
+
+def fields_of(page: Any) -> dict[str, str]:
+    """The fields of a page and of its latest revision by name; the page's own id is the first one."""
+    found: dict[str, str] = {}
+    for element in page.iter():
+        name = local(element.tag)
+        if name == "redirect":
+            found["redirect"] = "yes"
+        elif name not in found or name in ("text", "timestamp", "format", "model"):
+            found[name] = element.text or ""
+    return found
+
+
+def article(page: dict[str, str], *, file: InputFile, number: int, reading: Reading) -> Record | None:
+    """The document that an article gives; None for a redirect or a page that is no article."""
+    if page.get("ns", ARTICLES) != ARTICLES or "redirect" in page or page.get("model", "wikitext") != "wikitext":
+        return None
+    place = f"{file.name}:{number + 1}"
+    title = page.get("title", "")
+    known = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
+    wikitext = page.get("text", "")
+    if len(wikitext) > reading.max_document_bytes:
+        return Reject(**known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters of {title!r}")
+    text = plain(wikitext)
+    fault = text_fault(text, reading)
+    if fault:
+        return Reject(**known, reason=fault, detail=f"{place}: {title!r}", text=wikitext[:1000])
+    return Document(**known, text=text, title=title, url=address(title, file.name))
+
+
+def address(title: str, name: str) -> str:
+    """Where the article is read, told from the name of the dump ("enwiki-20240201-…"); "" where that says nothing."""
+    from urllib.parse import quote
+
+    wiki = re.match(r"(?:.*/)?([a-z_]+?)(wiki|wiktionary|wikibooks|wikiquote|wikinews|wikivoyage)-\d{8}", name)
+    if wiki is None:
+        return ""
+    project = "wikipedia" if wiki[2] == "wiki" else wiki[2]
+    return f"https://{wiki[1].replace('_', '-')}.{project}.org/wiki/{quote(title.replace(' ', '_'))}"
+
+
+def plain(wikitext: str) -> str:
+    """The text of an article without markup, templates, tables, references, files and categories."""
+    code = parsed(wikitext)
+    for tag in code.filter_tags(recursive=True, matches=lambda node: str(node.tag).strip().lower() in DROPPED_TAGS):
+        remove(code, tag)
+    for link in code.filter_wikilinks(recursive=True):
+        target = str(link.title).strip().lstrip(":")
+        if MEDIA_LINK.match(target) or (NAMESPACE_LINK.match(target) and link.text is None):
+            remove(code, link)
+    sections = [section_text(section) for section in code.get_sections(flat=True, include_lead=True)]
+    return MANY_NEWLINES.sub("\n\n", "\n\n".join(filter(None, sections))).strip()
+
+
+def section_text(section: Any) -> str:
+    """Heading and text of a section; "" where there is nothing under the heading."""
+    headings = section.filter_headings(recursive=False)
+    for heading in headings:
+        section.remove(heading)
+    text = section.strip_code(normalize=True, collapse=True, keep_template_params=False)
+    text = "\n".join(EMPTY_BRACKETS.sub("", line).strip() for line in text.splitlines()).strip()
+    titles = [heading.title.strip_code().strip() for heading in headings]
+    return "\n".join([*titles, text]) if text else ""
+
+
+def parsed(wikitext: str) -> Any:
+    """The syntax tree (mwparserfromhell)."""
+    try:
+        import mwparserfromhell
+    except ModuleNotFoundError:
+        raise MissingBackend(
+            "reading MediaWiki dumps needs the library 'mwparserfromhell': pip install 'nemo-curator[wikipedia]'"
+        ) from None
+    return mwparserfromhell.parse(wikitext)
+
+
+def remove(code: Any, node: Any) -> None:
+    """Take a node out, unless it went with one that held it."""
+    if code.contains(node):
+        code.remove(node)
