@@ -49,8 +49,11 @@ class MappedFile:
             members = {member.filename.rpartition("/")[2]: member for member in archive.infolist()}
         if any(members[name].compress_type != zipfile.ZIP_STORED for name in ("data.pkl", "0")):
             return None
-        outline = OutlineUnpickler(io.BytesIO(stored(view, members["data.pkl"]))).load()
-        if not isinstance(outline, tuple) or len(outline) < 4:
+        try:
+            outline = OutlineUnpickler(io.BytesIO(stored(view, members["data.pkl"]))).load()
+        except Exception:  # noqa: BLE001 - whatever it is, it is no plain tensor; torch says what it is instead
+            return None
+        if not isinstance(outline, tuple) or [type(part) for part in outline[1:4]] != [int, tuple, tuple]:
             return None
         start, shape, stride = outline[1], tuple(outline[2]), tuple(outline[3])
         size = math.prod(shape) * dtype.itemsize

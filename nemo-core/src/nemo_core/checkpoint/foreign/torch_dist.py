@@ -152,7 +152,7 @@ class StoredTensor:
 
 def save(tensor: Tensor, file: BinaryIO) -> None:
     """torch.save without checksums, which take longer than writing; torch reads both."""
-    with serialization_config.patch({"save.compute_crc32": False}):
+    with serialization_config.patch({"save.compute_crc32": False}):  # type: ignore[attr-defined]
         torch.save(tensor, file)
 
 
