@@ -3,7 +3,7 @@
 import pytest
 
 from nemo_curator.clean.repair import Repair, mend
-from nemo_curator.extract.html import Extract, decode, depth, extract, open_engine, page_or_text
+from nemo_curator.extract.html import Extract, decode, extract, open_engine, page_or_text
 from nemo_curator.language.identify import Language, fault, identify
 
 PAGE = """<html><head><title> A  page about
