@@ -3,8 +3,9 @@
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from .dedup.settings import FuzzyDedup
@@ -16,6 +17,7 @@ from .pipeline import DEFAULT, Pipeline, Segment
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
+from .report import duplicates
 from .report.page import render
 from .shards import plan as plans
 from .shards import pool
@@ -69,8 +71,10 @@ def run(settings: Run) -> Curated:
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
         announce(pipeline)
+        started = perf_counter()
         work_through(layout, plan, workers=pool.num_workers(settings.workers))
         draft.stats.update(stats_of(layout, plan, listing))
+        draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
     return Curated(
@@ -151,25 +155,24 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "documents_out": steps[-1].documents,
         "bytes_in": totals[0].bytes_in,
         "bytes_out": steps[-1].bytes,
-        "funnel": [{k: v for k, v in asdict(step).items() if k != "seconds"} for step in steps],
+        "funnel": tallies.funnel(steps),
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
-        "seconds": seconds_of(segments, totals),
+        "costs": costs_of(segments, totals),
+        "duplicate_groups": duplicates.groups(layout.root),
         "ignored_files": listing.ignored[:100],
     }
 
 
-def seconds_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, float]:
-    """Seconds of all workers by step; a deduplication's are those of its keys and of leaving out what it found."""
-    seconds: dict[str, float] = {}
+def costs_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, dict[str, float]]:
+    """What each step cost; a deduplication, the making of its keys and the leaving out of what it found."""
+    charged = []
     for segment, total in zip(segments, totals, strict=True):
-        timed = [(step.step, step.seconds) for step in total.steps]
+        charged += total.steps
         if segment.together:
-            timed.append((segment.together.name, total.comparison.seconds))
-        for name, spent in timed:
-            seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
-    return seconds
+            charged.append(replace(total.comparison, step=segment.together.name))
+    return tallies.costs(charged)
 
 
 def dropped_of(stats: dict[str, Any]) -> dict[str, int]:
