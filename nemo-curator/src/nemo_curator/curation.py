@@ -21,6 +21,7 @@ from .report import duplicates
 from .report.page import render
 from .shards import plan as plans
 from .shards import pool
+from .shards import request as requests
 from .shards import tally as tallies
 from .shards.compare import compare
 from .shards.layout import Layout
@@ -40,14 +41,16 @@ class Curated:
 
 
 def curate(
-    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] = DEFAULT, overwrite: bool = False, **reading: Any
+    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] | str = DEFAULT, overwrite: bool = False, **reading: Any
 ) -> Curated:
     """Curate the documents of `input` into the artifact `output`.
 
-    `pipeline` is a list of step names, or of one-key mappings from a name to its settings; `reading` takes the other
+    `pipeline` is a list of step names, or of one-key mappings from a name to its settings, or the name of a ready
+    pipeline (``nemo-curator pipelines`` lists them); `reading` takes the other
     settings of ``nemo-curator run``. Raises ConfigError, InputError or ArtifactError where the caller is wrong.
     """
-    return run(Run(input=Path(input), output=Path(output), pipeline=list(pipeline), overwrite=overwrite, **reading))
+    steps = pipeline if isinstance(pipeline, str) else list(pipeline)
+    return run(Run(input=Path(input), output=Path(output), pipeline=steps, overwrite=overwrite, **reading))
 
 
 def run(settings: Run) -> Curated:
@@ -59,17 +62,19 @@ def run(settings: Run) -> Curated:
     config.pop("workers")
     if listing.files[0].url:  # an input behind an address has no other identity
         config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
+    inputs = {"input": settings.input}
     with artifact.create(
         settings.output,
         kind="documents",
         package="nemo-curator",
         config=config,
-        inputs={"input": settings.input},
+        inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
         layout = Layout(draft.path)
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
+        requests.save(layout.work, settings, listing, inputs)
         announce(pipeline)
         started = perf_counter()
         work_through(layout, plan, workers=pool.num_workers(settings.workers))

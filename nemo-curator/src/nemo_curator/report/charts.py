@@ -7,6 +7,8 @@ from html import escape
 from ..filter.histograms import edges
 
 WIDTH, HEIGHT, HEAD, FOOT = 240, 92, 12, 14
+WHOLE_NUMBERS = -0.5
+"""Where the first bin of a score begins that counts a few things: each bin is one number."""
 
 
 def number(value: float) -> str:
@@ -79,13 +81,16 @@ def histogram(score: str, counts: Sequence[int], *, low: float | None, high: flo
     Heights go by the square root so that rare values show; what lies beyond a limit is in the colour of drops.
     """
     bins = edges(score)
+    low_edge, high_edge = low, high
+    if bins[0] == WHOLE_NUMBERS:  # a bin is one number: limits stand between two
+        low_edge, high_edge = (None if low is None else low - 0.5), (None if high is None else high + 0.5)
     limits = ", ".join(f"{name} {limit:g}" for name, limit in (("≥", low), ("≤", high)) if limit is not None)
     base = HEIGHT - FOOT
-    lines = "".join(threshold(place(bins, limit)) for limit in (low, high) if limit is not None)
+    lines = "".join(threshold(place(bins, limit)) for limit in (low_edge, high_edge) if limit is not None)
     return (
         f"<figure><figcaption>{words(score)} <small>{limits}</small></figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="distribution of {words(score)}, {limits}">'
-        f"{''.join(columns(bins, counts, low=low, high=high))}"
+        f"{''.join(columns(bins, counts, low=low_edge, high=high_edge))}"
         f'<line class="base" x1="0" x2="{WIDTH}" y1="{base}" y2="{base}"/>{lines}'
         f'<text x="0" y="{HEIGHT - 3}">{max(bins[0], 0):g}</text>'
         f'<text x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">{bins[-1]:g}</text></svg></figure>'

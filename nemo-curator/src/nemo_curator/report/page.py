@@ -55,7 +55,7 @@ def overall(stats: Stats) -> str:
     parts = [("keep", stats["documents_out"])] + [(f"drop d{i % 5}", count) for i, (_, count) in enumerate(gone)]
     legend = [f'<i class="keep"></i>kept {share(stats["documents_out"], stats["documents_in"])}']
     legend += [
-        f'<i class="drop d{i % 5}"></i>{escape(name.replace("_", " "))} {share(count, stats["documents_in"])}'
+        f'<i class="drop d{i % 5}"></i>dropped by {escape(name.replace("_", " "))} {share(count, stats["documents_in"])}'
         for i, (name, count) in enumerate(gone)
     ]
     drawn = bar(parts, whole=stats["documents_in"])

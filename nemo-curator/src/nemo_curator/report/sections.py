@@ -98,7 +98,7 @@ def duplicate_groups(stats: Stats) -> str:
         ranges = [(name, sum(n for s, n in sizes.items() if low <= s <= high)) for name, low, high in GROUP_SIZES]
         most = max(count for _, count in ranges)
         rows = "".join(
-            row(f"{name} documents", [("accent", count)], f"{number(count)} groups", whole=most)
+            row(f"{name} documents", [("accent", count)], f"{number(count)} group{'s' * (count != 1)}", whole=most)
             for name, count in ranges
             if count
         )
@@ -129,7 +129,8 @@ def costs(stats: Stats) -> str:
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
         '<p class="legend">Time is that of all workers together; rates are of one worker, by the documents and bytes '
-        "that enter the step; memory is the most that a worker held during it.</p>"
+        "that enter the step; memory is the most that a worker held during it. "
+        "Where a kernel ran for the first time on a machine, its compilation is in the time.</p>"
     )
 
 
