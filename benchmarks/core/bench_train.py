@@ -1,9 +1,9 @@
 """A training step of a Llama on this machine's cores: nemo-core, transformers, and transformers compiled.
 
-Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds alternate,
-so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix product that the
-figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven length instead:
-packed rows here, padded rows in transformers, tokens counted without filling.
+Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds
+alternate, so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix
+product that the figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven
+length instead: packed rows here, padded rows in transformers, tokens counted without filling.
 """
 
 import argparse
@@ -28,7 +28,14 @@ from nemo_core.train.objective import next_token_loss
 from nemo_core.train.optimizer import build_optimizer
 
 SHAPES = {
-    "10M": {"vocab_size": 4096, "hidden_size": 320, "num_layers": 6, "num_heads": 5, "num_kv_heads": 5, "ffn_size": 864},
+    "10M": {
+        "vocab_size": 4096,
+        "hidden_size": 320,
+        "num_layers": 6,
+        "num_heads": 5,
+        "num_kv_heads": 5,
+        "ffn_size": 864,
+    },
     "100M": {
         "vocab_size": 16384,
         "hidden_size": 768,

@@ -1,7 +1,8 @@
 """The loop of Megatron-LM's preprocess script, written from its documented behaviour, for bench_tokenize.py.
 
-A pool of processes turns lines into lists of ids with the tokenizer that transformers loads; the parent adds each document
-to megatron-core's own IndexedDatasetBuilder. Arguments: documents, tokenizer folder, output prefix, number of processes.
+A pool of processes turns lines into lists of ids with the tokenizer that transformers loads; the parent adds each
+document to megatron-core's own IndexedDatasetBuilder. Arguments: documents, tokenizer folder, output prefix, number of
+processes.
 """
 
 import json

@@ -197,3 +197,15 @@ def restored_difference(
             if block.numel():
                 worst = max(worst, float((block - piece.data).abs().max()))
     return worst, names, learn_once(parts)
+
+
+def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, float, set[torch.dtype]]:
+    """Loss in bfloat16 and in float32, and the formats of weights and gradients."""
+    batch = ragged_batch(5)
+    reference = next_token_loss(Decoder(SHAPE, seed=0), batch) / batch.num_targets
+    compute = Compute(torch.device("cpu"), torch.bfloat16)
+    model = Decoder(SHAPE, seed=0)
+    parallel = parallelize(model, settings, world, compute)
+    loss = parallel.accumulate(next_token_loss, batch, micro_rows=1, num_targets=batch.num_targets, compute=compute)
+    formats = {tensor.dtype for weight in model.parameters() for tensor in (weight, weight.grad)}
+    return loss, float(reference.detach()), formats

@@ -250,7 +250,7 @@ def test_whole_modules_learn_beside_an_adapter_and_are_merged_with_it(tmp_path):
     unmerge(model, merged)
     assert torch.equal(answers(model), wanted)
     tied = redrawn(dataclasses.replace(TINY, tied_embeddings=True))
-    with pytest.raises(ConfigError, match="modules_to_save=model.embed_tokens: input and output embedding of this"):
+    with pytest.raises(ConfigError, match=r"modules_to_save=model\.embed_tokens: input and output embedding of this"):
         add_adapter(tied, "lora", dataclasses.replace(settings, modules_to_save=("embed_tokens",)))
     assert not any(isinstance(module, Place) for module in tied.modules())
     assert all(weight.requires_grad for weight in tied.parameters())
@@ -269,7 +269,7 @@ def test_a_prompt_starts_from_a_text_where_one_is_given():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_draws_the_same_adapter_whatever_torch_has_drawn(method):
-    settings = {m: s for m, s in CASES.values()}[method]
+    settings = dict(CASES.values())[method]
     base = redrawn()
     first = add_adapter(redrawn(), method, settings, seed=3)
     torch.manual_seed(11)
@@ -309,14 +309,14 @@ def test_names_of_adapters_are_checked():
     with pytest.raises(ConfigError, match="no adapter 'other' on this model"), using(model, "other"):
         pass
     with pytest.raises(ConfigError, match="another adapter changes this module in another way"):
-        add_adapter(
-            adapted("prompt"), "lora", LoraSettings(modules_to_save=("embed_tokens",)), adapter="two"
-        )
+        add_adapter(adapted("prompt"), "lora", LoraSettings(modules_to_save=("embed_tokens",)), adapter="two")
 
 
 @case
 def test_an_adapter_of_another_model_is_refused_by_name(case, tmp_path):
     save_adapter(adapted(case), tmp_path, base="x")
     other = dataclasses.replace(TINY, hidden_size=40, num_layers=1)
-    with pytest.raises(ArtifactError, match=r"does not fit this model|this model needs|lacks|this model has no place for"):
+    with pytest.raises(
+        ArtifactError, match=r"does not fit this model|this model needs|lacks|this model has no place for"
+    ):
         load_adapter(redrawn(other), tmp_path)

@@ -107,7 +107,9 @@ def test_a_batch_grows_as_megatrons_does():
 
 
 def test_a_ramp_that_misses_the_batch_size_is_named():
-    with pytest.raises(ConfigError, match="ramp_up.start=3 does not reach batch_size=8 in steps of ramp_up.increment=2"):
+    with pytest.raises(
+        ConfigError, match=r"ramp_up.start=3 does not reach batch_size=8 in steps of ramp_up.increment=2"
+    ):
         BatchSizes(8, RampUp(start=3, increment=2, samples=10))
 
 

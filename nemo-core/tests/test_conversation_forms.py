@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nemo_core.cli import main
 from nemo_core.data.chat import encode_conversations
 from nemo_core.data.rows import read_conversations
 from nemo_core.foundation.errors import InputError
@@ -66,8 +67,14 @@ def test_a_system_text_and_text_parts_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0.5}]}, r"rows.jsonl:1: messages\[1\].weight must be 0"),
-        ({"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0}]}, "every assistant turn has weight 0 or is masked"),
+        (
+            {"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0.5}]},
+            r"rows.jsonl:1: messages\[1\].weight must be 0",
+        ),
+        (
+            {"messages": [*TWO_TURNS[:1], {**TWO_TURNS[1], "weight": 0}]},
+            "every assistant turn has weight 0 or is masked",
+        ),
         (
             {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
             r"messages\[0\].tool_calls cannot be learnt",
@@ -90,3 +97,12 @@ def test_a_system_text_and_text_parts_are_read(tmp_path):
 def test_what_cannot_be_learnt_is_named(tmp_path, row, message):
     with pytest.raises(InputError, match=message):
         read_conversations(written(tmp_path, row))
+
+
+def test_a_preview_marks_what_is_learnt(tmp_path, tokenizer_folder, capsys):
+    path = written(tmp_path, {"messages": TWO_TURNS}, {"input": "q", "output": "a"})
+    assert main(["preview", f"model={tokenizer_folder}", f"conversations={path}", "count=1"]) == 0
+    shown = capsys.readouterr().out
+    assert "rows.jsonl:1: " in shown
+    assert "<|im_start|>assistant\n«first<|im_end|>»\n<|im_start|>user" in shown
+    assert "rows.jsonl:2" not in shown

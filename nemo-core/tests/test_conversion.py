@@ -198,6 +198,7 @@ before = peak()
 assert main(["convert", f"model={source}", f"output={target}", "dtype=bfloat16", "family=phi3"]) == 0
 converted = peak()
 model = load_model(source)
+assert "torch._dynamo" not in sys.modules
 print(converted - before, peak() - before)
 """
 

@@ -18,9 +18,7 @@ from nemo_core.prune.cut import prune
 from nemo_core.prune.importance import measure_importance
 from nemo_core.train.objective import next_token_loss
 
-CONFIG = ModelConfig(
-    vocab_size=61, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=48
-)
+CONFIG = ModelConfig(vocab_size=61, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=48)
 IDS = torch.arange(48).reshape(4, 12) * 7 % 61
 BATCH = Batch(IDS, torch.where(IDS % 3 == 0, IGNORED, IDS.roll(-1, 1)))
 SIZES = {"num_layers": 3, "hidden_size": 20, "ffn_size": 30, "num_kv_heads": 1}
@@ -114,7 +112,7 @@ def test_what_does_nothing_is_cut_and_the_answers_stay():
 
 def test_what_cannot_be_pruned_is_named():
     model = redrawn(CONFIG)
-    with pytest.raises(ConfigError, match="ffn_size=64 is more than the model's 48; pruning only takes away"):
+    with pytest.raises(ConfigError, match="ffn_size=64 is more than the model's 48; pruning takes away"):
         prune(model, measure_importance(model, [BATCH]), {"ffn_size": 64})
     with pytest.raises(ConfigError, match="qk_norm=projection cannot be pruned yet"):
         measure_importance(redrawn(dataclasses.replace(CONFIG, qk_norm="projection")), [BATCH])
@@ -130,7 +128,14 @@ def teacher(tokens, tmp_path_factory):
 
 
 def learning(rate: float) -> list[str]:
-    return [f"learning_rate={rate}", "batch_size=8", "sequence_length=48", "threads=1", "tensorboard=false", "device=cpu"]
+    return [
+        f"learning_rate={rate}",
+        "batch_size=8",
+        "sequence_length=48",
+        "threads=1",
+        "tensorboard=false",
+        "device=cpu",
+    ]
 
 
 def test_a_distilled_pruned_model_beats_the_pruned_one_and_one_from_scratch(teacher, tokens, tmp_path):
@@ -158,7 +163,11 @@ def test_a_distilled_pruned_model_beats_the_pruned_one_and_one_from_scratch(teac
     [
         ("prune", [], "nothing to prune: give at least one of num_layers, hidden_size, ffn_size, num_kv_heads"),
         ("prune", ["num_layers=9"], "num_layers=9 is more than the model's 3"),
-        ("distill", ["hidden_weight=1"], "hidden_weight=1.0 compares hidden states, but the student's have 128 features"),
+        (
+            "distill",
+            ["hidden_weight=1"],
+            "hidden_weight=1.0 compares hidden states, but the student's have 128 features",
+        ),
         ("distill", ["teacher=absent"], "absent: no such folder"),
     ],
 )

@@ -22,7 +22,9 @@ from nemo_core.tokenizer.load import load_tokenizer
 
 NASTY = st.text(
     alphabet=st.one_of(
-        st.sampled_from(list(" \t\n\r\x00\x1c\x85\xa0\u2028abzAZ019'\"(){}.,;:_-/\\éßſıǅ漢字かな한👍🏽\u0301\u200d\ufeff٣Ⅷ")),
+        st.sampled_from(
+            list(" \t\n\r\x00\x1c\x85\xa0\u2028abzAZ019'\"(){}.,;:_-/\\éßſıǅ漢字かな한👍🏽\u0301\u200d\ufeff٣Ⅷ")
+        ),
         st.characters(exclude_categories=("Cs",)),
     ),
     max_size=80,

@@ -84,3 +84,17 @@ def test_whole_scores_are_the_plain_forward_pass_too():
     scored = Engine(model, None, block_size=4).score(ids, top=2)
     assert [s for s, _ in scored] == pytest.approx([wanted[i, t].item() for i, t in enumerate(ids[1:])], abs=2e-4)
     assert scored[0][1][0][0] == int(wanted[0].argmax())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_gpu_computes_what_the_cpu_computes(name):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    model = model_of(name)
+    asked = prompts(model.config.vocab_size)
+    here = answers(Engine(model, None, max_slots=3, max_prefill_tokens=7, block_size=4), asked, ASKED)
+    there = answers(Engine(model.cuda(), None, max_slots=3, max_prefill_tokens=7, block_size=4), asked, ASKED)
+    for cpu, gpu in zip(here, there):
+        assert gpu.prompt_logprobs == pytest.approx(cpu.prompt_logprobs, abs=1e-3)
+        assert gpu.logprobs[0] == pytest.approx(cpu.logprobs[0], abs=1e-3)

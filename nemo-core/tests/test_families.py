@@ -111,6 +111,11 @@ def test_what_a_folder_asks_for_and_we_do_not_compute_is_refused_by_name():
     refused({**llama, "num_key_value_heads": 3}, r"config.json: contradicts itself: num_kv_heads=3 does not divide")
     refused({**llama, "architectures": ["LlamForCausalLM"]}, r"did you mean 'LlamaForCausalLM'")
     refused({"architectures": ["LlamaForCausalLM"]}, r"config.json: lacks num_attention_heads")
+    refused({**llama, "hidden_size": "wide"}, r"config.json: holds a value of a wrong kind or size: ")
+    refused({**llama, "num_attention_heads": 0}, r"config.json: holds a value of a wrong kind or size: .*zero")
+    refused({**llama, "vocab_size": 2.5, "pad_token_id": None}, r"wrong kind or size: Expected `int`, got `float`")
+    refused({**llama, "num_hidden_layers": -1}, r"Expected `int` >= 1 - at `\$.num_layers`")
+    refused({**llama, "rope_scaling": "linear"}, r"config.json: holds a value of a wrong kind or size: ")
     gpt2 = {"architectures": ["GPT2LMHeadModel"], **GPT2}
     refused({**gpt2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True is not representa")
     refused({**llama, "architectures": ["FalconForCausalLM"], "alibi": True}, "alibi=True is not representable")

@@ -212,7 +212,9 @@ def test_perplexity_is_that_of_the_pretraining_run(pretrained, tokens, tmp_path)
 
 def test_evaluating_on_nothing_is_named(pretrained, tmp_path, capsys):
     assert main(["evaluate", f"model={pretrained}", f"output={tmp_path / 'e'}"]) == 2
-    assert "nothing to evaluate on: give tokens=..., conversations=..., tasks=[...] or several" in capsys.readouterr().err
+    assert (
+        "nothing to evaluate on: give tokens=..., conversations=..., tasks=[...] or several" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ import torch
 from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.cli import main
 from nemo_core.config import ModelConfig
+from nemo_core.foundation.errors import InputError
+from nemo_core.inference.answers import AnswerLog
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.folder import save_adapter
 from nemo_core.peft.lora import add_lora, lora_layers
@@ -114,6 +116,18 @@ def test_a_killed_run_goes_on_and_writes_what_an_uninterrupted_one_writes(folder
     assert main([*words, f"output={out}"]) == 0
     assert json.loads(capsys.readouterr().out)["resumed"] >= 3
     assert out.read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_two_runs_cannot_write_one_file(tmp_path):
+    log = AnswerLog(tmp_path / "a.jsonl", identity="one")
+    log.add(1, {"text": "b"})
+    with pytest.raises(InputError, match="another process is writing it"):
+        AnswerLog(tmp_path / "a.jsonl", identity="one")
+    log.close()
+    again = AnswerLog(tmp_path / "a.jsonl", identity="one")
+    again.add(0, {"text": "a"})
+    again.finish()
+    assert rows_of(tmp_path / "a.jsonl") == [{"text": "a"}, {"text": "b"}]
 
 
 def test_streamed_text_is_the_answer(folder, capsys):

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from parallel_cases import (
     SHAPE,
     Workers,
+    half_precision_loss,
     ragged_batch,
     restored_difference,
     trained_state,
@@ -179,3 +180,18 @@ def test_families_have_the_gradients_of_one_process(two, family, name):
         pytest.skip("experts are not split by tensors; the plan refuses it by name")
     check(two, PAIRS[name], FAMILIES[family], ragged_batch(5, packed=True), 2)
     check(two, PAIRS[name], FAMILIES[family], ragged_batch(4), 2)
+
+
+def test_layers_gathered_in_bfloat16_keep_weights_and_gradients_in_float32(two):
+    for loss, reference, formats in two(half_precision_loss, plan(fsdp=2)):
+        assert loss != reference
+        assert loss == pytest.approx(reference, abs=0.02)
+        assert formats == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degrees", [{}, {"recompute": "full"}], ids=["plain", "recomputing"])
+def test_compiled_layers_have_the_same_gradients(degrees):
+    found = worst_gradient(ALONE, plan(compile=True, **degrees), PLAIN, ragged_batch(4), 0)
+    assert found["gradient"] < TOLERANCE, found
+    assert abs(found["loss"]) < TOLERANCE

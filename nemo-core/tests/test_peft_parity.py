@@ -55,9 +55,7 @@ THEIRS = {
     ),
     "with a head": peft.LoraConfig(r=4, target_modules=LINEARS, modules_to_save=["lm_head", "norm"], **TASK),
     "dora": peft.LoraConfig(r=4, lora_alpha=6, target_modules=LINEARS, use_dora=True, **TASK),
-    "ia3": peft.IA3Config(
-        target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"], **TASK
-    ),
+    "ia3": peft.IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"], **TASK),
     "prompt": peft.PromptTuningConfig(num_virtual_tokens=5, **TASK),
     "ptuning": peft.PromptEncoderConfig(num_virtual_tokens=5, encoder_hidden_size=24, **TASK),
     "ptuning-lstm": peft.PromptEncoderConfig(

@@ -24,7 +24,7 @@ QLORA = LoraSettings(rank=4, quantize="nf4")
 
 
 def nf4_levels() -> torch.Tensor:
-    """The sixteen levels: means of the normal distribution's quantiles, scaled to 1 (Dettmers et al. 2023, section 3)."""
+    """The sixteen levels: quantiles of the normal distribution, scaled to 1 (Dettmers et al. 2023, section 3)."""
     edge = 0.5 * ((1 - 1 / 32) + (1 - 1 / 30))
     quantile = NormalDist().inv_cdf
     above = [quantile(float(p)) for p in torch.linspace(edge, 0.5, 9, dtype=torch.float64)[:-1]]
@@ -76,7 +76,9 @@ def test_without_bitsandbytes_the_extra_is_named_and_the_model_stays_as_it_was(m
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "nemo_core.peft.bitsandbytes", raising=False)
     model = Decoder(CONFIG, seed=0)
-    with pytest.raises(MissingBackend, match=r"quantization 'nf4' needs the library .* pip install 'nemo-core\[qlora\]'"):
+    with pytest.raises(
+        MissingBackend, match=r"quantization 'nf4' needs the library .* pip install 'nemo-core\[qlora\]'"
+    ):
         add_adapter(model, "lora", QLORA)
     assert not places(model)
     assert all(weight.requires_grad for weight in model.parameters())

@@ -187,7 +187,9 @@ def test_data_that_changed_under_a_run_are_named(tiny_words, tokens, tmp_path, c
     from nemo_core.data import windows
 
     batch = windows.PretrainData.batch
-    monkeypatch.setattr(windows.PretrainData, "batch", lambda self, step: Disturbed(Original(self, batch), 4).batch(step))
+    monkeypatch.setattr(
+        windows.PretrainData, "batch", lambda self, step: Disturbed(Original(self, batch), 4).batch(step)
+    )
     assert main(["pretrain", *words]) == 75
     monkeypatch.setattr(windows.PretrainData, "batch", batch)
     data = bytearray((tmp_path / "tokens/train.bin").read_bytes())

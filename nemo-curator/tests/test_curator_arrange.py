@@ -58,6 +58,7 @@ def test_every_column_is_kept(own, tmp_path):
         "title": "",
         "language": "",
         "language_score": 0.0,
+        "metadata": "",
         "stars": 1,
         "tag": "b",
         "meta": '{"k":[1]}',

@@ -58,13 +58,12 @@ def test_every_flag_of_every_name_makes_settings_that_its_command_takes(name):
 def test_old_words_run_the_new_command(tmp_path, capsys):
     write_jsonl(tmp_path / "in/a.jsonl", [{"text": prose(n)} for n in range(3)] * 2)
     words = ["gpu_exact_dups", "--input-data-dirs", f"{tmp_path}/in", f"--output-dir={tmp_path}/out"]
-    assert main([*words, "--n-workers", "1", "--hash-method", "md5", "--device=gpu"]) == 0
+    assert main([*words, "--n-workers", "1", "--hash-method", "md5", "--nvlink-only"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["dropped"] == {"exact_duplicate": 3}
-    assert "gpu_exact_dups is now: nemo-curator run input=" in said.err
-    assert "'pipeline=[\"exact_dedup\"]'" in said.err or "pipeline=[exact_dedup]" in said.err
+    assert "gpu_exact_dups is now: nemo-curator dedup-exact input=" in said.err
     assert "--hash-method has no counterpart: BLAKE2b-128 always" in said.err
-    assert "--device has no counterpart: the command runs on the CPU" in said.err
+    assert "--nvlink-only has no counterpart: no GPU cluster is started" in said.err
     artifact.read(tmp_path / "out", "documents")
 
 
@@ -100,7 +99,7 @@ def test_negations_and_values_are_translated():
     blend = translate(table()["blend_datasets"], ["--input-data-dirs", "a,b", "--weights=1,2"])
     assert blend.words == ["blend", "inputs=[a,b]", "weights=[1,2]"]
     hashes = translate(table()["gpu_compute_minhashes"], ["--char-ngram", "20"])
-    assert hashes.words == ["run", 'pipeline=[{"fuzzy_dedup": {"width": 20}}]']
+    assert hashes.words == ["dedup-fuzzy", "width=20"]
 
 
 @pytest.mark.parametrize("name", ["add_id", "minhash_buckets", "deidentify"])

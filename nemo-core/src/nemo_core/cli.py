@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .commands import checkpoint, data, evaluation, inference, peft, train
+from .commands import checkpoint, data, embedding, evaluation, inference, peft, train
 from .foundation.command import WAIT_PASSIVELY, Program
 from .foundation.command import main as run_program
 
@@ -13,6 +13,7 @@ PROGRAM = Program(
         *data.COMMANDS,
         *train.COMMANDS,
         *evaluation.COMMANDS,
+        *embedding.COMMANDS,
         *inference.COMMANDS,
         *peft.COMMANDS,
         *checkpoint.COMMANDS,

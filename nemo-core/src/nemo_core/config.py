@@ -10,6 +10,7 @@ from .foundation.errors import ConfigError
 from .shapes import tensor_specs
 
 Positive = Annotated[int, Meta(ge=1)]
+Factor = Annotated[float, Meta(gt=0)]
 RopeKind = Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu2"]
 LayerKind = Literal["full", "sliding"]
@@ -33,7 +34,7 @@ class RopeConfig:
     beta_fast: Annotated[float, Meta(gt=0, description="yarn: turns above which a frequency is kept")] = 32.0
     beta_slow: Annotated[float, Meta(gt=0, description="yarn: turns below which it is divided by the factor")] = 1.0
     attention_factor: Annotated[
-        float | None, Meta(gt=0, description="yarn, longrope: scale of cosines and sines; default by their formula")
+        Factor | None, Meta(description="yarn, longrope: scale of cosines and sines; default by their formula")
     ] = None
     mscale: Annotated[float | None, Meta(description="yarn (DeepSeek): numerator of the attention factor")] = None
     mscale_all: Annotated[float | None, Meta(description="yarn (DeepSeek): its denominator")] = None
@@ -126,7 +127,7 @@ class MLAConfig:
     """
 
     kv_rank: Annotated[int, Meta(ge=1, description="width of the vector that keys and values grow from")]
-    q_rank: Annotated[int | None, Meta(ge=1, description="the same for queries; null: projected directly")] = None
+    q_rank: Annotated[Positive | None, Meta(description="the same for queries; null: projected directly")] = None
     plain_dim: Annotated[int, Meta(ge=1, description="features of a head that positions do not touch")]
     rotary_dim: Annotated[int, Meta(ge=2, description="features of a head that are turned; the key's are shared")]
     value_dim: Annotated[int, Meta(ge=1, description="width of a value")]
@@ -154,17 +155,17 @@ class ModelConfig:
         default_factory=RopeConfig
     )
     local_rope: Annotated[RopeConfig | None, Meta(description="of sliding layers, where it differs (Gemma 3)")] = None
-    window: Annotated[int | None, Meta(ge=1, description="sliding layers: tokens a query sees, itself included")] = None
+    window: Annotated[Positive | None, Meta(description="sliding layers: tokens a query sees, itself included")] = None
     layer_kinds: Annotated[
         tuple[LayerKind, ...], Meta(description="of each layer; empty: all sliding where there is a window")
     ] = ()
     attention_bias: Annotated[bool, Meta(description="queries, keys and values have a bias")] = False
     output_bias: Annotated[bool, Meta(description="the attention's output has a bias")] = False
-    query_scale: Annotated[float | None, Meta(gt=0, description="factor on scores; default 1/sqrt(head_dim)")] = None
+    query_scale: Annotated[Factor | None, Meta(description="factor on scores; default 1/sqrt(head_dim)")] = None
     qk_norm: Annotated[
         Literal["none", "head", "projection"], Meta(description="queries and keys are normalised per head, or whole")
     ] = "none"
-    attention_softcap: Annotated[float | None, Meta(gt=0, description="scores s become c*tanh(s/c)")] = None
+    attention_softcap: Annotated[Factor | None, Meta(description="scores s become c*tanh(s/c)")] = None
     activation: Activation = "silu"
     gated_mlp: Annotated[bool, Meta(description="down(act(gate(x)) * up(x)); otherwise down(act(up(x)))")] = True
     mlp_bias: bool = False
@@ -174,10 +175,8 @@ class ModelConfig:
     ] = "sequential"
     moe: MoEConfig | None = None
     mla: MLAConfig | None = None
-    embedding_scale: Annotated[float | None, Meta(gt=0, description="factor on embeddings, rounded to their dtype")] = (
-        None
-    )
-    logit_softcap: Annotated[float | None, Meta(gt=0, description="output scores s become c*tanh(s/c)")] = None
+    embedding_scale: Annotated[Factor | None, Meta(description="factor on embeddings, rounded to their dtype")] = None
+    logit_softcap: Annotated[Factor | None, Meta(description="output scores s become c*tanh(s/c)")] = None
     tied_embeddings: bool = False
     initializer_range: Annotated[float, Meta(gt=0)] = 0.02
     bos_id: int | None = None

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from .commands import acquire, arrange, classify, filter, pipeline, redact, synthesize
+from .commands import acquire, arrange, classify, dedup, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
 from .foundation.errors import SuiteError
@@ -14,6 +14,7 @@ PROGRAM = Program(
     commands=(
         *acquire.COMMANDS,
         *pipeline.COMMANDS,
+        *dedup.COMMANDS,
         *filter.COMMANDS,
         *classify.COMMANDS,
         *redact.COMMANDS,
@@ -33,4 +34,4 @@ def main(words: Sequence[str] | None = None) -> int:
     except SuiteError as error:
         print(f"{PROGRAM.package}: error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0 if ours is None else run_program(PROGRAM, ours)
+    return 0 if ours is None else run_program(PROGRAM, dedup.joined(ours))

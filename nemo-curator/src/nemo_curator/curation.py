@@ -1,5 +1,7 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
+import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,18 +16,20 @@ from .foundation.errors import ConfigError
 from .foundation.progress import Progress
 from .foundation.settings import to_plain
 from .pipeline import DEFAULT, Pipeline, Segment
+from .placement import Placement
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
 from .report import duplicates
 from .report.page import render
 from .shards import plan as plans
-from .shards import pool
 from .shards import request as requests
 from .shards import tally as tallies
-from .shards.compare import compare
+from .shards.compare import Comparison, compare
 from .shards.layout import Layout
 
+PLACEMENT = ("workers", "engine", "dask", "memory_limit")
+"""Settings that say where and how a run is done, and change nothing in what it makes."""
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
 
 
@@ -58,11 +62,13 @@ def run(settings: Run) -> Curated:
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
+    check_writable(settings.output)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
-    config.pop("workers")
+    for placed in PLACEMENT:
+        config.pop(placed)
     if listing.files[0].url:  # an input behind an address has no other identity
         config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
-    inputs = {"input": settings.input}
+    inputs = {"input": settings.input, **inputs_of(pipeline)}
     with artifact.create(
         settings.output,
         kind="documents",
@@ -77,7 +83,7 @@ def run(settings: Run) -> Curated:
         requests.save(layout.work, settings, listing, inputs)
         announce(pipeline)
         started = perf_counter()
-        work_through(layout, plan, workers=pool.num_workers(settings.workers))
+        work_through(layout, plan, settings.placement())
         draft.stats.update(stats_of(layout, plan, listing))
         draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
@@ -104,6 +110,14 @@ def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan
     )
 
 
+def inputs_of(pipeline: Pipeline) -> dict[str, Path]:
+    """What steps read beside the documents: models, filters of earlier runs."""
+    found: dict[str, Path] = {}
+    for step in pipeline.steps:
+        found.update({f"{step.name}.{name}": path for name, path in getattr(step.settings, "inputs", dict)().items()})
+    return found
+
+
 def announce(pipeline: Pipeline) -> None:
     """Say on stderr what fuzzy deduplication will find."""
     for step in pipeline.steps:
@@ -118,11 +132,18 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
 
 
-def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
+def check_writable(output: Path) -> None:
+    """Raise ConfigError where the folder that `output` would be made in takes no files."""
+    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
+
+
+def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
     segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with pool.Pool(workers) as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
+    with placement.open() as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
         for index, segment in enumerate(segments):
             todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
             progress.advance(shards - len(todo), note=title(segment.alone, index))
@@ -130,7 +151,10 @@ def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
             for kept in spread.run(SHARD_TARGET, calls):
                 progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
             if segment.together:
-                compare(layout, index, segment.together, shards=shards)
+                comparison = Comparison(
+                    layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=placement.memory_bytes
+                )
+                compare(comparison, segment.together)
             if index:
                 remove_documents(layout, index - 1, shards)
 
@@ -144,7 +168,9 @@ def remove_documents(layout: Layout, segment: int, shards: int) -> None:
     """Free the room of texts that the next segment has written anew."""
     for shard in range(shards):
         layout.documents(shard, segment, last=False).unlink(missing_ok=True)
-        layout.keys(shard, segment).unlink(missing_ok=True)
+        for left in layout.keys(shard, segment).parent.glob(f"{shard:05d}*"):
+            if left != layout.tally(shard, segment):
+                left.unlink(missing_ok=True)
 
 
 def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, Any]:
@@ -166,6 +192,11 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
         "costs": costs_of(segments, totals),
         "duplicate_groups": duplicates.groups(layout.root),
+        "comparisons": [
+            {"step": segment.together.name, **json.loads(layout.compared(index).read_text(encoding="utf-8"))}
+            for index, segment in enumerate(segments)
+            if segment.together
+        ],
         "ignored_files": listing.ignored[:100],
     }
 

@@ -31,8 +31,12 @@ STEPS = {
     "decontaminate": "nemo_curator.decontaminate.settings:Decontaminate",
     "exact_dedup": "nemo_curator.dedup.settings:ExactDedup",
     "fuzzy_dedup": "nemo_curator.dedup.settings:FuzzyDedup",
+    "span_dedup": "nemo_curator.dedup.span_settings:SpanDedup",
+    "substring_dedup": "nemo_curator.dedup.span_settings:SubstringDedup",
+    "seen_dedup": "nemo_curator.dedup.seen_settings:SeenDedup",
+    "semantic_dedup": "nemo_curator.dedup.semantic_settings:SemanticDedup",
 }
-DEDUPLICATION = ("exact_dedup", "fuzzy_dedup")
+DEDUPLICATION = ("exact_dedup", "fuzzy_dedup", "span_dedup", "substring_dedup", "seen_dedup", "semantic_dedup")
 DEFAULT: tuple[str, ...] = ("extract", "repair", "language", "quality", "exact_dedup", "fuzzy_dedup")
 
 

@@ -15,6 +15,7 @@ from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
+from ..model.skeleton import skeleton
 from .reader import TensorInfo
 from .source import ModelFolder, left_infos, left_reader, some
 from .tensors import MAX_SHARD_BYTES, dtype_name
@@ -83,10 +84,7 @@ def load_model(
     for name, tensor in source.map.forward(source.read):
         kept = torch.float32 if not source.specs[name].trained else dtype
         loaded[name] = tensor.to(device=device, dtype=kept)
-    with torch.device(device):
-        model = Decoder(source.config)
-    model.load_state_dict(loaded, assign=True)
-    return model.requires_grad_(True).eval()
+    return skeleton(source.config, loaded, device=device).requires_grad_(True).eval()
 
 
 def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
@@ -100,9 +98,11 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     foreign = [name for name in tensors if ".adapters." in name]
     if foreign:
         raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
+    written = dtype_name(next(model.parameters()).dtype)
+    config_to_hf(model.config, dtype=written)
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
-    write_config(model.config, folder, dtype=dtype_name(next(model.parameters()).dtype))
+    write_config(model.config, folder, dtype=written)
 
 
 def save_tensors(

@@ -1,10 +1,11 @@
 """The layouts that models are converted between.
 
-A layout is a module with three functions: `recognises(folder)`, `open_source(folder)`, which gives canonical tensors
-one at a time, and `write(source, config, folder, settings)`.
+A layout is a module with three functions: `recognises(folder)`, `open_source(folder, hints)`, which gives canonical
+tensors one at a time, and `write(source, config, folder, settings)`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,22 @@ from ..foundation.errors import ArtifactError
 from .reader import TensorInfo
 from .settings import ConvertSettings
 
-FORMATS = {"hf": Backend(module="nemo_core.checkpoint.hf_format")}
+FORMATS = {
+    "hf": Backend(module="nemo_core.checkpoint.hf_format"),
+    "nemo": Backend(module="nemo_core.checkpoint.foreign.nemo_format"),
+    "megatron": Backend(module="nemo_core.checkpoint.foreign.megatron_format"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What a layout may leave open: a folder whose config.json describes the model; tokens that are no padding."""
+
+    config: Path | None = None
+    vocab_size: int | None = None
+
+
+NO_HINTS = Hints()
 
 
 class Source(Protocol):
@@ -41,7 +57,7 @@ class Format(Protocol):
     """A layout."""
 
     recognises: Callable[[Path], bool]
-    open_source: Callable[[Path], Source]
+    open_source: Callable[[Path, Hints], Source]
     write: Callable[[Source, ModelConfig, Path, ConvertSettings], None]
 
 
@@ -50,7 +66,7 @@ def find_format(name: str) -> Any:
     return load_backend("format", name, FORMATS, package="nemo-core")
 
 
-def open_source(folder: Path, name: str = "auto") -> Source:
+def open_source(folder: Path, name: str = "auto", hints: Hints = NO_HINTS) -> Source:
     """The model in `folder`. Raises ArtifactError where no known layout is recognised."""
     if not folder.exists():
         raise ArtifactError(f"{folder}: no such file or folder")
@@ -58,5 +74,5 @@ def open_source(folder: Path, name: str = "auto") -> Source:
         name = next((known for known in FORMATS if find_format(known).recognises(folder)), "")
         if not name:
             raise ArtifactError(f"{folder}: in none of the known formats ({', '.join(FORMATS)}); name source_format")
-    source: Source = find_format(name).open_source(folder)
+    source: Source = find_format(name).open_source(folder, hints)
     return source

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..families.layout import tensor_map
+from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
 from ..shapes import tensor_specs
 from .folder import open_model, read_json, write_config, write_json
-from .formats import Source
+from .formats import NO_HINTS, Hints, Source
 from .reader import TensorInfo
 from .settings import ConvertSettings
 from .source import ModelFolder, left_infos, left_reader
@@ -24,8 +25,10 @@ def recognises(folder: Path) -> bool:
     return (folder / "config.json").is_file() and any(folder.glob("*.safetensors*"))
 
 
-def open_source(folder: Path) -> ModelFolder:
-    """The folder's tensors, checked against its config."""
+def open_source(folder: Path, hints: Hints = NO_HINTS) -> ModelFolder:
+    """The folder's tensors, checked against its config. ConfigError for hints: such a folder leaves nothing open."""
+    if hints != NO_HINTS:
+        raise ConfigError(f"{folder}: a Hugging Face folder describes itself; leave config and vocab_size out")
     return open_model(folder)
 
 

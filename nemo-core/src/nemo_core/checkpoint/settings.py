@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+Count = Annotated[int, Meta(ge=1)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings:
@@ -22,9 +24,16 @@ class ConvertSettings:
     output: Annotated[Path, Meta(description="folder of the converted model")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     source_format: Annotated[
-        str, Meta(description="layout of the model: hf (Hugging Face folder) ...; auto: told from its files")
+        str,
+        Meta(description="layout of the model: hf (Hugging Face folder), nemo, megatron; auto: told from its files"),
     ] = "auto"
-    format: Annotated[str, Meta(description="layout to write: hf ...")] = "hf"
+    format: Annotated[str, Meta(description="layout to write: hf, megatron (torch_dist)")] = "hf"
+    config: Annotated[
+        Path | None, Meta(description="megatron, nemo: folder with the config.json of the model, where it names none")
+    ] = None
+    vocab_size: Annotated[
+        Count | None, Meta(description="megatron, nemo: rows of the embedding that are tokens, the rest being padding")
+    ] = None
     family: Annotated[str | None, Meta(description="hf: another family's names and layout, e.g. llama")] = None
     dtype: Annotated[
         Literal["keep", "float32", "bfloat16", "float16"], Meta(description="type of the weights that are written")

@@ -17,12 +17,12 @@ from .reader import TensorFolder, TensorInfo
 
 
 class ModelFolder:
-    """The tensors of a model folder under both their names.
+    """The tensors of a model folder under both their names; it may hold those called `beside` as well.
 
     Raises ArtifactError naming a tensor that is missing, superfluous or of another shape than config.json asks for.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig) -> None:
+    def __init__(self, folder: Path, config: ModelConfig, *, beside: Iterable[str] = ()) -> None:
         layout = layout_of(config)
         self.folder, self.config = folder, config
         self.map = layout.tensor_map(config)
@@ -30,7 +30,7 @@ class ModelFolder:
         self.files = TensorFolder(folder)
         self.names = stored_names(self.map.by_left, self.files.infos, layout.prefix)
         tied = {layout.rename("lm_head.weight")} if config.tied_embeddings else set()
-        self.check(tied)
+        self.check(tied | set(beside))
         self._last: tuple[Rule | None, dict[str, Tensor]] = (None, {})
 
     @property

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,19 @@ def write_pieces(path: Path, pieces: Sequence[Piece]) -> FileEntry:
     """Write the blocks and sync them to disk. Raises DiskFull where there is no room."""
     digest, size = hashlib.sha256(), 0
     with atomic.explain_disk_full(path), open(path, "wb", buffering=0) as handle:
-        for chunk in (header_of(pieces), *(raw_bytes(piece.data) for piece in pieces)):
+        for chunk in parts_of(pieces):
             write_all(handle.fileno(), chunk)
             digest.update(chunk)
             size += len(chunk)
         os.fsync(handle.fileno())
     return FileEntry(size, digest.hexdigest())
+
+
+def parts_of(pieces: Sequence[Piece]) -> "Iterator[bytes | memoryview]":
+    """The header, then the numbers of each block."""
+    yield header_of(pieces)
+    for piece in pieces:
+        yield raw_bytes(piece.data)
 
 
 def write_all(descriptor: int, chunk: "bytes | memoryview") -> None:
@@ -80,4 +87,5 @@ def header_of(pieces: Sequence[Piece]) -> bytes:
 
 def raw_bytes(tensor: Tensor) -> memoryview:
     """The numbers of a CPU tensor as bytes, without a copy where they lie in one stretch."""
-    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    numbers: Any = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    return memoryview(numbers)

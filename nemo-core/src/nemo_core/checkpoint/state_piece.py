@@ -1,6 +1,6 @@
 """Blocks of tensors: what one process holds of a tensor, and where that lies in the whole."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +37,7 @@ def piece_of(name: str, tensor: Tensor) -> Piece:
 
 def is_first_holder(tensor: DTensor) -> bool:
     """Whether this process is the first of those that hold the same shard."""
-    coordinate = tensor.device_mesh.get_coordinate() or []
+    coordinate: Sequence[int] = tensor.device_mesh.get_coordinate() or []
     return all(at == 0 for at, placement in zip(coordinate, tensor.placements) if isinstance(placement, Replicate))
 
 

@@ -18,7 +18,6 @@ COMMANDS = (
         settings="nemo_core.tokenizer.settings:ImportTokenizerSettings",
         run="nemo_core.tokenizer.importing:run",
         examples=("nemo-core import-tokenizer model=tokenizer.model output=runs/tokenizer",),
-        stage=Stage(inputs={"model": StageInput(kinds=(), external=True)}, output="tokenizer"),
     ),
     Command(
         name="tokenize",
@@ -34,5 +33,12 @@ COMMANDS = (
             output="tokens",
             cpus=2,
         ),
+    ),
+    Command(
+        name="preview",
+        summary="show conversations as a model will see them, and what it learns of them",
+        settings="nemo_core.data.preview:PreviewSettings",
+        run="nemo_core.data.preview:run",
+        examples=("nemo-core preview model=runs/model conversations=mine.jsonl count=1",),
     ),
 )

@@ -24,4 +24,12 @@ COMMANDS = (
             cpus=2,
         ),
     ),
+    Command(
+        name="verify",
+        summary="compare what native, megatron and transformers compute of a model, layer by layer",
+        settings="nemo_core.verify.settings:VerifySettings",
+        run="nemo_core.verify.command:run",
+        examples=("nemo-core verify runs/model", "nemo-core verify runs/model against=[transformers] length=256"),
+        positional="model",
+    ),
 )

@@ -11,9 +11,18 @@ COMMANDS = (
         run="nemo_core.train.pretrain:run",
         examples=(
             "nemo-core pretrain tokens=runs/tokens size=nano steps=300 output=runs/model",
+            "nemo-core pretrain tokens=runs/tokens continue_from=runs/model output=runs/more",
             "torchrun --nproc-per-node 2 -m nemo_core pretrain tokens=runs/tokens output=runs/model",
         ),
         stage=Stage(inputs={"tokens": StageInput(kinds=("tokens",))}, output="checkpoint", cpus=2, memory_gib=4),
+    ),
+    Command(
+        name="recipe",
+        summary="print how a published size was pretrained, as settings to keep and change",
+        settings="nemo_core.train.recipes:RecipeSettings",
+        run="nemo_core.train.recipes:run",
+        examples=("nemo-core recipe llama3-8b > llama3-8b.yaml",),
+        positional="size",
     ),
     Command(
         name="distill",

@@ -1,9 +1,9 @@
 """Several collections in one stream of samples, each with its exact share, and any place of the stream known at once.
 
-Weights become whole numbers of samples in a period that repeats. Within it, sample c of a collection with `parts` of the
-`period` places is put between places floor(c * period / parts) and ceil((c + 1) * period / parts), earliest deadline
-first (Baruah et al. 1996, proportionate fairness; Tijdeman 1980), so after any number of samples no collection is a
-whole sample ahead of or behind its share. Nothing grows with the number of samples.
+Weights become whole numbers of samples in a period that repeats. Within it, sample c of a collection with `parts` of
+the `period` places is put between places floor(c * period / parts) and ceil((c + 1) * period / parts), earliest
+deadline first (Baruah et al. 1996, proportionate fairness; Tijdeman 1980), so after any number of samples no
+collection is a whole sample ahead of or behind its share. Nothing grows with the number of samples.
 """
 
 import heapq

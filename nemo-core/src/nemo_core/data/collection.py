@@ -39,7 +39,9 @@ def open_collection(tokens: Path, *, tokenizer: Path | None = None) -> Collectio
     """
     if index_path(tokens).is_file() and not tokens.is_dir():
         if tokenizer is None:
-            raise ConfigError(f"{tokens}.idx: a plain indexed dataset names no tokenizer; give its folder: tokenizer=...")
+            raise ConfigError(
+                f"{tokens}.idx: a plain indexed dataset names no tokenizer; give its folder: tokenizer=..."
+            )
         return Collection(str(tokens), tokens, None, tokenizer)
     if (tokens / artifact.MANIFEST).is_file():
         size = sum(record.bytes for record in artifact.load_manifest(tokens).files)

@@ -1,11 +1,10 @@
 """A portion of documents to token ids, in this process or in several; results come in order, whoever made them."""
 
 import collections
-import functools
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +91,7 @@ class Encoder:
                 )
 
 
-def encode_all(portions: Iterable[Portion], request: EncodeRequest, *, workers: int) -> Iterator[Encoded]:
+def encode_all(portions: Iterable[Portion], request: EncodeRequest, *, workers: int) -> Generator[Encoded, None, None]:
     """Each portion encoded, in order; with one worker in this process."""
     if workers == 1:
         yield from map(Encoder(request), portions)
@@ -101,7 +100,7 @@ def encode_all(portions: Iterable[Portion], request: EncodeRequest, *, workers: 
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(request,)
     ) as pool:
         try:
-            yield from in_order(functools.partial(pool.submit, _encode_here), portions, ahead=2 * workers)
+            yield from in_order(lambda portion: pool.submit(_encode_here, portion), portions, ahead=2 * workers)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

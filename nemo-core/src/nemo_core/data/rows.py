@@ -1,8 +1,8 @@
 """Rows of conversations and preferences, from the suite's artifacts or from JSONL files as others write them.
 
 Known forms of a conversation row: ``messages`` (ours and OpenAI's, with an optional ``weight`` of 0 or 1 each),
-``conversations`` with ``from``/``value`` (ShareGPT; NeMo's, whose ``mask`` names the speaker not to learn from), and one
-question with its answer as ``input``/``output``, ``prompt``/``completion``, ``prompt``/``response``,
+``conversations`` with ``from``/``value`` (ShareGPT; NeMo's, whose ``mask`` names the speaker not to learn from), and
+one question with its answer as ``input``/``output``, ``prompt``/``completion``, ``prompt``/``response``,
 ``question``/``answer`` or ``instruction``(+``input``)/``output`` (Alpaca). A ``system`` text may stand beside each.
 """
 

@@ -13,7 +13,9 @@ class TokenizeSettings:
 
     documents: Annotated[
         Path,
-        Meta(description="documents artifact; JSONL(.gz, .zst)/Parquet file or folder, or a URL (s3://, gs://, https://)"),
+        Meta(
+            description="documents artifact; JSONL(.gz, .zst)/Parquet file or folder, or a URL (s3://, gs://, https://)"
+        ),
     ]
     tokenizer: Annotated[Path, Meta(description="tokenizer artifact, or any Hugging Face folder with a tokenizer.json")]
     output: Annotated[Path, Meta(description="folder of the tokens artifact to make")]

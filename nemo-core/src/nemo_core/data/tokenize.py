@@ -9,7 +9,7 @@ import collections
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -125,7 +125,7 @@ class Tokenizing:
                     self._write_note()
                     progress.advance(0, note=f"{sum(self.done.tokens.values()):,} tokens")
 
-    def _encoded_portions(self) -> Iterator[tuple[int, Encoded | None]]:
+    def _encoded_portions(self) -> Generator[tuple[int, Encoded | None], None, None]:
         """What is left to do, encoded: the shard's number with each of its portions, and with None at its end."""
         request = EncodeRequest(
             tokenizer=self.settings.tokenizer,

@@ -104,7 +104,9 @@ def nemo_turns(row: dict[str, Any]) -> list[Turn]:
         if not isinstance(turn, dict) or not isinstance(turn.get("from"), str):
             raise Malformed(f"{key}.from must name the speaker: {str(turn)[:60]!r}")
         if turn.get("label") is not None:
-            raise Malformed(f"{key}.label holds attributes (type={row.get('type')!r}); train on those with nemo-aligner")
+            raise Malformed(
+                f"{key}.label holds attributes (type={row.get('type')!r}); train on those with nemo-aligner"
+            )
         learnt = turn["from"] != masked
         role = "assistant" if learnt else "user"
         read.append(Turn({"role": role, "content": _text(turn.get("value"), key=f"{key}.value")}, learnt=learnt))

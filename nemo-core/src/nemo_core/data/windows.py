@@ -109,5 +109,7 @@ def pretrain_data(
     windows: Mapping[str, Windows], weights: Mapping[str, float], *, seed: int, sizes: BatchSizes
 ) -> PretrainData:
     """The stream of named collections, blended by weight, each in a shuffled order of its own; see `blend.shares`."""
-    samplers = [Sampler(w.num_whole, mix(seed) ^ number if number else seed) for number, w in enumerate(windows.values())]
+    samplers = [
+        Sampler(w.num_whole, mix(seed) ^ number if number else seed) for number, w in enumerate(windows.values())
+    ]
     return PretrainData(list(windows.values()), samplers, blend(weights), sizes)

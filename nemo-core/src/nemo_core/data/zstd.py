@@ -52,4 +52,4 @@ class Unpacking(io.RawIOBase):
 
 def unpack(raw: IO[bytes]) -> IO[bytes]:
     """The unpacked bytes of all frames in `raw`."""
-    return io.BufferedReader(Unpacking(raw))  # type: ignore[return-value]
+    return io.BufferedReader(Unpacking(raw))

@@ -1,1 +1,1 @@
-"""Knowledge distillation: a student learns the distribution that a teacher gives each next token (Hinton et al. 2015)."""
+"""Knowledge distillation: a student learns a teacher's next-token distributions (Hinton et al. 2015)."""

@@ -51,8 +51,8 @@ def check_pair(settings: DistillSettings, student: Decoder, teacher: Decoder) ->
     mine, theirs = student.config, teacher.config
     if mine.vocab_size != theirs.vocab_size:
         raise ConfigError(
-            f"the student has {mine.vocab_size} tokens, teacher={settings.teacher} {theirs.vocab_size}: distributions over "
-            "different vocabularies cannot be compared; take a teacher with the same tokenizer"
+            f"the student has {mine.vocab_size} tokens, teacher={settings.teacher} {theirs.vocab_size}: their "
+            "distributions cannot be compared; take a teacher with the same tokenizer"
         )
     if settings.sequence_length > theirs.max_positions:
         raise ConfigError(

@@ -45,8 +45,10 @@ class NemoCoreLM(TemplateLM):  # type: ignore[misc]
         super().__init__()
         unknown = sorted(name for name in others if name != "max_batch_size")
         if unknown:
-            raise ConfigError(f"--model_args {unknown[0]}=: unknown to nemo-core; known: pretrained, adapter, batch_size,"
-                              " device, dtype, max_length")
+            raise ConfigError(
+                f"--model_args {unknown[0]}=: unknown to nemo-core; known: pretrained, adapter, batch_size,"
+                " device, dtype, max_length"
+            )
         self.folder = Path(pretrained)
         self.model = load_model(self.folder, device=device or "cpu", dtype=getattr(torch, dtype))
         if adapter is not None:

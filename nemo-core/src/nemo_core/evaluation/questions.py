@@ -70,5 +70,5 @@ def right_choice(answer: Any, choices: Sequence[str], place: str) -> int:
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
         return answer
     raise InputError(
-        f"{place}: answer {answer!r} is none of {len(choices)} choices; give the text, a number from 0 or a letter from A"
+        f"{place}: answer {answer!r} is none of {len(choices)} choices; give text, number from 0 or letter from A"
     )

@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
 from ..config import ModelConfig
 from ..foundation.errors import ArtifactError, ConfigError
 from ..foundation.settings import did_you_mean
@@ -65,9 +67,11 @@ def config_from_hf(values: Mapping[str, Any], *, place: str) -> ModelConfig:
         )
     try:
         config: ModelConfig = family_part(packages[named[0]], "config").from_hf(HFConfig(values, place))
+        return msgspec.convert(dataclasses.asdict(config), ModelConfig)
     except ConfigError as error:
         raise ArtifactError(f"{place}: contradicts itself: {error}") from None
-    return config
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ArtifactError(f"{place}: holds a value of a wrong kind or size: {error}") from None
 
 
 def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Answers to many prompts as a file that appears whole, and a log beside it from which a killed run goes on."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -22,15 +23,21 @@ class AnswerLog:
         if output.exists() and not overwrite:
             raise InputError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
         output.parent.mkdir(parents=True, exist_ok=True)
-        self.records = self._read(identity)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run lasts
-        if self._file.tell() == 0:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.records = self._read(identity)
+        except BlockingIOError:
+            self._file.close()
+            raise InputError(f"{output}: another process is writing it; wait for it or name another output") from None
+        except BaseException:
+            self._file.close()
+            raise
+        if self.path.stat().st_size == 0:
             self._write({"identity": identity})
 
     def _read(self, identity: str) -> dict[int, Record]:
         """Answers of the earlier run; a last line that was cut off is removed."""
-        if not self.path.exists():
-            return {}
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         os.truncate(self.path, len(whole))

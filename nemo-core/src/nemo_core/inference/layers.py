@@ -74,11 +74,13 @@ class PagedAttention(nn.Module):
 
     def project(self, attention: Attention, x_1NE: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values by head, normalised and turned as the model does."""
-        q, k, v = self.qkv(x_1NE).split(self.qkv.widths, -1)
+        qkv = self.qkv(x_1NE)
         if attention.q_norm is None and rotation is not None:
-            qk = attention.split_heads(torch.cat([q, k], -1))
-            q_1HND, k_1KND = rotate(qk, *rotation).split([self.num_heads, self.num_kv_heads], 1)
-            return q_1HND, k_1KND, attention.split_heads(v)
+            heads = self.num_heads, self.num_kv_heads
+            qk_1HND, v_1KND = attention.split_heads(qkv).split([sum(heads), self.num_kv_heads], 1)
+            q_1HND, k_1KND = rotate(qk_1HND, *rotation).split(heads, 1)
+            return q_1HND, k_1KND, v_1KND
+        q, k, v = qkv.split(self.qkv.widths, -1)
         q_1HND, k_1KND = attention.split_heads(q, attention.q_norm), attention.split_heads(k, attention.k_norm)
         if rotation is not None:
             q_1HND, k_1KND = rotate(q_1HND, *rotation), rotate(k_1KND, *rotation)

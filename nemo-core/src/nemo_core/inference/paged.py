@@ -92,9 +92,17 @@ class Pairs:
         place_BJ = np.zeros((rows, widest), np.int64)
         place_BJ[owner, column] = visits
         order = np.argsort(column, kind="stable")
-        arrays = (block[others], owner_N, place_BJ, source_N, visits[order], owner[order])
         in_order = rows == 1 and not len(others) and bool((visits == column).all()) and len(owner_N) == widest
-        return cls(slice(low, high), *map(torch.from_numpy, arrays), in_order)
+        return cls(
+            visited=slice(low, high),
+            picked_M=torch.from_numpy(block[others]),
+            owner_N=torch.from_numpy(owner_N),
+            place_BJ=torch.from_numpy(place_BJ),
+            source_N=torch.from_numpy(source_N),
+            sum_order_N=torch.from_numpy(visits[order]),
+            sum_owner_N=torch.from_numpy(owner[order]),
+            in_order=in_order,
+        )
 
 
 def attend_blocks(

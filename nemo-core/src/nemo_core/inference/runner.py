@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..foundation.errors import InputError
 from ..model.decoder import Decoder, Layer
 from ..model.rope import Rotation
+from ..model.skeleton import LeaveUndrawn
 from .adapters import AdapterWeights
 from .batch import Batch
 from .kv_cache import KVCache
@@ -29,7 +30,8 @@ class Runner:
             inference_layer(cast(Layer, layer), self.config, f"model.layers.{index}", self._projection)
             for index, layer in enumerate(model.model.layers)
         ]
-        head = nn.Linear(1, 1, bias=False, device="meta")
+        with LeaveUndrawn():
+            head = nn.Linear(1, 1, bias=False)
         head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
         self.head = Projection({"lm_head": head}, quantize=quantize, same_bits=same_bits)
         rope = self.config.rope

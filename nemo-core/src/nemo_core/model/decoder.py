@@ -44,13 +44,19 @@ class Decoder(nn.Module):
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         ropes = {"": config.rope, "local_": config.local_rope}
         self.ropes = {name: rope for name, rope in ropes.items() if rope is not None}
-        for name, rope in self.ropes.items():
-            self.add_rotations(rope, name)
+        self.make_tables()
         local = config.local_rope is not None
         kinds = [config.layer_kind(layer) for layer in range(config.num_layers)]
         self.layer_ropes = ["local_" if local and kind == "sliding" else "" for kind in kinds]
         if seed is not None:
             self.initialize(seed)
+
+    def make_tables(self) -> None:
+        """Compute cosines and sines of all positions on torch's default device, on the CPU where it has no numbers."""
+        device = torch.get_default_device()
+        with torch.device("cpu" if device.type == "meta" else device):
+            for name, rope in self.ropes.items():
+                self.add_rotations(rope, name)
 
     def add_rotations(self, rope: RopeConfig, name: str) -> None:
         """Tables as buffers `{name}cos_PD` and `{name}sin_PD`, and longrope's second pair `{name}long_...`."""

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..train.device import Compute
 from ..train.world import World
@@ -51,12 +50,6 @@ def parallelize(model: Decoder, settings: ParallelSettings, world: World, comput
 def cut_stages(result: ParallelModel, settings: ParallelSettings) -> list[Decoder]:
     """Keep this process's stages of the model; the embedding is kept at both ends where it is the head too."""
     plan, layout, model = result.layout.plan, result.layout, result.model
-    if plan.fsdp > 1 or plan.tensor > 1:
-        raise ConfigError(
-            f"parallel.pipeline={plan.pipeline} with parallel.fsdp={plan.fsdp} and parallel.tensor={plan.tensor}: "
-            "the native pipeline combines with parallel.data only; leave fsdp and tensor at 1, or use the megatron "
-            "backend"
-        )
     rank = layout.rank("pipeline")
     stages = own_stages(rank, plan.pipeline, settings.stages_per_rank)
     views = keep_stages(model, stages, plan.pipeline * settings.stages_per_rank)

@@ -1,6 +1,7 @@
 """Summing gradients over processes with the same weights: a few large messages, sent while others are computed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -77,8 +78,10 @@ def local(tensor: Tensor) -> Tensor:
 
 def local_gradient(weight: nn.Parameter) -> Tensor:
     """This process's gradient of a weight, laid out as the weight; zeros where the backward pass did not reach it."""
-    if weight.grad is None:
+    gradient: Any = weight.grad
+    if gradient is None:
         weight.grad = torch.zeros_like(weight)
-    elif isinstance(weight, DTensor) and weight.grad.placements != weight.placements:
-        weight.grad = weight.grad.redistribute(placements=weight.placements)
+    elif isinstance(weight, DTensor) and gradient.placements != weight.placements:
+        weight.grad = gradient.redistribute(placements=weight.placements)
+    assert weight.grad is not None
     return local(weight.grad)

@@ -1,6 +1,9 @@
 """Weights, gradients and moments shared out over processes (FSDP2; Zhao et al. 2023), gathered layer by layer."""
 
+from collections.abc import Sequence
+
 import torch
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
@@ -9,7 +12,14 @@ from .recompute import layers_of
 
 
 def shard_weights(model: Decoder, mesh: DeviceMesh, *, dtype: torch.dtype, reshard: bool) -> None:
-    """Share out the weights of `model` in place over `mesh` (two-dimensional: copies x shards).
+    """Share out the weights of `model` in place over `mesh` (two-dimensional: copies x shards)."""
+    shard_modules(model, layers_of(model), mesh, dtype=dtype, reshard=reshard)
+
+
+def shard_modules(
+    model: nn.Module, layers: Sequence[nn.Module], mesh: DeviceMesh, *, dtype: torch.dtype, reshard: bool
+) -> None:
+    """Share out the weights of `layers`, and those of `model` outside them.
 
     Layers are gathered in `dtype`, gradients are summed in float32. The loop divides by the targets of the whole
     batch, so gradients are summed here and never averaged.
@@ -17,7 +27,7 @@ def shard_weights(model: Decoder, mesh: DeviceMesh, *, dtype: torch.dtype, resha
     policy = MixedPrecisionPolicy(
         param_dtype=None if dtype is torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    for layer in layers_of(model):
+    for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     for module in sharded_modules(model):

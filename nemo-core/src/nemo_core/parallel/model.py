@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
+from ..checkpoint.state import optimizer_tensors, restore_optimizer
 from ..checkpoint.state_piece import Piece, pieces_to_write
+from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
 from ..train.device import Compute
 from ..train.objective import Objective
+from ..train.weights import trained_weights
 from ..train.world import World
 from .buckets import Buckets, local, local_gradient
 from .context import StretchedDecoder, stretch
@@ -76,7 +81,7 @@ class ParallelModel:
             seen, model = self.own_places(micro.to(compute.device))
             with compute.precision():
                 loss = objective(model, seen) / max(1, num_targets)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         return total
 
@@ -95,13 +100,10 @@ class ParallelModel:
             return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
-        """This process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
-        mine = self.world.share(batch)
+        """This process's micro batches, as many as every other process has."""
         if self.layout.plan.is_plain:
-            return micro_batches(mine, rows=rows)
-        count = -(-self.world.largest_share(len(batch.ids_BT)) // rows)
-        micros = micro_batches(mine, rows=rows)
-        return micros + [pad_rows(batch.rows(slice(0, 0)), 1, like=batch)] * (count - len(micros))
+            return micro_batches(self.world.share(batch), rows=rows)
+        return equal_micro_batches(self.world, batch, rows)
 
     def own_places(self, micro: Batch) -> tuple[Batch, Any]:
         """The part of each row that this process computes, and the model to compute it with."""
@@ -162,6 +164,22 @@ class ParallelModel:
         pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns)
         return [*pieces, *pieces_to_write(own, rank=0, size=1)]
 
+    def trained_names(self) -> set[str]:
+        """Names of the weights that this process trains."""
+        return {name for name, _ in trained_weights(self.model)}
+
+    def state(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Trained weights and the optimizer's moments."""
+        weights = {name: weight.detach() for name, weight in trained_weights(self.model)}
+        return {**weights, **optimizer_tensors(optimizer, self.model)}
+
+    @torch.no_grad()
+    def restore(self, saved: SavedState, optimizer: Optimizer) -> None:
+        """Put a saved state into weights and optimizer."""
+        for name, weight in trained_weights(self.model):
+            weight.copy_(saved.fill(name, weight))
+        restore_optimizer(optimizer, self.model, saved)
+
     def is_mirrored(self, name: str) -> bool:
         """Whether a tensor of the state belongs to a weight that another stage saves."""
         return any(name in (weight, f"ema.{weight}") or name.startswith(f"optim.{weight}.") for weight in self.mirrored)
@@ -170,7 +188,7 @@ class ParallelModel:
     def measuring(self) -> Iterator[Any]:
         """A model to look at without gradient, called by all processes alike."""
         try:
-            yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline, self.layout)
+            yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline)
         finally:
             drop_gathered(self.model)
 
@@ -184,23 +202,29 @@ class ParallelModel:
 class PipelinedDecoder:
     """A decoder whose layers are in several processes, for looking only."""
 
-    def __init__(self, pipeline: Pipeline, layout: Layout) -> None:
-        self.pipeline, self.layout = pipeline, layout
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
 
     def __call__(self, *inputs: Any) -> Tensor:
+        """Hidden states of the whole model in every process."""
         return self.pipeline(*inputs)
 
     def eval(self) -> None:
         """Switch to measuring."""
         self.pipeline.model.eval()
 
-    @property
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the vocabulary, [..., V], computed by every process."""
+        scores = hidden @ self.head_weight.T
+        cap = self.pipeline.model.config.logit_softcap
+        return scores if cap is None else cap * torch.tanh(scores / cap)
+
+    @functools.cached_property
     def head_weight(self) -> Tensor:
         """Output embedding, [V, E], in every process."""
         config, pipeline = self.pipeline.model.config, self.pipeline
         if pipeline.is_last:
-            weight = pipeline.model.head_weight.detach()
-            weight = weight.full_tensor() if isinstance(weight, DTensor) else weight.contiguous()
+            weight = pipeline.model.head_weight.detach().contiguous()
         else:
             weight = torch.empty(config.vocab_size, config.hidden_size, dtype=pipeline.dtype, device=pipeline.device)
         dist.broadcast(weight, dist.get_global_rank(pipeline.group, pipeline.size - 1), group=pipeline.group)
@@ -220,5 +244,15 @@ def pad_rows(batch: Batch, rows: int, *, like: Batch) -> Batch:
 def join(batches: list[Batch]) -> Batch:
     """Batches of rows of one length, one after another."""
     names = [field.name for field in dataclasses.fields(Batch)]
-    columns = {name: [getattr(batch, name) for batch in batches] for name in names}
-    return Batch(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+    columns: dict[str, list[Any]] = {name: [getattr(batch, name) for batch in batches] for name in names}
+    joined: dict[str, Any] = {
+        name: None if values[0] is None else torch.cat(values) for name, values in columns.items()
+    }
+    return Batch(**joined)
+
+
+def equal_micro_batches(world: World, batch: Batch, rows: int) -> list[Batch]:
+    """A process's micro batches, as many as every other process has: rows that nothing is learnt from fill up."""
+    count = -(-world.largest_share(len(batch.ids_BT)) // rows)
+    micros = micro_batches(world.share(batch), rows=rows)
+    return micros + [pad_rows(batch.rows(slice(0, 0)), 1, like=batch)] * (count - len(micros))

@@ -7,6 +7,7 @@ M micro batches, B rows of one, T places, E hidden width.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class PassOn(nn.Module):
 def bounds(num_layers: int, num_stages: int) -> list[range]:
     """Layer numbers of each stage, as even as can be."""
     edges = [stage * num_layers // num_stages for stage in range(num_stages + 1)]
-    return [range(low, high) for low, high in zip(edges, edges[1:])]
+    return [range(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def own_stages(rank: int, pipeline: int, stages_per_rank: int) -> list[int]:
@@ -49,17 +50,18 @@ def own_stages(rank: int, pipeline: int, stages_per_rank: int) -> list[int]:
 
 def keep_stages(model: Decoder, stages: list[int], num_stages: int) -> list[Decoder]:
     """Remove from `model`, in place, what other processes hold; one view of the rest per stage, sharing its modules."""
+    trunk: Any = model.model
     ranges = bounds(model.config.num_layers, num_stages)
     layers = {str(n): model.model.layers[n] for stage in stages for n in ranges[stage]}
     has_first, has_last = 0 in stages, num_stages - 1 in stages
     if not has_last:
         model.lm_head = None
-        model.model.norm = PassOn()
+        trunk.norm = PassOn()
     if not has_first:
-        model.model.embed_positions = None
+        trunk.embed_positions = None
         if not (has_last and model.config.tied_embeddings):
-            model.model.embed_tokens = PassOn()
-    model.model.layers = SomeLayers(layers)
+            trunk.embed_tokens = PassOn()
+    trunk.layers = SomeLayers(layers)
     return [stage_view(model, ranges[stage], is_first=stage == 0, is_last=stage == num_stages - 1) for stage in stages]
 
 
@@ -74,7 +76,8 @@ class Continued(Decoder):
 def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool) -> Decoder:
     """A decoder that runs one stage with the modules of `model`."""
     view, trunk = shallow(model), shallow(model.model)
-    trunk.layers = SomeLayers({str(n): model.model.layers[str(n)] for n in numbers})
+    held: Any = model.model.layers
+    trunk.layers = SomeLayers({str(n): held[str(n)] for n in numbers})
     if not is_first:
         trunk.embed_tokens, trunk.embed_positions = PassOn(), None
         view.__class__ = Continued
@@ -84,7 +87,8 @@ def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool)
     view.layer_ropes = [model.layer_ropes[n] for n in numbers]
     kinds = tuple(model.config.layer_kind(n) for n in numbers) if model.config.window is not None else ()
     view.config = dataclasses.replace(model.config, num_layers=len(numbers), layer_kinds=kinds, moe=None)
-    return view
+    stage: Decoder = view
+    return stage
 
 
 def shallow(module: Any) -> Any:
@@ -104,6 +108,7 @@ class Answered:
     model: Decoder
 
     def __call__(self, *_: object) -> Tensor:
+        """The hidden states."""
         return self.hidden_BTE
 
     def __getattr__(self, name: str) -> Any:
@@ -154,7 +159,7 @@ class Pipeline:
         key = (count, rows, batch.ids_BT.shape[1], batch.segments_BT is not None, batch.positions_BT is not None)
         if key not in self.schedules:
             numbers = own_stages(self.rank, self.size, len(self.views))
-            stages = [
+            stages: list[Any] = [
                 PipelineStage(view, number, self.num_stages, self.device, group=self.group)
                 for number, view in zip(numbers, self.views)
             ]

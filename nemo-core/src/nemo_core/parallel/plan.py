@@ -84,13 +84,22 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
             f"parallel.schedule={settings.schedule} with parallel.stages_per_rank={settings.stages_per_rank}: "
             "interleaved takes 2 or more stages per rank, the others exactly 1"
         )
-    if settings.pipeline > 1 and settings.context > 1:
-        raise ConfigError("parallel.pipeline and parallel.context cannot be combined; leave one of them at 1")
+    others = {name: getattr(settings, name) for name in ("fsdp", "tensor", "context")}
+    if settings.pipeline > 1 and max(others.values()) > 1:
+        named = ", ".join(f"parallel.{name}={degree}" for name, degree in others.items() if degree > 1)
+        raise ConfigError(
+            f"parallel.pipeline={settings.pipeline} cannot be combined with {named}: the native pipeline combines with "
+            "parallel.data only; leave the others at 1, or use the megatron backend"
+        )
 
 
 def check_tensor(tensor: int, config: ModelConfig) -> None:
     """Raise ConfigError where the matrices of the model cannot be split so."""
-    whole = {"mla": config.mla is not None, "moe": config.moe is not None, "qk_norm=projection": config.qk_norm == "projection"}
+    whole = {
+        "mla": config.mla is not None,
+        "moe": config.moe is not None,
+        "qk_norm=projection": config.qk_norm == "projection",
+    }
     for name, is_there in whole.items():
         if is_there:
             raise ConfigError(

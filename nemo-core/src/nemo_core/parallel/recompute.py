@@ -29,7 +29,7 @@ def recompute_layers(model: Decoder, kind: Literal["none", "selective", "full"])
     if kind == "none":
         return
     context = functools.partial(create_selective_checkpoint_contexts, keep_products)
-    extra = {"context_fn": context} if kind == "selective" else {}
+    extra: dict[str, Any] = {"context_fn": context} if kind == "selective" else {}
     for layer in layers_of(model):
         forward = layer.forward
         layer.forward = functools.partial(checkpoint, forward, use_reentrant=False, **extra)
@@ -37,5 +37,5 @@ def recompute_layers(model: Decoder, kind: Literal["none", "selective", "full"])
 
 def layers_of(model: Decoder) -> list[torch.nn.Module]:
     """The layers that this process holds."""
-    layers = model.model.layers
-    return list(layers.values()) if isinstance(layers, torch.nn.ModuleDict) else list(layers)
+    layers: Any = model.model.layers
+    return list(layers)

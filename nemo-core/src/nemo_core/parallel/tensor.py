@@ -39,13 +39,13 @@ class Entered(ParallelStyle):
         return module
 
 
-def enter(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> tuple[Any, ...]:
+def enter(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> Any:
     """The first input as a replicated DTensor."""
     first, *rest = inputs
     return (DTensor.from_local(first, mesh, [Replicate()], run_check=False), *rest)
 
 
-def enter_heads(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> tuple[Any, ...]:
+def enter_heads(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> Any:
     """The first input, [B,T,H,D], as one that is split by heads."""
     first, *rest = inputs
     return (DTensor.from_local(first, mesh, [Shard(2)], run_check=False), *rest)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..foundation.errors import ConfigError
 from .method import Start, load_method
-from .places import AdaptedEmbedding, Place, Replaceable, parts, place_at, places, remove_empty
+from .places import AdaptedEmbedding, Replaceable, parts, place_at, places, remove_empty
 from .settings import AdapterSettings
 from .targets import HEAD, matching_leaves
 
@@ -137,7 +137,7 @@ def prefix_ids(model: nn.Module, adapter: str | None = None) -> list[int]:
     """Virtual tokens to put before every sequence for an adapter (default: the active one); mostly none."""
     chosen = active_adapter(model) if adapter is None else adapter
     for place in places(model).values():
-        if isinstance(place, AdaptedEmbedding) and chosen in place.adapters:
+        if isinstance(place, AdaptedEmbedding) and chosen is not None and chosen in place.adapters:
             first = place.weight.shape[0]
             for name, part in place.adapters.items():
                 size: int = part.settings.num_tokens  # type: ignore[assignment, union-attr]
@@ -168,5 +168,3 @@ def copies(model: nn.Module, adapter: str) -> dict[str, nn.Module]:
 def num_trained(model: nn.Module) -> int:
     """How many numbers learn."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-
-

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint.folder import copy_tokenizer, load_model, save_model
+from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..checkpoint.tensors import iterate_file, iterate_tensors, write_file
 from ..foundation import artifact
 from ..foundation.errors import ArtifactError
@@ -55,10 +55,11 @@ def originals(merged: Merged) -> dict[str, Tensor]:
 
 def run_unmerge(settings: UnmergeSettings) -> dict[str, Any]:
     """Write the model as it was before the merge. Raises ArtifactError where its weights were not kept."""
+    check_folder(settings.model)
     if not (settings.model / ORIGINAL).is_file():
         raise ArtifactError(
-            f"{settings.model}: holds no {ORIGINAL}, and subtracting an update does not give the weights back; take the "
-            "model that was merged (its path is in manifest.json), or merge again with keep_original=true"
+            f"{settings.model}: holds no {ORIGINAL}, and subtracting an update does not give the weights back; take "
+            "the model that was merged (its path is in manifest.json), or merge again with keep_original=true"
         )
     with artifact.create(
         settings.output,

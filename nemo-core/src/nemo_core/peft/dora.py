@@ -30,7 +30,8 @@ class Dora(Lora):
 
     def gain_O(self, weight_OI: Tensor) -> Tensor:
         """Learnt length over actual length."""
-        return self.magnitude_O / (weight_OI + self.update_OI().detach()).norm(dim=1)
+        length_O: Tensor = (weight_OI + self.update_OI().detach()).norm(dim=1)
+        return self.magnitude_O / length_O
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
         """[..., I] -> [..., O]; in training, dropout concerns the whole change, as in peft."""

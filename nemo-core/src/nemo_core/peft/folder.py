@@ -120,7 +120,7 @@ def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:
 
 @torch.no_grad()
 def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path) -> None:
-    """Copy every tensor of the folder to its place. Raises ArtifactError for one that is missing, extra or misshapen."""
+    """Copy every tensor of the folder to its place. Raises ArtifactError for one missing, extra or misshapen."""
     stored = {key.removeprefix(PREFIX): tensor for key, tensor in stored_tensors(model, adapter).items()}
     wanted = renamed(model, stored)
     unlike = sorted(wanted.keys() ^ saved.keys())
@@ -131,5 +131,3 @@ def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path)
         if target.shape != saved[key].shape:
             raise ArtifactError(f"{folder}: {key} is {list(saved[key].shape)}, this model needs {list(target.shape)}")
         target.copy_(saved[key])
-
-

@@ -124,9 +124,7 @@ def num_trained(settings: LoraSettings, shapes: Sequence[tuple[int, int]]) -> in
     return sum(settings.rank * (output + width) for output, width in shapes)
 
 
-def add_lora(
-    model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = (), seed: int
-) -> Decoder:
+def add_lora(model: Decoder, *, rank: int, alpha: float, targets: Sequence[str] = (), seed: int) -> Decoder:
     """`add_adapter` for plain LoRA. Raises ConfigError for a rank below 1 or a target that matches nothing."""
     if rank < 1:
         raise ConfigError(f"rank={rank}: a LoRA rank is at least 1")

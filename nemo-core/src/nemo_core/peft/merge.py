@@ -34,7 +34,8 @@ def check_mergeable(model: nn.Module, adapter: str) -> None:
             raise ConfigError(f"adapter {adapter!r}: method {method} is no change of weights and cannot be merged")
         if isinstance(kinds[name].base, QuantizedLinear):
             raise ConfigError(
-                f"adapter {adapter!r}: {name} is kept in 4 bits; load the model unquantised, then the adapter, and merge"
+                f"adapter {adapter!r}: {name} is kept in 4 bits; load the model unquantised, then the adapter, "
+                "and merge"
             )
 
 

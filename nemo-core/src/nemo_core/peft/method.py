@@ -84,7 +84,7 @@ def method_of(values: Mapping[str, Any], *, place: str) -> str:
     kind = values.get("peft_type")
     wanted = "dora" if kind == "LORA" and values.get("use_dora") else None
     for name in METHODS:
-        if (name == wanted) if wanted else load_method(name).PEFT_TYPE == kind:
+        if (name == wanted) if wanted else kind == load_method(name).PEFT_TYPE:
             return name
     known = sorted({load_method(name).PEFT_TYPE for name in METHODS})
     raise ArtifactError(f"{place}: peft_type={kind!r} is not supported; known: {', '.join(known)}")

@@ -24,7 +24,7 @@ def folder_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
         if rule is None:
             found[name] = rename(name)
             continue
-        if len(rule.right) > 1 or not isinstance(rule.transform, Transpose) and type(rule.transform) is not Same:
+        if len(rule.right) > 1 or (not isinstance(rule.transform, Transpose) and type(rule.transform) is not Same):
             raise ConfigError(
                 f"{name}: folders of family {config.family!r} keep it in {rule.left[0]}, together with others or laid "
                 "out otherwise, so an adapter folder has no name for it; choose other targets"

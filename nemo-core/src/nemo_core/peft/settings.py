@@ -9,7 +9,9 @@ from msgspec import Meta
 from ..foundation.errors import ConfigError
 
 MethodName = Literal["lora", "dora", "ia3", "prompt", "ptuning", "adapter", "parallel_adapter"]
-Targets = Annotated[tuple[str, ...], Meta(min_length=1, description="last parts of names, or patterns over whole names")]
+Targets = Annotated[
+    tuple[str, ...], Meta(min_length=1, description="last parts of names, or patterns over whole names")
+]
 Copies = Annotated[tuple[str, ...], Meta(description="modules trained whole beside the adapter, e.g. lm_head")]
 Size = Annotated[int, Meta(ge=1)]
 Scale = Annotated[float, Meta(gt=0)]
@@ -25,9 +27,9 @@ class LoraSettings:
     rank_stabilized: Annotated[
         bool, Meta(description="scale by alpha / sqrt(rank) instead (rsLoRA, Kalajdzievski 2023)")
     ] = False
-    rank_pattern: Annotated[
-        dict[str, Size], Meta(description="regular expression over names: a rank of their own")
-    ] = field(default_factory=dict)
+    rank_pattern: Annotated[dict[str, Size], Meta(description="regular expression over names: a rank of their own")] = (
+        field(default_factory=dict)
+    )
     alpha_pattern: Annotated[
         dict[str, Scale], Meta(description="regular expression over names: an alpha of their own")
     ] = field(default_factory=dict)
@@ -115,7 +117,9 @@ class AdapterChoice:
     ] = "full"
     merge: Annotated[
         bool,
-        Meta(description="add the adapter into the written model, where it is a change of weights; false: adapter only"),
+        Meta(
+            description="add the adapter into the written model, where it is a change of weights; false: adapter only"
+        ),
     ] = True
     lora: LoraSettings = field(default_factory=LoraSettings)
     ia3: Ia3Settings = field(default_factory=Ia3Settings)
@@ -126,7 +130,13 @@ class AdapterChoice:
     @property
     def chosen(self) -> AdapterSettings:
         """Settings of the method, which is not "full"."""
-        own = {"lora": self.lora, "dora": self.lora, "ia3": self.ia3, "prompt": self.prompt, "ptuning": self.ptuning}
+        own: dict[str, AdapterSettings] = {
+            "lora": self.lora,
+            "dora": self.lora,
+            "ia3": self.ia3,
+            "prompt": self.prompt,
+            "ptuning": self.ptuning,
+        }
         return own.get(self.method, self.adapter)
 
     @property

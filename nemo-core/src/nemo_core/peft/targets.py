@@ -39,7 +39,11 @@ def matching_linears(model: nn.Module, targets: Sequence[str]) -> list[str]:
 
     The output head is none of them; `modules_to_save` takes it.
     """
-    names = [name for name, module in frozen_modules(model) if isinstance(module, nn.Linear | QuantizedLinear) and name != HEAD]
+    names = [
+        name
+        for name, module in frozen_modules(model)
+        if isinstance(module, nn.Linear | QuantizedLinear) and name != HEAD
+    ]
     return matching(names, targets, what="linear layer") if targets else names
 
 

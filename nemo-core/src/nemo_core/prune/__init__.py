@@ -1,1 +1,1 @@
-"""Smaller models cut out of larger ones: what matters little on calibration text is left out (Muralidharan et al. 2024)."""
+"""Smaller models cut out of larger ones: what matters little is left out (Muralidharan et al. 2024)."""

@@ -16,7 +16,6 @@ from ..model.decoder import Decoder
 from .importance import Importance
 
 
-
 @dataclass(frozen=True)
 class Kept:
     """Numbers of what is kept, rising: layers, features of the stream, and for each kept layer features and heads."""
@@ -27,17 +26,15 @@ class Kept:
     heads: dict[int, Tensor]
 
 
+def check_smaller(config: ModelConfig, sizes: Mapping[str, int]) -> None:
+    """Raise ConfigError for a size that is larger than the model's."""
+    for name, size in sizes.items():
+        if size > getattr(config, name):
+            raise ConfigError(f"{name}={size} is more than the model's {getattr(config, name)}; pruning takes away")
+
+
 def choose(importance: Importance, config: ModelConfig) -> Kept:
-    """The most important parts, as many as `config` has. Raises ConfigError where it wants more than there are."""
-    have = {
-        "num_layers": len(importance.layer_L),
-        "hidden_size": len(importance.hidden_E),
-        "ffn_size": importance.ffn_LF.shape[1],
-        "num_kv_heads": importance.heads_LK.shape[1],
-    }
-    for name, most in have.items():
-        if getattr(config, name) > most:
-            raise ConfigError(f"{name}={getattr(config, name)} is more than the model's {most}; pruning only takes away")
+    """The most important parts, as many as `config` has."""
     layers = best(importance.layer_L, config.num_layers).tolist()
     return Kept(
         layers,
@@ -52,24 +49,25 @@ def best(scores: Tensor, count: int) -> Tensor:
     return scores.topk(count).indices.sort().values
 
 
-def smaller_config(config: ModelConfig, sizes: Mapping[str, int]) -> ModelConfig:
-    """The config with other sizes; query heads follow the key heads that they share."""
-    changed = dict(sizes)
+def smaller_config(config: ModelConfig, sizes: Mapping[str, int], layer_L: Tensor) -> ModelConfig:
+    """The config with other sizes; query heads follow the key heads that they share, kinds of layers the layers."""
+    changed: dict[str, object] = dict(sizes)
+    if config.layer_kinds and "num_layers" in sizes:
+        changed["layer_kinds"] = tuple(config.layer_kinds[n] for n in best(layer_L, sizes["num_layers"]).tolist())
     if "num_kv_heads" in changed:
-        changed["num_heads"] = changed["num_kv_heads"] * (config.num_heads // config.num_kv_heads)
+        changed["num_heads"] = sizes["num_kv_heads"] * (config.num_heads // config.num_kv_heads)
     return dataclasses.replace(config, **changed)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
 def prune(model: Decoder, importance: Importance, sizes: Mapping[str, int]) -> Decoder:
-    """A model of those `sizes` (`num_layers`, `hidden_size`, `ffn_size`, `num_kv_heads`) with the weights that are kept.
+    """A model of those `sizes` (`num_layers`, `hidden_size`, `ffn_size`, `num_kv_heads`) with the weights kept.
 
     Raises ConfigError where a size is larger than the model's.
     """
-    config = smaller_config(model.config, sizes)
+    check_smaller(model.config, sizes)
+    config = smaller_config(model.config, sizes, importance.layer_L)
     kept = choose(importance, config)
-    if config.layer_kinds:
-        config = dataclasses.replace(config, layer_kinds=tuple(config.layer_kinds[n] for n in kept.layers))
     small = Decoder(config)
     for name, target in small.state_dict().items():
         target.copy_(cut(name, model, kept))
@@ -82,16 +80,14 @@ def cut(name: str, model: Decoder, kept: Kept) -> Tensor:
     layer = kept.layers[int(parts[2])] if name.startswith("model.layers.") else None
     if layer is not None:
         parts[2] = str(layer)
-    weight = model.state_dict()[".".join(parts)]
+    weight: Tensor = model.state_dict()[".".join(parts)]
     for axis, chosen in enumerate(axes(parts, layer, weight.ndim, model.config, kept)):
         if chosen is not None:
             weight = weight.index_select(axis, chosen)
     return weight
 
 
-def axes(
-    parts: list[str], layer: int | None, ndim: int, config: ModelConfig, kept: Kept
-) -> tuple[Tensor | None, ...]:
+def axes(parts: list[str], layer: int | None, ndim: int, config: ModelConfig, kept: Kept) -> tuple[Tensor | None, ...]:
     """What is kept along each axis of a weight; None: all."""
     module = parts[-2]
     if module in ("embed_tokens", "lm_head"):

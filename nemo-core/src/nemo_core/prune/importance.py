@@ -18,7 +18,7 @@ from ..model.decoder import Decoder
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores, the larger the more a part matters; of each layer its own where heads and inner features are concerned."""
+    """Scores, the larger the more a part matters; heads and inner features have their own in each layer."""
 
     hidden_E: Tensor
     layer_L: Tensor

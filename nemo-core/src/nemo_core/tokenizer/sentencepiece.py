@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2 as proto
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 
 from ..foundation.errors import ConfigError, InputError
 
+proto: Any = sentencepiece_model_pb2
 SPACE = "\u2581"
 UNIGRAM, BPE = 1, 2
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
@@ -55,9 +56,7 @@ def segmenter(model: Any, path: Path) -> Any:
     if spec.model_type == BPE:
         ids = {piece.piece: number for number, piece in enumerate(model.pieces)}
         unknown = model.pieces[spec.unk_id].piece
-        return models.BPE(
-            ids, merges(model, ids), unk_token=unknown, fuse_unk=True, byte_fallback=spec.byte_fallback
-        )
+        return models.BPE(ids, merges(model, ids), unk_token=unknown, fuse_unk=True, byte_fallback=spec.byte_fallback)
     raise ConfigError(f"{path}: model type {spec.model_type} (word or char) has no equal here; bpe and unigram have")
 
 

@@ -15,7 +15,9 @@ class TokenizerSettings:
 
     documents: Annotated[
         Path,
-        Meta(description="documents artifact; JSONL(.gz, .zst)/Parquet file or folder, or a URL (s3://, gs://, https://)"),
+        Meta(
+            description="documents artifact; JSONL(.gz, .zst)/Parquet file or folder, or a URL (s3://, gs://, https://)"
+        ),
     ]
     output: Annotated[Path, Meta(description="folder of the tokenizer artifact to make")]
     vocab_size: Annotated[

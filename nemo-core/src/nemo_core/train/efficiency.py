@@ -1,8 +1,8 @@
 """How much of what the machine can compute a run uses.
 
-MFU (Chowdhery et al. 2022) is model FLOP/s over the peak: forward and backward matrix products of a step, causal attention
-counted at half, recomputation not counted. The peak is the data sheet's dense figure of a GPU, or on a CPU the fastest
-fp32 matrix product measured here just now.
+MFU (Chowdhery et al. 2022) is model FLOP/s over the peak: forward and backward matrix products of a step, causal
+attention counted at half, recomputation not counted. The peak is the data sheet's dense figure of a GPU, or on a CPU
+the fastest fp32 matrix product measured here just now.
 """
 
 import resource

@@ -70,9 +70,10 @@ def run(settings: EvaluateSettings) -> dict[str, Any]:
     ) as draft:
         found = evaluate(settings)
         write_answers(found, draft.path)
-        results = {"models": {settings.name: {"metrics": metrics_of(found), "samples": found.samples}}}
+        metrics = metrics_of(found)
+        results = {"models": {settings.name: {"metrics": metrics, "samples": found.samples}}}
         atomic.write_text(draft.path / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        figures = {name: metric["value"] for name, metric in results["models"][settings.name]["metrics"].items()}
+        figures = {name: metric["value"] for name, metric in metrics.items()}
         draft.stats.update(model=settings.name, **figures)
     return {"output": str(settings.output), **figures}
 

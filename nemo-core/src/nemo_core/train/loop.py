@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch.optim import Optimizer
 
-from ..checkpoint.state import optimizer_tensors, restore_optimizer, restore_rng, rng_tensors
+from ..checkpoint.state import restore_rng, rng_tensors
 from ..checkpoint.state_step import SavedState
 from ..checkpoint.state_store import FIGURES
 from ..data.batch import Batch
@@ -27,7 +27,7 @@ from .ema import Ema
 from .guard import GoodMoment, Guard, RecentLoss
 from .metrics import MetricsLog
 from .objective import Objective
-from .optimizer import set_learning_rate, trained_weights
+from .optimizer import set_learning_rate
 from .recovery import BadSteps, StopRequest
 from .saving import Saver
 from .settings import RunSettings
@@ -264,10 +264,8 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
 
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
-    weights = {name: weight.detach() for name, weight in trained_weights(parts.model)}
     average = parts.ema.tensors() if parts.ema is not None else {}
-    moments, generators = optimizer_tensors(parts.optimizer, parts.model), rng_tensors(parts.world.rank)
-    return {**weights, **moments, **average, **generators}
+    return {**parts.laid_out.state(parts.optimizer), **average, **rng_tensors(parts.world.rank)}
 
 
 @torch.no_grad()
@@ -276,10 +274,8 @@ def restore(parts: Parts, saver: Saver) -> Account:
     saved = saver.load()
     if saved is None:
         return Account()
-    check_same_model(saved, {name for name, _ in trained_weights(parts.model)}, parts.laid_out.is_complete)
-    for name, weight in trained_weights(parts.model):
-        weight.copy_(saved.fill(name, weight))
-    restore_optimizer(parts.optimizer, parts.model, saved)
+    check_same_model(saved, parts.laid_out.trained_names(), parts.laid_out.is_complete)
+    parts.laid_out.restore(saved, parts.optimizer)
     if parts.ema is not None:
         parts.ema.restore(saved.fill)
     restore_rng(saved, parts.world.rank)

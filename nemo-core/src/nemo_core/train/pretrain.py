@@ -14,12 +14,11 @@ from ..data.indexed import index_path
 from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
-from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
-from ..parallel.plan import check_optimizer
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
+from .implementation import lay_out, process_groups
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -48,6 +47,7 @@ def run(settings: PretrainSettings) -> TrainResult:
     with (
         joined_world(settings.parallel.timeout_s) as world,
         shared_draft(settings, inputs, world, files=files) as draft,
+        process_groups(settings),
     ):
         parts = assemble(settings, world)
         account = train(parts, make_plan(settings, label="pretrain", steps=settings.steps), draft.path)
@@ -98,18 +98,17 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     model = first_model(settings, tokenizer, collections[0]).to(compute.device)
     data = training_data(settings, collections, tokenizer)
     held = held_out(settings, tokenizer)
-    parallel = parallelize(model, settings.parallel, world, compute)
-    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
+    parallel = lay_out(settings, model, world=world, compute=compute)
     return Parts(
-        model=model,
+        model=parallel.model,
         data=data,
         objective=next_token_loss,
-        optimizer=make_optimizer(model, settings.learning_rate, settings.optimizer),
+        optimizer=make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
         world=parallel.world,
-        ema=make_ema(model, settings.ema),
+        ema=make_ema(parallel.model, settings.ema),
         parallel=parallel,
     )
 

@@ -99,7 +99,7 @@ class Saver:
         return None
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Begin to save; returns once `tensors` may change again. An earlier state still being written is waited for."""
+        """Begin to save, after the state before is finished; returns once `tensors` may change again."""
         started = time.monotonic()
         self.finish()
         draft = self.root / (state_store.step_name(step) + state_store.WRITING)

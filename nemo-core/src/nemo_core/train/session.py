@@ -31,6 +31,7 @@ from .world import World
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
 INCIDENTAL = frozenset(
     {
+        "implementation",
         "parallel",
         "state",
         "device",
@@ -70,7 +71,7 @@ class TrainResult:
     skipped_steps: int
 
 
-def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
+def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path], kind: str) -> None:
     """Raise ConfigError where the output's partial folder holds the state of a run with other settings or inputs.
 
     It would be emptied, and with it what may be weeks of training.
@@ -80,7 +81,7 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path]) -> None:
     if not steps:
         return
     config = artifact.without(json.loads(json.dumps(to_plain(settings), default=str)), INCIDENTAL)
-    if artifact.partial_identity(partial) != artifact.identity("checkpoint", config, artifact.describe_inputs(inputs)):
+    if artifact.partial_identity(partial) != artifact.identity(kind, config, artifact.describe_inputs(inputs)):
         raise ConfigError(
             f"{partial}: holds the state after step {steps[-1]} of a run with other settings or inputs (this one's "
             "are not the same in what touches the result); give the settings it was started with to continue it, name "
@@ -106,7 +107,7 @@ def shared_draft(
         world.wait()
         return
     check_unchanged(settings.output.with_name(f"{settings.output.name}.partial"), files)
-    keep_other_runs(settings, inputs)
+    keep_other_runs(settings, inputs, kind)
     with artifact.create(
         settings.output,
         kind=kind,

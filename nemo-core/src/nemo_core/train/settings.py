@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from ..checkpoint.state_settings import StateSettings
 from ..data.batch_size import RampUp
+from ..megatron.settings import Fp8Settings
 from ..parallel.settings import ParallelSettings
 from ..peft.settings import LEARNING_RATES, AdapterChoice
 from ..sizes import check_size
@@ -129,7 +130,8 @@ class PretrainTask:
     ] = ()
     tokenizer: Annotated[Path | None, Meta(description="folder of the tokenizer, where tokens name none")] = None
     validation: Annotated[
-        Path | None, Meta(description="held-out tokens: a folder, or NAME of a NAME.bin/.idx; default: those of the data")
+        Path | None,
+        Meta(description="held-out tokens: a folder, or NAME of a NAME.bin/.idx; default: those of the data"),
     ] = None
     continue_from: Annotated[Path | None, Meta(description="model folder to go on from, instead of random weights")] = (
         None
@@ -143,6 +145,10 @@ class PretrainTask:
         ),
     ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
+    implementation: Annotated[
+        Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
+    ] = "native"
+    fp8: Fp8Settings = field(default_factory=Fp8Settings)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
     ] = False
@@ -213,7 +219,8 @@ class EvaluateSettings:
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a row")] = 256
     batch_size: Annotated[int, Meta(ge=1, description="rows computed at once")] = 16
     stride: Annotated[
-        int, Meta(ge=0, description="tokens a window moves on; below sequence_length each has more context; 0: all of it")
+        int,
+        Meta(ge=0, description="tokens a window moves on; below sequence_length each has more context; 0: all of it"),
     ] = 0
     max_tokens: Annotated[int, Meta(ge=1, description="held-out tokens measured, at most")] = 1_000_000
     shots: Annotated[int, Meta(ge=0, description="first questions of a task shown solved before each of the rest")] = 0

@@ -82,11 +82,11 @@ def run(settings: SftSettings) -> TrainResult:
         if model is not None:
             samples = compare_answers(tuning.conversations.questions, account, answers)
             write_outputs(settings, model, draft.path, samples)
-            save_average(tuning.parts, draft.path, tokenizer=settings.model)
             draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
             draft.stats.update(conversation_figures(settings, tuning))
         else:
             draft.stats.update(figures("sft", tuning.parts.model, account))
+        save_average(tuning.parts, draft.path, tokenizer=settings.model)
     return summary(settings.output, draft.stats)
 
 
@@ -99,7 +99,9 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
-        folder_names(model, adapted_parts(model))  # raises now, not after training, where the adapter could not be written
+        folder_names(
+            model, adapted_parts(model)
+        )  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
     check_optimizer(parallel.layout.plan, settings.optimizer.kind)

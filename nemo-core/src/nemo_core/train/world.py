@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data.batch import Batch
 from .recovery import explain_lost_peers
+from .rendezvous import fresh_store
 
 PATIENCE_S = 1800.0
 
@@ -103,7 +104,8 @@ def joined_world(timeout_s: float = PATIENCE_S) -> Iterator[World]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     with explain_lost_peers(timeout_s):
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+        store, rank, size = fresh_store(timeout_s)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
         try:
             yield World(dist.get_rank(), size)
         finally:

@@ -17,7 +17,6 @@ from ..pipeline import Pipeline
 from ..read.files import list_input
 from ..recipe import Plan
 from ..report.charts import duration, number, size
-from ..shards.pool import num_workers
 from . import advice, figures
 from .sample import draw
 
@@ -68,7 +67,7 @@ def this_machine(settings: Plan) -> figures.Machine:
     """What there is to work with."""
     home = next(folder for folder in settings.output.absolute().parents if folder.exists())
     return figures.Machine(
-        workers=num_workers(settings.workers),
+        workers=settings.placement().workers,
         free_disk_bytes=shutil.disk_usage(home).free,
         free_memory_bytes=free_memory_bytes(),
         sort_s=sort_s(),
@@ -96,7 +95,7 @@ def lsh(pipeline: Pipeline) -> list[Told]:
     found = []
     for step in pipeline.steps:
         if isinstance(step.settings, FuzzyDedup):
-            bands, rows = getattr(step.settings, "banding", (step.settings.bands, step.settings.rows))
+            bands, rows = step.settings.banding
             curve = {str(s): round(candidate_probability(s, bands=bands, rows=rows), 4) for s in SIMILARITIES}
             found.append({"step": step.name, "bands": bands, "rows": rows, "found": curve})
     return found

@@ -10,6 +10,7 @@ PROCESS_START_S = 1.5
 GROUPING_BYTES = 48
 """Bytes a document takes in the comparing process: a key, its order, its number, its label, its length, a spare."""
 KEY_BYTES = 8
+DIGEST_KEYS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,7 @@ def keys_compared(pipeline: Pipeline, steps: list[StepEstimate]) -> list[tuple[i
 def num_keys(settings: Any) -> int:
     """Keys that a deduplication writes of each document, its length included."""
     banding = getattr(settings, "banding", None)
-    bands = banding[0] if banding else getattr(settings, "bands", 2)
-    return int(bands) + 1
+    return (int(banding[0]) if banding else DIGEST_KEYS) + 1
 
 
 def work_bytes(sample: Sample, pipeline: Pipeline, compared: list[tuple[int, int]], scale: float) -> int:

@@ -98,7 +98,7 @@ def translate(old: OldCommand, words: Sequence[str]) -> Translation:
     if old.instead:
         raise UserError(f"{old.name}: {old.instead}")
     settings: dict[str, Any] = dict(old.settings)
-    steps: dict[str, dict[str, Any]] = {name: {} for name in old.steps}
+    steps = list(old.steps)
     notes = [old.note] if old.note else []
     said: list[str] = []
     for flag, value in pairs(words):
@@ -109,24 +109,22 @@ def translate(old: OldCommand, words: Sequence[str]) -> Translation:
         else:
             notes.append(f"{flag} has no counterpart: {reason(old, flag)}")
     if steps:
-        settings["pipeline"] = [{name: values} if values else name for name, values in steps.items()]
+        settings["pipeline"] = steps
     return Translation(words=[old.now, *(f"{key}={plain(value)}" for key, value in settings.items()), *said], notes=notes)
 
 
 def take(
-    old: OldCommand, target: str, value: str | None, settings: dict[str, Any], steps: dict[str, dict[str, Any]]
+    old: OldCommand, target: str, value: str | None, settings: dict[str, Any], steps: list[str]
 ) -> None:
     """Put a flag's value where it belongs now."""
     if target.startswith("+"):
-        steps[target[1:]] = {}
+        steps.append(target[1:])
         return
     key, equals, fixed = target.partition("=")
     if equals:
         settings[key] = fixed
     elif value is None:
         raise UserError(f"{old.name}: the flag for {key} needs a value")
-    elif key.startswith("step."):
-        steps[old.steps[0]][key.removeprefix("step.")] = int(value) if value.isdigit() else value
     elif key.endswith(LIST):
         settings[key.removesuffix(LIST)] = value.split(",")
     else:

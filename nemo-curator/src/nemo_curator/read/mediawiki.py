@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import mwparserfromhell
+
 from ..document import Document, Reject
-from ..foundation.errors import MissingBackend
 from .files import InputFile
 from .records import Reading, Record, record_id, text_fault
 from .unpack import DAMAGES, damage, open_unpacked
@@ -133,12 +134,6 @@ def section_text(section: Any) -> str:
 
 def parsed(wikitext: str) -> Any:
     """The syntax tree (mwparserfromhell)."""
-    try:
-        import mwparserfromhell
-    except ModuleNotFoundError:
-        raise MissingBackend(
-            "reading MediaWiki dumps needs the library 'mwparserfromhell': pip install 'nemo-curator[wikipedia]'"
-        ) from None
     return mwparserfromhell.parse(wikitext)
 
 

@@ -31,6 +31,17 @@ class Transform(Protocol):
         """The right side's, for the left side's."""
 
 
+def joined(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors side by side along `axis`, as torch.cat, which on tensors without numbers loads torch's compiler."""
+    sizes = [tensor.shape[axis] for tensor in tensors]
+    shape = list(tensors[0].shape)
+    shape[axis] = sum(sizes)
+    whole = tensors[0].new_empty(shape)
+    for part, tensor in zip(whole.split(sizes, axis), tensors):
+        part.copy_(tensor)
+    return whole
+
+
 class Same:
     """Nothing changes but the name."""
 
@@ -88,7 +99,7 @@ class Split(Same):
 
     def inverse(self, right: Sequence[Tensor]) -> list[Tensor]:
         """Put the blocks together."""
-        return [torch.cat(list(right))]
+        return [joined(right)]
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class SplitGroups(Same):
     def inverse(self, right: Sequence[Tensor]) -> list[Tensor]:
         """Deal the heads out to the groups."""
         grouped = [tensor.unflatten(0, (-1, count, self.head_dim)) for tensor, count in zip(right, self.heads)]
-        return [torch.cat(grouped, 1).flatten(0, 2)]
+        return [joined(grouped, 1).flatten(0, 2)]
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,7 @@ class Stack(Same):
 
     def forward(self, left: Sequence[Tensor]) -> list[Tensor]:
         """[...] each -> [count, ...]."""
-        return [torch.stack(list(left))]
+        return [joined([tensor[None] for tensor in left])]
 
     def inverse(self, right: Sequence[Tensor]) -> list[Tensor]:
         """[count, ...] -> [...] each."""

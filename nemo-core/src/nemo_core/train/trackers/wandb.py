@@ -30,7 +30,11 @@ def open_tracker(folder: Path, config: Mapping[str, Any], *, resumed_at: int) ->
     known = note.read_text(encoding="utf-8") if resumed_at and note.is_file() else None
     (folder / "logs").mkdir(exist_ok=True)
     run = wandb.init(
-        name=run_name(folder), config=dict(config), dir=str(folder / "logs"), id=known, resume="allow" if known else None
+        name=run_name(folder),
+        config=dict(config),
+        dir=str(folder / "logs"),
+        id=known,
+        resume="allow" if known else None,
     )
     note.write_text(str(run.id), encoding="utf-8")
     return WandB(run)

@@ -1,0 +1,164 @@
+"""Tensors of a torch distributed checkpoint, the format ``torch_dist`` of megatron.core, read and written one by one.
+
+No process group and no megatron.core is needed. A tensor is stored in chunks, each at an offset of some file.
+"""
+
+import io
+import json
+import pickle
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...foundation import atomic
+from ...foundation.errors import ArtifactError
+from .pickled_index import read_index
+
+INDEX, FACTS, COMMON = ".metadata", "metadata.json", "common.pt"
+BACKEND = {
+    "sharded_backend": "torch_dist",
+    "sharded_backend_version": 1,
+    "common_backend": "torch",
+    "common_backend_version": 1,
+}
+
+
+class TorchDistReader:
+    """Random access to the tensors of a folder; a chunk is read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = read_index(folder / INDEX)
+        self.tensors = {key: found for key, found in index.state_dict_metadata.items() if hasattr(found, "chunks")}
+        self.places = {(where.fqn, tuple(where.offset or ())): place for where, place in index.storage_data.items()}
+
+    def keys(self) -> list[str]:
+        """Names of the tensors."""
+        return list(self.tensors)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The shape of a whole tensor."""
+        return tuple(self.tensors[key].size)
+
+    def dtype(self, key: str) -> torch.dtype:
+        """The type of a tensor's numbers."""
+        dtype: torch.dtype = self.tensors[key].properties.dtype
+        return dtype
+
+    def read(self, key: str, *, layer: int | None = None) -> Tensor:
+        """A whole tensor; or of one that stacks all layers, only that of `layer`.
+
+        Raises ArtifactError where a part of it is in no chunk or a chunk is damaged.
+        """
+        found, shape = self.tensors[key], self.shape(key)
+        begin, end = (0, shape[0]) if layer is None or not shape else (layer, layer + 1)
+        size = (end - begin, *shape[1:]) if shape else ()
+        chunks = [chunk for chunk in found.chunks if not shape or overlaps(chunk, begin, end)]
+        if [tuple(chunk.sizes) for chunk in chunks] == [size]:
+            whole = self.chunk(key, chunks[0])
+        else:
+            whole = self.assemble(key, chunks, begin=begin, size=size)
+        return whole if layer is None else whole[0]
+
+    def assemble(self, key: str, chunks: Sequence[Any], *, begin: int, size: tuple[int, ...]) -> Tensor:
+        """Several chunks as one tensor, which starts at `begin` of the first axis."""
+        whole = torch.empty(size, dtype=self.dtype(key))
+        filled = 0
+        for chunk in chunks:
+            first = max(begin, chunk.offsets[0])
+            last = min(begin + size[0], chunk.offsets[0] + chunk.sizes[0])
+            part = self.chunk(key, chunk)[first - chunk.offsets[0] : last - chunk.offsets[0]]
+            rest = tuple(slice(o, o + s) for o, s in zip(chunk.offsets[1:], chunk.sizes[1:], strict=True))
+            whole[(slice(first - begin, last - begin), *rest)] = part
+            filled += part.numel()
+        if filled != whole.numel():
+            raise ArtifactError(
+                f"{self.folder}: the chunks of {key!r} hold {filled} of {whole.numel()} numbers; the checkpoint is "
+                "incomplete"
+            )
+        return whole
+
+    def chunk(self, key: str, chunk: Any) -> Tensor:
+        """One chunk, checked against what the index says of it."""
+        place = self.places[key, tuple(chunk.offsets)]
+        path = self.folder / place.relative_path
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ArtifactError(f"{self.folder / INDEX}: {key!r} points outside the folder, at {place.relative_path}")
+        try:
+            with open(path, "rb") as file:
+                file.seek(place.offset)
+                stored: Tensor = torch.load(io.BytesIO(file.read(place.length)), map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise ArtifactError(f"{path}: {key!r} is missing or damaged ({first_line(error)})") from None
+        if not isinstance(stored, Tensor) or tuple(stored.shape) != tuple(chunk.sizes):
+            raise ArtifactError(f"{path}: a chunk of {key!r} is not {list(chunk.sizes)} as the index says")
+        return stored
+
+
+def overlaps(chunk: Any, begin: int, end: int) -> bool:
+    """Whether a chunk holds anything of that stretch of the first axis."""
+    return bool(chunk.offsets[0] < end and chunk.offsets[0] + chunk.sizes[0] > begin)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the advice that torch adds."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor to write; with `layer` of `num_layers` it becomes one chunk of a tensor that stacks all layers."""
+
+    key: str
+    tensor: Tensor
+    layer: int | None = None
+    num_layers: int = 0
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Shape of the whole."""
+        shape = tuple(self.tensor.shape)
+        return shape if self.layer is None else (self.num_layers, *shape)
+
+    @property
+    def offset(self) -> tuple[int, ...]:
+        """Where in the whole this chunk begins."""
+        return (0 if self.layer is None else self.layer, *(0 for _ in self.size[1:])) if self.size else ()
+
+
+def write_torch_dist(folder: Path, tensors: Iterable[StoredTensor], *, common: dict[str, Any]) -> None:
+    """Write a checkpoint that megatron.core loads at any parallel layout, holding one tensor in memory at a time."""
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+    from torch.distributed.checkpoint.metadata import (
+        ChunkStorageMetadata,
+        Metadata,
+        MetadataIndex,
+        TensorProperties,
+        TensorStorageMetadata,
+    )
+
+    described: dict[str, Any] = {}
+    places: dict[Any, Any] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / "__0_0.distcp"
+    with atomic.explain_disk_full(data), open(data, "wb") as file:
+        for stored in tensors:
+            tensor = stored.tensor.detach().cpu().contiguous()
+            tensor = tensor if stored.layer is None else tensor[None]
+            begin = file.tell()
+            torch.save(tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone(), file)
+            place = _StorageInfo(data.name, begin, file.tell() - begin)
+            chunk = ChunkStorageMetadata(offsets=torch.Size(stored.offset), sizes=tensor.shape)
+            properties = TensorProperties(dtype=tensor.dtype)
+            entry = described.setdefault(
+                stored.key, TensorStorageMetadata(properties=properties, size=torch.Size(stored.size), chunks=[])
+            )
+            places[MetadataIndex(stored.key, stored.offset, len(entry.chunks))] = place
+            entry.chunks.append(chunk)
+    torch.save(common, folder / COMMON)
+    (folder / INDEX).write_bytes(pickle.dumps(Metadata(state_dict_metadata=described, storage_data=places)))
+    atomic.write_text(folder / FACTS, json.dumps(BACKEND) + "\n")

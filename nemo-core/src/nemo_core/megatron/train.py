@@ -1,0 +1,119 @@
+"""Making a megatron model ready for the training loop."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+
+from ..foundation.errors import ConfigError
+from ..model.decoder import Decoder
+from ..parallel.buckets import Buckets
+from ..parallel.fsdp import shard_modules
+from ..parallel.plan import ParallelPlan, mismatch
+from ..parallel.settings import ParallelSettings
+from ..train.device import Compute
+from ..train.settings import OptimizerSettings
+from ..train.world import World
+from .degrees import Degrees
+from .laid_out import MegatronLaidOut, data_group
+from .model import MegatronDecoder
+from .parallel import process_groups
+from .settings import NO_FP8, Fp8Settings
+from .weights import load_weights
+
+NATIVE_ONLY = {"compile": False, "recompute": "none"}
+
+
+@contextmanager
+def groups(settings: ParallelSettings) -> Iterator[None]:
+    """The process groups of a run. Raises ConfigError where the degrees do not make up the number of processes."""
+    plan_of(settings, dist.get_world_size() if dist.is_initialized() else 1)
+    with process_groups(degrees_of(settings)):
+        yield
+
+
+def degrees_of(settings: ParallelSettings) -> Degrees:
+    """The degrees that megatron.core is told; tensor parallel on a GPU shares the norms' sequences, too."""
+    return Degrees(
+        tensor=settings.tensor,
+        pipeline=settings.pipeline,
+        context=settings.context,
+        expert=settings.expert,
+        stages_per_process=settings.stages_per_rank,
+        sequence_parallel=settings.tensor > 1 and torch.cuda.is_available(),
+    )
+
+
+def plan_of(settings: ParallelSettings, world_size: int) -> ParallelPlan:
+    """The layout over `world_size` processes. Raises ConfigError where the degrees do not make up that number."""
+    rest = settings.fsdp * settings.tensor * settings.pipeline * settings.context
+    if world_size % rest or (settings.data and settings.data * rest != world_size):
+        raise ConfigError(mismatch(settings, rest, world_size))
+    return ParallelPlan(
+        data=world_size // rest,
+        fsdp=settings.fsdp,
+        tensor=settings.tensor,
+        pipeline=settings.pipeline,
+        context=settings.context,
+    )
+
+
+def lay_out(
+    native: Decoder,
+    *,
+    settings: ParallelSettings,
+    world: World,
+    compute: Compute,
+    fp8: Fp8Settings = NO_FP8,
+) -> MegatronLaidOut:
+    """A megatron model with the weights of the native one, shared out over all processes; `groups` is entered.
+
+    Raises ConfigError where model or settings cannot be had with this implementation.
+    """
+    check_settings(settings)
+    plan = plan_of(settings, world.size)
+    model = MegatronDecoder(native.config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
+    load_weights(model.to(compute.device), dict(native.named_parameters()).__getitem__)
+    buckets = share(model, settings, plan, compute)
+    placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
+    return MegatronLaidOut(model, placed, plan, buckets)
+
+
+def check_settings(settings: ParallelSettings) -> None:
+    """Raise ConfigError for a setting that only the native implementation knows."""
+    for name, default in NATIVE_ONLY.items():
+        if getattr(settings, name) != default:
+            raise ConfigError(
+                f"parallel.{name}={getattr(settings, name)} is not offered by implementation=megatron; leave it at "
+                f"{default} or use implementation=native"
+            )
+    if settings.fsdp > 1 and settings.data > 1:
+        raise ConfigError(
+            f"parallel.fsdp={settings.fsdp} with parallel.data={settings.data}: implementation=megatron shares out "
+            "weights over all processes that learn from other rows; leave parallel.data at 0"
+        )
+
+
+def check_optimizer(settings: OptimizerSettings) -> None:
+    """Raise ConfigError for an optimizer that looks at single matrices, which are joined here."""
+    if settings.kind != "adamw":
+        raise ConfigError(
+            f"optimizer.kind={settings.kind} treats each matrix by itself, but implementation=megatron joins those of "
+            "queries, keys and values, and of gate and up; use optimizer.kind=adamw or implementation=native"
+        )
+
+
+def share(model: MegatronDecoder, settings: ParallelSettings, plan: ParallelPlan, compute: Compute) -> Buckets | None:
+    """Share out weights, or let gradients be summed, over the processes that learn from other rows."""
+    if plan.fsdp > 1:
+        from torch.distributed.device_mesh import DeviceMesh
+
+        mesh = DeviceMesh.from_group(data_group(), compute.device.type)
+        layers = list(model.gpt.decoder.layers)
+        shard_modules(model, layers, mesh, dtype=compute.dtype, reshard=settings.reshard)
+        return None
+    if plan.data > 1:
+        return Buckets(list(model.parameters()), data_group(), max_bytes=settings.bucket_mib * 2**20)
+    return None

@@ -1,0 +1,102 @@
+"""megatron.core's TransformerConfig of a ModelConfig."""
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from megatron.core.transformer import TransformerConfig
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..model.rope import attention_factor
+from .degrees import Degrees
+from .settings import NO_FP8, Fp8Settings
+
+
+def squared_relu(x: Tensor) -> Tensor:
+    """relu(x)² (So et al. 2021)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
+    "relu2": squared_relu,
+}
+
+
+def transformer_settings(
+    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype, fp8: Fp8Settings = NO_FP8
+) -> Any:
+    """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
+    return TransformerConfig(
+        **architecture(config),
+        **(recommended(config, fp8) if on_gpu else {}),
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        params_dtype=dtype,
+        bf16=dtype is torch.bfloat16,
+        pipeline_dtype=dtype,
+        use_cpu_initialization=not on_gpu,
+        perform_initialization=False,
+        tensor_model_parallel_size=degrees.tensor,
+        pipeline_model_parallel_size=degrees.pipeline,
+        virtual_pipeline_model_parallel_size=degrees.stages_per_process if degrees.stages_per_process > 1 else None,
+        context_parallel_size=degrees.context,
+        expert_model_parallel_size=degrees.expert,
+        sequence_parallel=degrees.sequence_parallel,
+    )
+
+
+def architecture(config: ModelConfig) -> dict[str, Any]:
+    """Shapes and switches of the layers."""
+    return {
+        "num_layers": config.num_layers,
+        "hidden_size": config.hidden_size,
+        "num_attention_heads": config.num_heads,
+        "num_query_groups": config.num_kv_heads,
+        "kv_channels": config.head_dim,
+        "ffn_hidden_size": config.ffn_size,
+        "normalization": "RMSNorm" if config.norm.kind == "rms" else "LayerNorm",
+        "layernorm_zero_centered_gamma": config.norm.zero_centered,
+        "layernorm_epsilon": config.norm_eps,
+        "qk_layernorm": config.qk_norm == "head",
+        "gated_linear_unit": config.gated_mlp,
+        "activation_func": ACTIVATIONS[config.activation],
+        "add_bias_linear": False,
+        "softmax_scale": softmax_scale(config),
+        **windows(config),
+    }
+
+
+def softmax_scale(config: ModelConfig) -> float:
+    """The factor on scores. Yarn lengthens every turned query and key; here the scores take both factors."""
+    factor = 1.0 if config.rope is None else attention_factor(config.rope)
+    return config.attention_scale * factor**2
+
+
+def windows(config: ModelConfig) -> dict[str, Any]:
+    """Which layers see a window; megatron.core counts the places to the left of a query, without the query."""
+    if config.window is None:
+        return {}
+    windowed = [int(config.layer_window(layer) is not None) for layer in range(config.num_layers)]
+    return {"window_size": (config.window - 1, 0), "window_attn_skip_freq": windowed}
+
+
+def recommended(config: ModelConfig, fp8: Fp8Settings) -> dict[str, Any]:
+    """The fusions that current recipes turn on, as far as they leave the numbers alone.
+
+    The fused bias and plain GELU is another GELU, so that one is off; fused gradient accumulation needs megatron.core's
+    own gradient buffers.
+    """
+    eight_bits = {} if fp8.format == "none" else {"fp8": fp8.format, "fp8_recipe": fp8.recipe}
+    return {
+        "bias_activation_fusion": config.gated_mlp and config.activation == "silu",
+        "bias_dropout_fusion": True,
+        "masked_softmax_fusion": True,
+        "persist_layer_norm": True,
+        "apply_rope_fusion": True,
+        **eight_bits,
+    }

@@ -1,0 +1,1 @@
+"""`nemo-core verify`: whether every implementation computes the same of a checkpoint."""

@@ -1,0 +1,20 @@
+"""The model as transformers computes it, traced."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from .trace import Trace
+
+
+@torch.no_grad()
+def trace(folder: Path, ids_BT: Tensor) -> Trace:
+    """Hidden states and logits; eager attention, as it alone knows every option of every family."""
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"
+    )
+    model.train(False)
+    output = model(input_ids=ids_BT, output_hidden_states=True, use_cache=False)
+    return Trace(list(output.hidden_states), output.logits)

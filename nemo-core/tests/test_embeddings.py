@@ -1,0 +1,133 @@
+"""Texts become vectors as transformers and torch have it, and learn from pairs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from nemo_core.cli import main
+from nemo_core.embedding.model import contrastive_loss, load_embedder, pool, text_encoder
+
+WORDS = ["alpha", "beta", "gamma", "delta", "red", "blue", "green", "grey", "one", "two", "three", "four"]
+TEXTS = ["alpha red one", "beta blue", "gamma green three four", "delta"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=32,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_vectors_are_those_of_transformers(bert, pooling, tmp_path):
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    words = [f"model={bert}", f"texts={tmp_path / 'texts.jsonl'}", f"pooling={pooling}", "batch_size=3", "threads=1"]
+    assert main(["embed", *words, f"output={tmp_path / 'v.npy'}"]) == 0
+    model = transformers.BertModel.from_pretrained(bert).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    for text, vector in zip(TEXTS, np.load(tmp_path / "v.npy"), strict=True):
+        with torch.no_grad():
+            hidden = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        wanted = {"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}[pooling]
+        np.testing.assert_allclose(vector, F.normalize(wanted, dim=0).numpy(), atol=1e-5)
+
+
+def test_a_decoder_is_pooled_at_its_last_token(pretrained):
+    model = load_embedder(pretrained, "auto")
+    encoder = text_encoder(model, pretrained, max_tokens=64)
+    ids, lengths = encoder.rows(["The enum module", "x"])
+    with torch.no_grad():
+        alone = model(*encoder.rows(["x"]))
+        torch.testing.assert_close(model(ids, lengths)[1:], alone)
+        hidden = model.body(ids[:1])[0, int(lengths[0]) - 1]
+    torch.testing.assert_close(model(ids, lengths)[0], F.normalize(hidden, dim=0))
+    assert len(encoder.ids("The enum module " * 100)) == 64
+
+
+def test_the_loss_is_the_mean_of_log_shares_by_hand():
+    draw = torch.Generator().manual_seed(0)
+    queries, candidates = (F.normalize(torch.randn(n, 6, generator=draw), dim=1) for n in (3, 5))
+    wanted = 0.0
+    for number in range(3):
+        shares = [float((queries[number] @ candidate / 0.1).exp()) for candidate in candidates]
+        wanted -= np.log(shares[number] / sum(shares)) / 3
+    assert float(contrastive_loss(queries, candidates, temperature=0.1)) == pytest.approx(wanted, rel=1e-5)
+    hidden = torch.randn(2, 3, 4, generator=draw)
+    seen = torch.tensor([[True, True, True], [True, False, False]])
+    torch.testing.assert_close(pool(hidden, seen, torch.tensor([3, 1]), "mean")[1], hidden[1, 0])
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    rows = [
+        {"query": WORDS[n], "positive": f"{WORDS[4 + n]} {WORDS[8 + n]}", "negatives": [WORDS[8 + (n + 1) % 4]]}
+        for n in range(4)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_texts_that_belong_together_come_close(bert, pairs, tmp_path):
+    words = [f"model={bert}", f"pairs={pairs}", "steps=60", "batch_size=4", "learning_rate=0.003", "threads=1"]
+    assert main(["train-embedding", *words, f"output={tmp_path / 'm'}"]) == 0
+    stats = json.loads((tmp_path / "m/manifest.json").read_text())["stats"]
+    assert stats["last_loss"] < 0.3 < stats["first_loss"]
+    model = load_embedder(tmp_path / "m", "auto")
+    encoder = text_encoder(model, tmp_path / "m", max_tokens=16)
+    with torch.no_grad():
+        queries = model(*encoder.rows(WORDS[:4]))
+        found = model(*encoder.rows([f"{WORDS[4 + n]} {WORDS[8 + n]}" for n in range(4)]))
+    assert (queries @ found.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_sentence_transformers_reads_the_folder(bert, pairs, tmp_path):
+    library = pytest.importorskip("sentence_transformers", reason="the reference implementation is not installed")
+    words = [f"model={bert}", f"pairs={pairs}", "steps=3", "batch_size=4", "threads=1", "pooling=cls"]
+    assert main(["train-embedding", *words, f"output={tmp_path / 'm'}"]) == 0
+    theirs = library.SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(TEXTS)
+    model = load_embedder(tmp_path / "m", "auto")
+    assert model.pooling == "cls"
+    with torch.no_grad():
+        ours = model(*text_encoder(model, tmp_path / "m", max_tokens=16).rows(TEXTS))
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"query": "a"}', "pairs.jsonl:1: a pair needs the texts `query` and `positive`"),
+        ('{"query": "a", "positive": "b", "negatives": [1]}', "pairs.jsonl:1: `negatives` is a list of texts"),
+        ('{"query": "a", "positive": "b"}', "pairs.jsonl: holds 1 pair(s)"),
+    ],
+)
+def test_what_is_no_pair_is_named(bert, line, message, tmp_path, capsys):
+    (tmp_path / "pairs.jsonl").write_text(line + "\n")
+    words = [f"model={bert}", f"pairs={tmp_path / 'pairs.jsonl'}", f"output={tmp_path / 'm'}"]
+    assert main(["train-embedding", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()

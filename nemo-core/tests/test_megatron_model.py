@@ -1,0 +1,178 @@
+"""The megatron implementation computes what the native one does, or refuses by name."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from nemo_core.config import MLAConfig, ModelConfig, MoEConfig, NormConfig, RopeConfig
+from nemo_core.foundation.errors import ConfigError, InputError
+from nemo_core.megatron.degrees import ALONE, Degrees
+from nemo_core.megatron.representable import check_representable
+from nemo_core.model.decoder import Decoder
+
+pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TINY = ModelConfig(
+    vocab_size=67, hidden_size=32, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=12, ffn_size=40, max_positions=48
+)
+LAYER_NORM = NormConfig(kind="layer", bias=True)
+LLAMA3 = RopeConfig(
+    theta=5e5, kind="llama3", factor=8.0, low_frequency_factor=2.0, high_frequency_factor=6.0, original_positions=32
+)
+VARIANTS = {
+    "llama": {},
+    "tied, biases": {"tied_embeddings": True, "attention_bias": True, "output_bias": True, "mlp_bias": True},
+    "bias of queries to values": {"attention_bias": True},
+    "bias of the output alone": {"output_bias": True},
+    "one key head": {"num_kv_heads": 1, "head_dim": 10},
+    "llama3 rope with four other numbers": {"rope": LLAMA3},
+    "linear rope": {"rope": RopeConfig(kind="linear", factor=3.0)},
+    "yarn": {"rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16)},
+    "partial rope": {"rope": RopeConfig(rotary_share=0.5)},
+    "gpt": {"norm": LAYER_NORM, "rope": None, "gated_mlp": False, "activation": "gelu_tanh", "mlp_bias": True},
+    "squared relu, norm around one": {
+        "norm": NormConfig(kind="layer", bias=True, zero_centered=True),
+        "activation": "relu2",
+        "gated_mlp": False,
+        "rope": RopeConfig(rotary_share=0.5),
+    },
+    "sandwich, two ropes, windows, caps": {
+        "norm": NormConfig(zero_centered=True, placement="sandwich"),
+        "window": 5,
+        "layer_kinds": ("sliding", "full", "sliding"),
+        "local_rope": RopeConfig(theta=100.0),
+        "query_scale": 0.2,
+        "attention_softcap": 3.0,
+        "logit_softcap": 5.0,
+        "embedding_scale": 5.65,
+        "tied_embeddings": True,
+        "qk_norm": "head",
+    },
+    "norms behind": {"norm": NormConfig(placement="post")},
+    "norms of heads": {"qk_norm": "head"},
+    "norms of heads beside layer norms": {"qk_norm": "head", "norm": LAYER_NORM},
+    "layer norm without bias": {"norm": NormConfig(kind="layer")},
+    "parallel": {"norm": LAYER_NORM, "residual": "parallel", "gated_mlp": False, "activation": "gelu"},
+    "parallel, one norm": {"norm": LAYER_NORM, "residual": "parallel_shared_norm", "num_kv_heads": 1},
+    "window everywhere": {"window": 4},
+}
+DRAW = torch.Generator().manual_seed(0)
+IDS = torch.randint(0, 67, (2, 20), generator=DRAW)
+SEGMENTS = torch.tensor([[0] * 8 + [1] * 12, [0] * 15 + [1] * 5])
+POSITIONS = torch.tensor([[*range(8), *range(12)], [*range(15), *range(5)]])
+
+
+@pytest.fixture(autouse=True)
+def groups():
+    from nemo_core.megatron.parallel import process_groups
+
+    torch.set_num_threads(1)
+    with process_groups():
+        yield
+
+
+def redrawn(config: ModelConfig) -> Decoder:
+    model = Decoder(config, seed=0)
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape, generator=draw) * 0.2)
+    return model.eval()
+
+
+def megatron_of(model: Decoder):
+    from nemo_core.megatron.model import MegatronDecoder
+    from nemo_core.megatron.weights import load_weights
+
+    other = MegatronDecoder(model.config).eval()
+    load_weights(other, dict(model.named_parameters()).__getitem__)
+    return other
+
+
+def variant(name: str) -> ModelConfig:
+    return dataclasses.replace(TINY, **VARIANTS[name])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_logits_and_gradients_equal_the_native_ones(name):
+    from nemo_core.megatron.weights import canonical_gradients
+
+    native = redrawn(variant(name))
+    other = megatron_of(native)
+    ours, theirs = native.logits(native(IDS)), other.logits(other(IDS))
+    assert (ours - theirs).abs().max() <= 5e-5
+    weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
+    (ours * weights).sum().backward()
+    (theirs * weights).sum().backward()
+    expected = {key: weight.grad for key, weight in native.named_parameters()}
+    found = dict(canonical_gradients(other))
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        torch.testing.assert_close(
+            found[key], gradient, atol=2e-4, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}"
+        )
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_packed_documents_do_not_see_each_other(name):
+    native = redrawn(variant(name))
+    other = megatron_of(native)
+    with torch.no_grad():
+        ours = native.logits(native(IDS, POSITIONS, SEGMENTS))
+        theirs = other.logits(other(IDS, POSITIONS, SEGMENTS))
+    assert (ours - theirs).abs().max() <= 5e-5
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_weights_come_back_bit_for_bit(name):
+    from nemo_core.megatron.weights import canonical_weights
+
+    native = redrawn(variant(name))
+    back = dict(canonical_weights(megatron_of(native)))
+    assert back.keys() == dict(native.named_parameters()).keys()
+    for key, weight in native.named_parameters():
+        assert torch.equal(back[key], weight), key
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt", "sandwich, two ropes, windows, caps", "norms of heads"])
+def test_packed_sequences_need_no_mask(name):
+    other = megatron_of(redrawn(variant(name)))
+    with torch.no_grad():
+        masked = other(IDS, POSITIONS, SEGMENTS)
+        other.packs = True  # as on a GPU
+        packed = other(IDS, POSITIONS, SEGMENTS)
+    torch.testing.assert_close(packed, masked, atol=1e-5, rtol=1e-5)
+
+
+def test_a_text_beyond_the_positions_is_refused():
+    with pytest.raises(InputError, match="49 tokens, but the model has 48 positions"):
+        megatron_of(redrawn(TINY))(torch.zeros(1, 49, dtype=torch.long))
+
+
+MLA = MLAConfig(kv_rank=10, plain_dim=8, rotary_dim=6, value_dim=7)
+REFUSED = {
+    "latent attention": ({"head_dim": 14, "num_kv_heads": 4, "mla": MLA}, ALONE, False, "mla .latent attention."),
+    "norm of projections": ({"qk_norm": "projection"}, ALONE, False, "qk_norm=projection"),
+    "experts": (
+        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8)},
+        ALONE,
+        False,
+        "moe is not offered: .* on a GPU only",
+    ),
+    "yarn, partial": ({"rope": RopeConfig(kind="yarn", rotary_share=0.5)}, ALONE, False, "rope.rotary_share=0.5"),
+    "pipeline": ({}, Degrees(pipeline=3), False, "parallel.pipeline=3 needs a GPU: its schedules allocate on a GPU"),
+    "context": ({}, Degrees(context=2), False, "parallel.context=2 needs a GPU"),
+    "sequence": ({}, Degrees(tensor=2, sequence_parallel=True), False, "parallel.sequence=true needs a GPU"),
+    "key heads": ({}, Degrees(tensor=4), False, "parallel.tensor=4 does not divide num_kv_heads=2"),
+    "capped scores with TE": ({"attention_softcap": 3.0}, ALONE, True, "attention_softcap=3.0: Transformer Engine"),
+    "norms behind with TE": ({"norm": NormConfig(placement="post")}, ALONE, True, "norm.placement=post"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_represented_is_refused_by_name(name):
+    changes, degrees, on_gpu, message = REFUSED[name]
+    with pytest.raises(ConfigError, match=f"implementation=megatron: {message}.*use implementation=native"):
+        check_representable(dataclasses.replace(TINY, **changes), degrees, on_gpu=on_gpu)

@@ -1,0 +1,103 @@
+"""The megatron implementation learns what the native one learns, alone and in two processes, and takes up its state."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nemo_core.checkpoint.state import load_state
+from nemo_core.cli import main
+from nemo_core.foundation import artifact
+from nemo_core.foundation.errors import Preempted
+from nemo_core.train.recovery import BadSteps
+
+pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+MEGATRON = "implementation=megatron"
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [row["loss"] for row in map(json.loads, lines) if "loss" in row]
+
+
+def in_two_processes(*words: str) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "-m", "nemo_core", "pretrain", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-12000:]
+
+
+def test_losses_and_weights_equal_native_ones(tiny_words, pretrained, tmp_path):
+    assert main(["pretrain", *tiny_words, MEGATRON, f"output={tmp_path / 'model'}"]) == 0
+    assert losses(tmp_path / "model") == pytest.approx(losses(pretrained), rel=1e-5)
+    before, after = (artifact.read(folder, "checkpoint").stats for folder in (pretrained, tmp_path / "model"))
+    assert after["after"] == pytest.approx(before["after"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["tensor=2", pytest.param("data=2", marks=pytest.mark.slow), pytest.param("fsdp=2", marks=pytest.mark.slow)],
+)
+def test_two_processes_learn_what_one_learns(tiny_words, pretrained, tmp_path, layout):
+    words = [word for word in tiny_words if not word.startswith("model.num_kv_heads")]
+    expected = pretrained
+    if layout == "tensor=2":
+        words.append("model.num_kv_heads=2")
+        expected = tmp_path / "native"
+        assert main(["pretrain", *words, f"output={expected}"]) == 0
+    else:
+        words = tiny_words
+    in_two_processes(*words, MEGATRON, f"parallel.{layout}", f"output={tmp_path / 'model'}")
+    assert losses(tmp_path / "model") == pytest.approx(losses(expected), rel=2e-4)
+    assert_same_state(tmp_path / "model", expected, 2e-3)
+
+
+def assert_same_state(folder: Path, expected: Path, rel: float) -> None:
+    """Both states hold the same tensors, nearly: weights, moments and step counts under canonical names."""
+    (found, _), (wanted, _) = load_state(folder / "state"), load_state(expected / "state")
+    names = {name for name in wanted if not name.startswith("rng.")}
+    assert names == {name for name in found if not name.startswith("rng.")}
+    for name in names:
+        torch.testing.assert_close(
+            found[name], wanted[name], rtol=rel, atol=rel, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@pytest.mark.parametrize("ways", [("native", "megatron"), ("megatron", "native")])
+def test_a_run_goes_on_with_the_other_implementation(tiny_words, pretrained, tmp_path, monkeypatch, ways):
+    words = ["pretrain", *tiny_words, f"output={tmp_path / 'model'}", "save_every=1"]
+    right = BadSteps.is_bad
+
+    def stops_at_six(self, step, **figures):
+        if step == 6:
+            raise Preempted("as if the machine were taken")
+        return right(self, step, **figures)
+
+    monkeypatch.setattr(BadSteps, "is_bad", stops_at_six)
+    assert main([*words, f"implementation={ways[0]}"]) == 75
+    monkeypatch.setattr(BadSteps, "is_bad", right)
+    assert main([*words, f"implementation={ways[1]}"]) == 0
+    assert losses(tmp_path / "model") == pytest.approx(losses(pretrained), rel=1e-5)
+    assert_same_state(tmp_path / "model", pretrained, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["parallel.pipeline=2"], "parallel.pipeline=2 needs 2 processes|parallel.pipeline=2 needs a multiple of 2"),
+        (["optimizer.kind=muon"], "optimizer.kind=muon treats each matrix by itself"),
+        (["parallel.recompute=full"], "parallel.recompute=full is not offered by implementation=megatron"),
+        (["fp8.format=hybrid"], "implementation=megatron: fp8.format=hybrid needs a GPU"),
+    ],
+)
+def test_what_it_does_not_offer_is_refused(tiny_words, tmp_path, capsys, words, message):
+    assert main(["pretrain", *tiny_words, MEGATRON, *words, f"output={tmp_path / 'model'}"]) == 2
+    assert re.search(message, capsys.readouterr().err)
