@@ -136,9 +136,7 @@ def test_a_plan_says_when_nothing_would_stay(corpus, tmp_path):
 
 
 def test_samples_lie_evenly_and_skip_empty_files(tmp_path):
-    files = [
-        InputFile(path=tmp_path, name=f"{n:03d}.jsonl", format="jsonl", num_bytes=n % 2) for n in range(100)
-    ]
+    files = [InputFile(path=tmp_path, name=f"{n:03d}.jsonl", format="jsonl", num_bytes=n % 2) for n in range(100)]
     chosen = spaced(files)
     assert len(chosen) == 8
     assert all(file.num_bytes for file in chosen)

@@ -36,7 +36,7 @@ def test_groups_of_duplicates_have_the_sizes_that_the_rejects_say(documents):
     expected = Counter(count + 1 for count in dropped.values())
     exact = stats["duplicate_groups"]["exact_duplicate"]
     assert exact["sizes"] == {str(size): count for size, count in sorted(expected.items())}
-    assert exact["sizes"] == {"2": 1, "4": 3} or sum(exact["sizes"].values()) == len(dropped)
+    assert sum(exact["sizes"].values()) == len(dropped) == 4
     assert exact["largest"][0]["documents"] == max(expected)
     assert f"of {exact['largest'][0]['survivor']}" in dropped
 

@@ -45,7 +45,12 @@ class Curated:
 
 
 def curate(
-    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] | str = DEFAULT, overwrite: bool = False, **reading: Any
+    input: str | Path,
+    output: str | Path,
+    *,
+    pipeline: Sequence[Any] | str = DEFAULT,
+    overwrite: bool = False,
+    **reading: Any,
 ) -> Curated:
     """Curate the documents of `input` into the artifact `output`.
 

@@ -163,7 +163,9 @@ def step_lines(step: Row) -> list[str]:
     lines = [f"  {SIGNS[step['outcome']]} {step['step']:<16} {why or step['outcome']}"]
     for each in step.get("scores", []):
         bounds = " ".join(f"{side} {each[side]:g}" for side in ("min", "max") if side in each)
-        lines.append(f"      {'' if each['within'] else '! '}{each['score']} {each['value']:g} ({bounds or 'no limit'})")
+        lines.append(
+            f"      {'' if each['within'] else '! '}{each['score']} {each['value']:g} ({bounds or 'no limit'})"
+        )
     if "scores_missing" in step:
         lines.append(f"      scores cannot be computed again: {step['scores_missing']}")
     return lines

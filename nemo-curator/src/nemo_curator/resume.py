@@ -97,5 +97,7 @@ def progress(work: Path) -> str:
         folder.name: sum(path.stem.isdigit() for path in folder.glob("*.json"))
         for folder in [work, *sorted(work.glob("segment-*"))]
     }
-    done = [f"{name.replace('segment-', 'part ')}: {count} of {shards} shards" for name, count in parts.items() if count]
+    done = [
+        f"{name.replace('segment-', 'part ')}: {count} of {shards} shards" for name, count in parts.items() if count
+    ]
     return f"done so far: {', '.join(done) or 'nothing'}"

@@ -105,9 +105,7 @@ def measure(
     return file.read_bytes >= file.num_bytes
 
 
-def records(
-    file: CountedFile, reading: Reading, *, max_bytes: int, batch: int = BATCH_DOCUMENTS
-) -> Iterator[Batch]:
+def records(file: CountedFile, reading: Reading, *, max_bytes: int, batch: int = BATCH_DOCUMENTS) -> Iterator[Batch]:
     """Batches of a file's documents and rejects, until enough of it has been read."""
     stream: Iterator[Record] = read_file(file, reading)
     taken = 0
@@ -153,5 +151,3 @@ def stored(rows: pa.Table) -> int:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     return int(sink.getvalue().size)
-
-

@@ -110,12 +110,12 @@ def translate(old: OldCommand, words: Sequence[str]) -> Translation:
             notes.append(f"{flag} has no counterpart: {reason(old, flag)}")
     if steps:
         settings["pipeline"] = steps
-    return Translation(words=[old.now, *(f"{key}={plain(value)}" for key, value in settings.items()), *said], notes=notes)
+    return Translation(
+        words=[old.now, *(f"{key}={plain(value)}" for key, value in settings.items()), *said], notes=notes
+    )
 
 
-def take(
-    old: OldCommand, target: str, value: str | None, settings: dict[str, Any], steps: list[str]
-) -> None:
+def take(old: OldCommand, target: str, value: str | None, settings: dict[str, Any], steps: list[str]) -> None:
     """Put a flag's value where it belongs now."""
     if target.startswith("+"):
         steps.append(target[1:])

@@ -26,17 +26,17 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
         section("What each step cost", costs(stats)),
         section("Pipeline", f"<pre>{escape(steps_as_lines(config))}</pre>{promises(config)}"),
     ]
-    kept, read = stats["documents_out"], stats["documents_in"]
+    headline = title(stats)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{number(kept)} of {number(read)} documents kept</title>
+<title>{headline}</title>
 <style>
 {style}</style>
 </head>
 <body><main>
-<h1>{number(kept)} of {number(read)} documents kept</h1>
+<h1>{headline}</h1>
 <p class="lead">Curated from {escape(str(config.get("input", "documents")))}. Every record that was dropped is in
 <code>rejects/</code> with its reason; <code>nemo-curator explain ID documents=FOLDER</code> tells what happened to
 one.</p>
@@ -48,8 +48,21 @@ one.</p>
 """
 
 
+def title(stats: Stats) -> str:
+    """What became of the documents, in a few words; a step that writes some anew can end with more than it read."""
+    kept, read = number(stats["documents_out"]), number(stats["documents_in"])
+    return f"{kept} documents from {read}" if made_more(stats) else f"{kept} of {read} documents kept"
+
+
+def made_more(stats: Stats) -> bool:
+    """Whether there are more documents than there were."""
+    return bool(stats["documents_out"] > stats["documents_in"])
+
+
 def overall(stats: Stats) -> str:
     """One bar of all documents: kept, and dropped by each step."""
+    if made_more(stats):
+        return ""
     gone = [(step["step"], sum(step["dropped"].values())) for step in stats["funnel"]]
     gone = [(name, count) for name, count in gone if count]
     parts = [("keep", stats["documents_out"])] + [(f"drop d{i % 5}", count) for i, (_, count) in enumerate(gone)]
@@ -59,7 +72,9 @@ def overall(stats: Stats) -> str:
         for i, (name, count) in enumerate(gone)
     ]
     drawn = bar(parts, whole=stats["documents_in"])
-    return f'<div class="overall">{drawn}<p class="legend">{"".join(f"<span>{each}</span>" for each in legend)}</p></div>'
+    return (
+        f'<div class="overall">{drawn}<p class="legend">{"".join(f"<span>{each}</span>" for each in legend)}</p></div>'
+    )
 
 
 def steps_as_lines(config: Mapping[str, Any]) -> str:

@@ -23,7 +23,8 @@ SCORE_LEGEND = (
 
 def funnel(stats: Stats) -> str:
     """Documents and bytes behind each step, and those it dropped."""
-    whole, most = stats["documents_in"], max((step["bytes"] for step in stats["funnel"]), default=0)
+    whole = max([stats["documents_in"], *(step["documents"] for step in stats["funnel"])])
+    most = max((step["bytes"] for step in stats["funnel"]), default=0)
     rows = []
     for step in stats["funnel"]:
         gone = sum(step["dropped"].values())
@@ -137,7 +138,9 @@ def costs(stats: Stats) -> str:
 def cost_line(name: str, cost: Mapping[str, float], entering: tuple[int, int] | None, *, most: float) -> str:
     """One row of the table."""
     spent = cost["seconds"]
-    speeds = [rate(each / spent) if spent else "–" for each in (entering[0], entering[1] / 1e6)] if entering else ["–"] * 2
+    speeds = (
+        [rate(each / spent) if spent else "–" for each in (entering[0], entering[1] / 1e6)] if entering else ["–"] * 2
+    )
     cells = [duration(spent), duration(cost["cpu_seconds"]), *speeds, size(cost["peak_bytes"])]
     drawn = bar([("accent", spent)], whole=most)
     return f"<tr><th>{words(name)}{drawn}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
