@@ -204,7 +204,9 @@ def test_a_wrong_endpoint_ends_the_run_at_once(tmp_path, status, message):
 def test_an_endpoint_that_stays_away_can_be_tried_again_later(tmp_path, capsys):
     with serving(lambda number, body: None if number < 4 else 503) as server:
         words = settings(server, tmp_path / "out", asked={"attempts": 2, "connections": 1})
-        with pytest.raises(RetryableError, match="HTTP 503, 2 times in a row; what it has answered is in out.answers"):
+        with pytest.raises(
+            RetryableError, match=r"HTTP 503, 2 times in a row; what it has answered is in out\.answers"
+        ):
             generate.run(words)
     assert len((tmp_path / "out.answers.jsonl").read_text().splitlines()) == 4
     assert not (tmp_path / "out").exists()

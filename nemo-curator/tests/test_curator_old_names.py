@@ -13,7 +13,7 @@ from nemo_curator.foundation.settings import load
 from nemo_curator.old_names import markdown, modern, table, translate
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
-NAMES = """
+SCRIPTS = """
 get_common_crawl_urls get_wikipedia_urls download_and_extract text_cleaning add_id make_data_shards
 prepare_fasttext_training_data train_fasttext filter_documents separate_by_metadata prepare_task_data
 find_matching_ngrams remove_matching_ngrams gpu_compute_minhashes minhash_buckets jaccard_map_buckets jaccard_shuffle
@@ -24,9 +24,10 @@ content_type_classifier_inference prompt_task_complexity_classifier_inference
 fineweb_mixtral_edu_classifier_inference fineweb_nemotron_edu_classifier_inference blend_datasets
 semdedup_extract_embeddings semdedup_clustering semdedup_extract_duplicate_ids async_llm_pii_redaction
 llm_pii_redaction
-""".split()  # [project.scripts] of the last Dask revision; 0.9.0 says semdedup_extract_unique_ids
+"""  # [project.scripts] of the last Dask revision; 0.9.0 says semdedup_extract_unique_ids
 
 
+NAMES = SCRIPTS.split()
 VALUES = {"mode": "mask", "mask": "x", "language": "en", "wikipedia.language": "en"}
 VALUES |= {"files[]": "a.txt", "inputs[]": "a,b", "only[]": "en,de", "validation_share": "0.2"}
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -140,7 +141,7 @@ def test_samples_lie_evenly_and_skip_empty_files(tmp_path):
     chosen = spaced(files)
     assert len(chosen) == 8
     assert all(file.num_bytes for file in chosen)
-    gaps = {int(b.name[:3]) - int(a.name[:3]) for a, b in zip(chosen, chosen[1:], strict=False)}
+    gaps = {int(b.name[:3]) - int(a.name[:3]) for a, b in pairwise(chosen)}
     assert gaps <= {12, 14}
 
 

@@ -80,4 +80,5 @@ def nothing_left(found: Estimate) -> Iterator[str]:
     """A step that lets nothing of the sample pass."""
     if found.documents and not found.steps[-1].documents:
         step = next(step for step in found.steps if not step.documents)
-        yield f"no document of the sample passes {step.step}, which dropped {number(step.dropped)}; look at its settings"
+        gone = number(step.dropped)
+        yield f"no document of the sample passes {step.step}, which dropped {gone}; look at its settings"

@@ -80,7 +80,7 @@ def histogram(score: str, counts: Sequence[int], *, low: float | None, high: flo
 
     Heights go by the square root so that rare values show; what lies beyond a limit is in the colour of drops.
     """
-    bins = edges(score)
+    bins = edges(score).tolist()
     low_edge, high_edge = low, high
     if bins[0] == WHOLE_NUMBERS:  # a bin is one number: limits stand between two
         low_edge, high_edge = (None if low is None else low - 0.5), (None if high is None else high + 0.5)

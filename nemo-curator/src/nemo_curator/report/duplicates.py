@@ -57,7 +57,8 @@ def summary(sizes: pa.Table) -> dict[str, Any]:
 
 def members(folder: Path, survivor: str, *, limit: int) -> tuple[int, list[str]]:
     """How many documents went for the sake of `survivor`, and the ids of the first."""
-    count, ids = 0, []
+    count = 0
+    ids: list[str] = []
     for path in sorted(folder.glob("rejects/*.parquet")):
         table = pq.read_table(path, columns=["id", "detail"])
         found = table.filter(pc.equal(table["detail"], OF + survivor))["id"]

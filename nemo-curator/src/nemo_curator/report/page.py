@@ -66,12 +66,13 @@ def overall(stats: Stats) -> str:
     gone = [(step["step"], sum(step["dropped"].values())) for step in stats["funnel"]]
     gone = [(name, count) for name, count in gone if count]
     parts = [("keep", stats["documents_out"])] + [(f"drop d{i % 5}", count) for i, (_, count) in enumerate(gone)]
-    legend = [f'<i class="keep"></i>kept {share(stats["documents_out"], stats["documents_in"])}']
+    read = stats["documents_in"]
+    legend = [f'<i class="keep"></i>kept {share(stats["documents_out"], read)}']
     legend += [
-        f'<i class="drop d{i % 5}"></i>dropped by {escape(name.replace("_", " "))} {share(count, stats["documents_in"])}'
+        f'<i class="drop d{i % 5}"></i>dropped by {escape(name.replace("_", " "))} {share(count, read)}'
         for i, (name, count) in enumerate(gone)
     ]
-    drawn = bar(parts, whole=stats["documents_in"])
+    drawn = bar(parts, whole=read)
     return (
         f'<div class="overall">{drawn}<p class="legend">{"".join(f"<span>{each}</span>" for each in legend)}</p></div>'
     )

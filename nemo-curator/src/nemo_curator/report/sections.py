@@ -68,7 +68,8 @@ def scores(stats: Stats, config: Mapping[str, Any]) -> str:
 
 def limits_by_score(quality: Quality) -> dict[str, dict[str, float]]:
     """By score, its least and greatest value in force, where there is one."""
-    limits, found = quality.limits(), {}
+    limits = quality.limits()
+    found: dict[str, dict[str, float]] = {}
     for rule in RULES:
         if rule.threshold in limits:
             found.setdefault(quality.score_of(rule.score), {})[rule.threshold[:3]] = limits[rule.threshold]

@@ -30,7 +30,7 @@ COSTS = ("seconds", "cpu_seconds", "peak_bytes")
 class StepTally:
     """Documents and their bytes behind a step, those it dropped by reason, and what it cost.
 
-    `cpu_seconds` are those of the worker's process; `peak_bytes` is the most memory a worker held at the end of a batch.
+    `cpu_seconds` are those of the worker's process; `peak_bytes` is the most that a worker held behind a batch.
     """
 
     step: str

@@ -51,7 +51,7 @@ class Generate:
         Meta(description="conversations; or the best and worst of several answers to each prompt"),
     ] = "conversations"
     kinds: Annotated[list[Kind], Meta(min_length=1, description="kinds of prompts")] = field(
-        default_factory=lambda: ["open-qa"]  # type: ignore[arg-type]
+        default_factory=lambda: ["open-qa"]
     )
     topics: Annotated[list[str], Meta(description="topics to write about; empty asks for them")] = field(
         default_factory=list
@@ -90,7 +90,7 @@ class Rewrite(Arrangement):
 
     endpoint: Endpoint
     styles: Annotated[list[Style], Meta(min_length=1, description="how documents are written anew")] = field(
-        default_factory=lambda: ["wikipedia"]  # type: ignore[arg-type]
+        default_factory=lambda: ["wikipedia"]
     )
     min_words: Annotated[int, Meta(ge=1, description="shorter pieces of documents are left out")] = 30
     sampling: Sampling = field(default_factory=Sampling)

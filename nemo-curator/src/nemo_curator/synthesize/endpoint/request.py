@@ -112,7 +112,7 @@ def excerpt(body: bytes) -> str:
 
 def wait_s(endpoint: Endpoint, attempt: int, asked: float) -> float:
     """Seconds before the next try: doubled with each, or what the server asks for, up to the longest wait."""
-    return min(endpoint.max_wait_s, max(asked, endpoint.backoff_s * 2**attempt))
+    return min(endpoint.max_wait_s, max(asked, endpoint.backoff_s * float(2**attempt)))
 
 
 def answer_from(plain: Mapping[str, str]) -> Answer:
