@@ -10,17 +10,17 @@ from random import Random
 
 import pytest
 
-from nemo_curator import Pipeline, curate
+from nemo_curator import Pipeline, curate, plan
 from nemo_curator.cli import main
 from nemo_curator.estimate.advice import idle_workers, wasteful_order
-from nemo_curator.estimate.command import as_text, plan
+from nemo_curator.estimate.command import as_text
 from nemo_curator.estimate.counting import CountedFile
 from nemo_curator.estimate.figures import Machine, estimate, num_keys
 from nemo_curator.estimate.sample import Measured, Sample, spaced
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError, InputError
 from nemo_curator.read.files import InputFile, list_input
-from nemo_curator.recipe import Plan, Resume
+from nemo_curator.recipe import Resume
 from nemo_curator.recipes import about, ready, texts
 from nemo_curator.resume import run as resume
 from nemo_curator.testing.corpora import prose, write_jsonl
@@ -29,7 +29,7 @@ STEPS = ["repair", "quality", "exact_dedup", "fuzzy_dedup"]
 
 
 def planned(corpus, tmp_path, **changes):
-    return plan(Plan(**{"input": corpus, "output": tmp_path / "out", "pipeline": STEPS, "workers": 1, **changes}))
+    return plan(corpus, tmp_path / "out", **{"pipeline": STEPS, "workers": 1, **changes})
 
 
 def test_a_plan_from_the_whole_input_counts_what_the_run_counts(corpus, tmp_path):

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +13,7 @@ from ..curation import check_formats, make_plan
 from ..dedup.lsh import candidate_probability
 from ..dedup.settings import FuzzyDedup
 from ..foundation.settings import to_plain
-from ..pipeline import Pipeline
+from ..pipeline import DEFAULT, Pipeline
 from ..read.files import list_input
 from ..recipe import Plan
 from ..report.charts import duration, number, size
@@ -28,14 +28,20 @@ Told = dict[str, Any]
 
 def run(settings: Plan) -> Told | None:
     """The plan; on a terminal it is told in sentences instead."""
-    told = plan(settings)
+    told = foretell(settings)
     if not sys.stdout.isatty():
         return told
     print(as_text(told))
     return None
 
 
-def plan(settings: Plan) -> Told:
+def plan(input: str | Path, output: str | Path, *, pipeline: Sequence[Any] | str = DEFAULT, **settings: Any) -> Told:
+    """What ``curate(input, output, pipeline=pipeline)`` would take; `settings` are those of ``nemo-curator plan``."""
+    steps = pipeline if isinstance(pipeline, str) else list(pipeline)
+    return foretell(Plan(input=Path(input), output=Path(output), pipeline=steps, **settings))
+
+
+def foretell(settings: Plan) -> Told:
     """Bytes, documents, time, memory and disk of the run that `settings` describe; nothing is written."""
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
