@@ -18,7 +18,7 @@ def words(path: Path) -> None:
 
 def bitext(path: Path) -> None:
     """Sentences and their translations."""
-    rows = [{"text": f"The {n}th house is old.", "translation": f"Das {n}. Haus ist alt."} for n in range(6)]
+    rows = [{"text": f"The {n}th house is old.", "translation": f"Das {n}. Haus steht."} for n in range(6)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

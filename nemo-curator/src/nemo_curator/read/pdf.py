@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
@@ -13,7 +14,7 @@ from .records import Reading, Record, record_id, text_fault
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """The text of all pages, a blank line between two; scanned pages have none."""
-    known = {"id": record_id(file, 0), "source": file.name}
+    known: dict[str, Any] = {"id": record_id(file, 0), "source": file.name}
     if file.num_bytes > reading.max_document_bytes * 10:
         yield Reject(**known, reason="document_too_long", detail=f"{file.name}: {file.num_bytes} bytes")
         return
@@ -22,7 +23,7 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     try:
         pdf = PdfReader(io.BytesIO(content), strict=False)
         text = printable("\n\n".join(page.extract_text().strip() for page in pdf.pages)).replace("\0", "").strip()
-        title = printable(str((pdf.metadata or {}).get("/Title") or ""))
+        title = printable(str((pdf.metadata.title if pdf.metadata else None) or ""))
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         yield Reject(**known, reason="corrupt_pdf", detail=f"{file.name}: {error}")
         return
