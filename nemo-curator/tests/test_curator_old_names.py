@@ -113,4 +113,4 @@ def test_help_says_what_has_become_of_flags(name, capsys):
 
 def test_the_page_is_current():
     page = Path(__file__).parents[2] / "docs/reference/old-names.md"
-    assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_old_names.py"
+    assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_pages.py"

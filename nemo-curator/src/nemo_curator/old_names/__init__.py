@@ -201,7 +201,7 @@ def markdown() -> str:
         "",
         "`nemo-curator OLD_NAME --old-flag value` runs the command that has taken the script's place, says which, and "
         "names the flags that have gone; words of the form key=value may follow. `nemo-curator OLD_NAME --help` shows "
-        "what became of each flag. This page is written by `tools/write_old_names.py`.",
+        "what became of each flag. This page is written by `tools/write_pages.py`.",
         "",
         "| old name | now | flags of its own → settings | gone |",
         "|---|---|---|---|",
