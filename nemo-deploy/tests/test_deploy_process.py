@@ -21,7 +21,7 @@ START_S = 120
 
 @contextmanager
 def process(*words):
-    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     running = subprocess.Popen(command_line(*words), **pipes)
     try:
         yield running
@@ -57,6 +57,7 @@ def test_it_ends_with_the_program_that_started_it(tiny_model):
     with process(tiny_model, "threads=1") as running:
         first_line(running, timeout_s=START_S)
         running.stdin.close()
+        running.stdin = None
         assert running.wait(60) == 0
 
 

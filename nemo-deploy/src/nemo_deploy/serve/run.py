@@ -68,7 +68,7 @@ def run(settings: ServeSettings) -> None:
 
 def stop_at_end_of_input() -> None:
     """Ask this process to stop once whoever started it is gone, however it went."""
-    while sys.stdin.buffer.read(65536):
+    while os.read(0, 65536):  # not sys.stdin, whose lock would be held when the interpreter ends
         continue
     os.kill(os.getpid(), signal.SIGTERM)
 
