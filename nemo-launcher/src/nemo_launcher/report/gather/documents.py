@@ -32,7 +32,8 @@ def _by_count(pair: tuple[str, int]) -> tuple[int, str]:
 
 
 def _steps(stats: Mapping[str, Any]) -> list[FunnelStep]:
-    seconds = mapping(stats.get("seconds"))
+    costs = {name: mapping(cost).get("seconds") for name, cost in mapping(stats.get("costs")).items()}
+    seconds = {**mapping(stats.get("seconds")), **costs}
     rows = [mapping(row) for row in items(stats.get("funnel"))]
     return [
         FunnelStep(

@@ -9,7 +9,7 @@ from ..markup import EMPTY, Html, details, join, scroller, section, tag
 from ..view import Artifact, Run
 
 TITLES = ("Stage", "Kind", "Size", "Digest", "Path in the run folder")
-TOLD_ELSEWHERE = frozenset({"funnel", "examples", "languages", "before", "after", "seconds", "histograms"})
+TOLD_ELSEWHERE = frozenset({"funnel", "examples", "languages", "before", "after", "seconds", "histograms", "costs"})
 MAX_TEXT = 300
 MAX_ROWS = 80
 
