@@ -69,16 +69,21 @@ class Projection(nn.Module):
         self.in_width = weight_OI.shape[1]
         self.widths = [len(weight) for weight, _ in parts]
         self.kernel = make_kernel(weight_OI, bias_O, quantize)
+        self.lone: Kernel | None = None
         if isinstance(self.kernel, PackedKernel) and mkl_reads_at_full_speed() and not same_bits:
-            self.kernel.lone = PlainRow(parts)
+            self.lone = PlainRow(parts)
         self.names, self.routing = tuple(layers), routing
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layers' outputs, adapters of this step added to the rows that take them."""
-        x_NI = x.flatten(0, -2)
-        if len(x_NI) == 0:  # an expert that no token chose
+        """The layers' outputs, adapters of this step added to the rows that take them.
+
+        What a lone row gets is overwritten by its next product with these weights.
+        """
+        count = x.numel() // self.in_width
+        if count == 0:  # an expert that no token chose
             return x.new_zeros(*x.shape[:-1], sum(self.widths))
-        y_NO = self.kernel(x_NI)
+        x_NI = x.reshape(count, self.in_width)
+        y_NO = self.lone(x_NI) if self.lone is not None and count == 1 else self.kernel(x_NI)
         if self.routing is not None and self.routing.groups:
             for deltas, rows in self.routing.groups:
                 self.adapt(x_NI, y_NO, deltas, rows)
@@ -121,33 +126,40 @@ def mkl_reads_at_full_speed() -> bool:
 
 
 class PlainRow:
-    """One row through each of several layers, with the layers' own weights."""
+    """One row through each of several layers, with the layers' own weights, into one place that is used again."""
 
     def __init__(self, parts: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-        self.parts = parts
+        weights = [weight for weight, _ in parts]
+        self.y_1O = weights[0].new_empty(1, sum(map(len, weights)))
+        places = self.y_1O[0].split([len(weight) for weight in weights])
+        self.parts = [(weight, bias, place) for (weight, bias), place in zip(parts, places)]
 
     def __call__(self, x_1I: Tensor) -> Tensor:
         """[1, I] -> [1, O]."""
-        outputs = [F.linear(x_1I, weight, bias) for weight, bias in self.parts]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        x_I = x_1I[0]
+        for weight_OI, bias_O, y_O in self.parts:
+            if bias_O is None:
+                torch.mv(weight_OI, x_I, out=y_O)
+            else:
+                torch.addmv(bias_O, weight_OI, x_I, out=y_O)
+        return self.y_1O
 
 
 class PackedKernel:
     """x @ weight.T + bias with a weight laid out for oneDNN once, 2-4 times faster than a plain product of many rows.
 
     A row's result does not depend on its neighbours; with one row oneDNN takes another route, so a lone row gets
-    company, or goes another way where there is a faster one.
+    company.
     """
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight_OI)
         self.bias_O = bias_O
-        self.lone: Kernel | None = None
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
         if x_NI.shape[0] == 1:
-            return self.lone(x_NI) if self.lone is not None else self(x_NI.expand(2, -1))[:1]
+            return self(x_NI.expand(2, -1))[:1]
         y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, self.weight, self.bias_O, "none", [], "")
         return y_NO
 
