@@ -26,11 +26,12 @@ class LayerBlocks(NamedTuple):
     v_KSD: Tensor
     k_KDS: Tensor
 
-    def store(self, slots: Slots, k_KND: Tensor, v_KND: Tensor) -> None:
+    def store(self, slots: Slots, k_NKD: Tensor, v_NKD: Tensor) -> None:
         """Write the keys and values of a step's tokens."""
-        for data, new in ((self.k_KSD, k_KND), (self.v_KSD, v_KND)):
+        for data, new_NKD in ((self.k_KSD, k_NKD), (self.v_KSD, v_NKD)):
+            new = new_NKD.transpose(0, 1)
             if isinstance(slots, slice):
-                data[:, slots] = new
+                data.narrow(1, slots.start, slots.stop - slots.start).copy_(new)
             else:
                 data.index_copy_(1, slots, new)
 

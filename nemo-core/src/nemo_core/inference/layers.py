@@ -51,7 +51,7 @@ class LayerStep:
 
 
 class PagedAttention(nn.Module):
-    """Attention whose keys and values go to blocks. [1, N, E] -> [1, N, E]."""
+    """Attention whose keys and values go to blocks. [N, E] -> [N, E]."""
 
     def __init__(self, attention: Mixer, config: ModelConfig, prefix: str, make: MakeProjection) -> None:
         super().__init__()
@@ -66,59 +66,61 @@ class PagedAttention(nn.Module):
             self.mixer = converted(attention, prefix, make)
         self.out = make({f"{prefix}.o_proj": attention.get_submodule("o_proj")})
 
-    def forward(self, x_1NE: Tensor, rotation: Rotation | None, allowed: None, cache: LayerStep) -> Tensor:
+    def forward(self, x_NE: Tensor, rotation: Rotation | None, allowed: None, cache: LayerStep) -> Tensor:
         """Store keys and values of the step's tokens; attend each over its own row."""
         if isinstance(self.mixer, Attention):
-            q_HND, k_KND, v_KNV = self.project(self.mixer, x_1NE, cache.turn)
+            q_NHD, k_NKD, v_NKV = self.project(self.mixer, x_NE, cache.turn)
         else:
             assert isinstance(self.mixer, LatentAttention) and rotation is not None
-            q_HND = self.mixer.queries(x_1NE, rotation)[0]
-            k_KND, v_KNV = (part_1KND[0] for part_1KND in self.mixer.keys_and_values(x_1NE, rotation))
-        mixed_1NE: Tensor = self.out(self.attend(q_HND, k_KND, v_KNV, cache)[None])
-        return mixed_1NE
+            heads_1HND = self.mixer.queries(x_NE[None], rotation), *self.mixer.keys_and_values(x_NE[None], rotation)
+            q_NHD, k_NKD, v_NKV = (part_1HND[0].transpose(0, 1) for part_1HND in heads_1HND)
+        mixed_NE: Tensor = self.out(self.attend(q_NHD, k_NKD, v_NKV, cache))
+        return mixed_NE
 
-    def project(self, attention: Attention, x_1NE: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by head, normalised and turned as the model does."""
-        qkv_1NE = self.qkv(x_1NE)
-        kinds = self.num_heads, self.num_kv_heads, self.num_kv_heads
+    def project(self, attention: Attention, x_NE: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head, normalised and turned as the model does, [N, heads, D] each."""
+        qkv = self.qkv(x_NE)
+        heads, kv_heads = self.num_heads, self.num_kv_heads
         if attention.q_norm is None:
-            qkv_NHD = qkv_1NE.view(-1, sum(kinds), self.head_dim)
+            qkv_NHD = qkv.view(len(x_NE), -1, self.head_dim)
             if turn is not None:
-                turn.apply_(qkv_NHD.narrow(1, 0, self.num_heads + self.num_kv_heads))
-            q_NHD, k_NKD, v_NKD = qkv_NHD.split_with_sizes(kinds, 1)
-            return q_NHD.transpose(0, 1), k_NKD.transpose(0, 1), v_NKD.transpose(0, 1)
-        q, k, v = qkv_1NE.split_with_sizes(self.qkv.widths, -1)
-        q_1HND, k_1KND = attention.split_heads(q, attention.q_norm), attention.split_heads(k, attention.k_norm)
+                turn.apply_(qkv_NHD.narrow(1, 0, heads + kv_heads))
+            q_NHD, k_NKD, v_NKD = qkv_NHD.split_with_sizes((heads, kv_heads, kv_heads), 1)
+            return q_NHD, k_NKD, v_NKD
+        q, k, v = qkv[None].split_with_sizes(self.qkv.widths, -1)
+        q_NHD = attention.split_heads(q, attention.q_norm)[0].transpose(0, 1)
+        k_NKD = attention.split_heads(k, attention.k_norm)[0].transpose(0, 1)
         if turn is not None:
-            turn.apply_(q_1HND[0].transpose(0, 1))
-            turn.apply_(k_1KND[0].transpose(0, 1))
-        return q_1HND[0], k_1KND[0], attention.split_heads(v)[0]
+            turn.apply_(q_NHD)
+            turn.apply_(k_NKD)
+        return q_NHD, k_NKD, attention.split_heads(v)[0].transpose(0, 1)
 
-    def attend(self, q_HND: Tensor, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> Tensor:
+    def attend(self, q_NHD: Tensor, k_NKD: Tensor, v_NKV: Tensor, step: LayerStep) -> Tensor:
         """Mixed values of every token, [N, H*V]; stores its keys and values first."""
         batch = step.batch
         if step.cache is not None:
-            step.cache.store(batch.slots, k_KND, v_KNV)
+            step.cache.store(batch.slots, k_NKD, v_NKV)
         parts = []
         if batch.decoding is not None:
-            parts.append(self.attend_decoding(q_HND.narrow(1, 0, batch.decoding.count), step))
+            parts.append(self.attend_decoding(q_NHD, step))
         for prompt in batch.prompts:
-            k_KSD, v_KSV = self.seen(prompt, k_KND, v_KNV, step)
-            parts.append(self.attend_prompt(q_HND[:, prompt.tokens], k_KSD, v_KSV, prompt, step.window))
+            k_KSD, v_KSV = self.seen(prompt, k_NKD, v_NKV, step)
+            q_HTD = q_NHD[prompt.tokens].transpose(0, 1)
+            parts.append(self.attend_prompt(q_HTD, k_KSD, v_KSV, prompt, step.window))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def attend_decoding(self, q_HBD: Tensor, step: LayerStep) -> Tensor:
-        """One query per row over its blocks, query heads grouped by the key head they share. [B, H*V]."""
+    def attend_decoding(self, q_NHD: Tensor, step: LayerStep) -> Tensor:
+        """One query for each of the first rows over its blocks, heads grouped by the key head they share. [B, H*V]."""
         assert step.cache is not None and step.batch.decoding is not None
         rows = step.batch.decoding.count
-        q_BHD = torch.mul(q_HBD.transpose(0, 1), self.scale)
-        q_BKGD = q_BHD.view(rows, self.num_kv_heads, -1, q_BHD.shape[2])
+        q_BHD = torch.mul(q_NHD if rows == len(q_NHD) else q_NHD[:rows], self.scale)
+        q_BKGD = q_BHD.view(rows, self.num_kv_heads, -1, self.head_dim)
         return attend_blocks(q_BKGD, step.cache, step.seen(), self.softcap).view(rows, -1)
 
-    def seen(self, prompt: Prompt, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
+    def seen(self, prompt: Prompt, k_NKD: Tensor, v_NKV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
         """Keys and values of all positions of a prompt so far: those of this step, or its blocks put together."""
         if prompt.start == 0 or step.cache is None:
-            return k_KND[:, prompt.tokens], v_KNV[:, prompt.tokens]
+            return k_NKD[prompt.tokens].transpose(0, 1), v_NKV[prompt.tokens].transpose(0, 1)
         k_KDS, v_KSV = of_row(step.cache, prompt.slots)
         return k_KDS.mT, v_KSV
 

@@ -94,8 +94,11 @@ def attend_blocks(q_BKGD: Tensor, cache: LayerBlocks, seen: Seen, softcap: float
     """Mixed values of scaled queries, [B, K, G, D]; all rows together on a GPU, row by row on a CPU."""
     if isinstance(seen, Table):
         return attend_table(q_BKGD, cache, seen, softcap)
-    rows = [attend_row(q_KGD, *of_row(cache, slots), softcap) for q_KGD, slots in zip(q_BKGD.unbind(), seen)]
-    return rows[0][None] if len(rows) == 1 else torch.stack(rows)
+    if len(seen) == 1:
+        return attend_row(q_BKGD[0], *of_row(cache, seen[0]), softcap).unsqueeze(0)
+    return torch.stack(
+        [attend_row(q_KGD, *of_row(cache, slots), softcap) for q_KGD, slots in zip(q_BKGD.unbind(), seen)]
+    )
 
 
 def of_row(cache: LayerBlocks, slots: Slots) -> tuple[Tensor, Tensor]:
@@ -108,21 +111,24 @@ def of_row(cache: LayerBlocks, slots: Slots) -> tuple[Tensor, Tensor]:
 
 def attend_row(q_KGD: Tensor, k_KDS: Tensor, v_KSD: Tensor, softcap: float | None) -> Tensor:
     """One row's mixed values, [K, G, D]."""
-    return torch.bmm(weigh(torch.bmm(q_KGD, k_KDS), softcap).to(v_KSD.dtype), v_KSD)
+    return torch.bmm(weigh(torch.bmm(q_KGD, k_KDS), softcap), v_KSD)
 
 
 def attend_table(q_BKGD: Tensor, cache: LayerBlocks, table: Table, softcap: float | None) -> Tensor:
     """All rows at once, their keys and values copied together first."""
     k_BKSD, v_BKSD = (part_KSD[:, table.slot_BS].transpose(0, 1) for part_KSD in (cache.k_KSD, cache.v_KSD))
-    weight_BKGS = weigh(q_BKGD @ k_BKSD.mT, softcap, table.bias_B11S)
-    mixed_BKGD: Tensor = weight_BKGS.to(v_BKSD.dtype) @ v_BKSD
+    mixed_BKGD: Tensor = weigh(q_BKGD @ k_BKSD.mT, softcap, table.bias_B11S) @ v_BKSD
     return mixed_BKGD
 
 
 def weigh(score: Tensor, softcap: float | None, bias: Tensor | None = None) -> Tensor:
     """Softmax of the scores in fp32, soft-capped first (Gemma 2) where there is a cap. [..., S] -> [..., S]."""
+    dtype = score.dtype
+    if dtype != torch.float32:
+        score = score.float()
     if softcap is not None:
-        score = torch.tanh(score.float() / softcap) * softcap
+        score = torch.tanh(score / softcap) * softcap
     if bias is not None:
-        score = score.float() + bias
-    return score.softmax(-1, dtype=torch.float32)
+        score = score + bias
+    weight = score.softmax(-1)
+    return weight if dtype == torch.float32 else weight.to(dtype)

@@ -79,17 +79,17 @@ class Runner:
     def hidden(self, batch: Batch, cache: KVCache | None) -> Tensor:
         """Hidden states after the final norm, [N, E]; stores the tokens' keys and values."""
         positions_1N = batch.positions_N[None]
-        x_1NE = self.model.embed(batch.ids_N[None], positions_1N)
-        rotations = self.rotations(batch, positions_1N, x_1NE.dtype)
+        x_NE = self.model.embed(batch.ids_N[None], positions_1N)[0]
+        rotations = self.rotations(batch, positions_1N, x_NE.dtype)
         turns = {name: Turn.of(rotation) for name, rotation in rotations.items()}
         views: dict[int | None, Seen] = {}
         for index, layer in enumerate(self.layers):
             rope = self.model.layer_ropes[index]
             blocks = cache.layers[index] if cache is not None else None
             step = LayerStep(batch, blocks, self.windows[index], turns.get(rope), views)
-            x_1NE = layer(x_1NE, rotations.get(rope), None, step)
-        normed_1NE: Tensor = self.norm(x_1NE)
-        return normed_1NE[0]
+            x_NE = layer(x_NE, rotations.get(rope), None, step)
+        normed_NE: Tensor = self.norm(x_NE)
+        return normed_NE
 
     def rotations(self, batch: Batch, positions_1N: Tensor, dtype: torch.dtype) -> dict[str, Rotation]:
         """How each token is turned; longrope turns those of long rows by other angles."""
