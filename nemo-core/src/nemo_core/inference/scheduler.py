@@ -20,7 +20,7 @@ class Row:
     """A request as the scheduler sees it: its tokens, of which the first `num_cached` have keys and values in `blocks`.
 
     Rows of different `namespace` never share; one with `shares` false computes all of its prompt itself. `reach` is how
-    many tokens it may come to hold; the blocks `kept` for those, in their order, are taken where nobody else needed them.
+    many tokens it may come to hold; the blocks `kept` for those are taken in order, where nobody else needed them.
     """
 
     tokens: list[int]
