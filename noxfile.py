@@ -120,7 +120,7 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session, part: str) -> None:
     """Tests of each package, with only what it declares installed, and of the repository."""
     if part == "repository":
-        install(session, *suite(), *SUITE_TOOLS)
+        install(session, *suite(), *SUITE_TOOLS, "transformers")
         pytest(session, "tests/repo", "tests/contracts", slow=slow_wanted(part))
     else:
         install(session, *editable(part, "test"))

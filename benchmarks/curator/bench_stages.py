@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from nemo_curator.clean.repair import Repair, mend
 from nemo_curator.cli import main as curator
-from nemo_curator.dedup.exact import digest
-from nemo_curator.dedup.fuzzy import signature
-from nemo_curator.dedup.settings import FuzzyDedup
+from nemo_curator.dedup import exact
+from nemo_curator.dedup.settings import ExactDedup
 from nemo_curator.extract.html import Extract, extract
 from nemo_curator.filter.quality import score
 from nemo_curator.language.identify import identify
@@ -50,22 +49,6 @@ def rate(work: Callable[[], object], size: float) -> float:
     return size / best
 
 
-def datasketch_minhash(texts: list[str]) -> Callable[[], object] | None:
-    """260 permutations over 24-character shingles with datasketch, where it is installed."""
-    from importlib.util import find_spec
-
-    if find_spec("datasketch") is None:
-        return None
-    from datasketch import MinHash
-
-    def work() -> None:
-        for text in texts:
-            shingles = {text[i : i + 24].encode() for i in range(max(1, len(text) - 23))}
-            MinHash(num_perm=260, seed=1).update_batch(list(shingles))
-
-    return work
-
-
 def main() -> None:
     """Print one line per stage."""
     rows: list[tuple[str, float]] = []
@@ -78,17 +61,13 @@ def main() -> None:
             ("extract (of HTML)", rate(lambda: [extract(p, "utf-8", Extract()) for p in pages], megabytes(pages)))
         )
     size, column = megabytes(texts), pa.array(texts)
+    table = pa.table({"text": column})
     rows += [
         ("repair", rate(lambda: [mend(text, Repair()) for text in texts], size)),
         ("language", rate(lambda: [identify(text[:2000]) for text in texts], size)),
         ("Gopher quality and repetition", rate(lambda: score(column), size)),
-        ("exact deduplication keys", rate(lambda: [digest(t, ignore_case_and_space=False) for t in texts], size)),
-        ("MinHash, 260 x 24 characters", rate(lambda: signature(column, FuzzyDedup()), size)),
+        ("exact deduplication keys", rate(lambda: exact.keyer(ExactDedup())(table), size)),
     ]
-    few = texts[:: max(1, len(texts) // 300)]
-    peer = datasketch_minhash(few)
-    if peer:
-        rows.append(("MinHash, 260 x 24 characters, datasketch", rate(peer, megabytes(few))))
     print(f"{len(texts)} documents, {size:.1f} MB")
     for name, speed in rows:
         print(f"{name:<42} {speed:9.1f} MB/s")

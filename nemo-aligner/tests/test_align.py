@@ -64,13 +64,15 @@ def test_grpo_journals_its_rollouts_and_logs_what_happened(toys, tmp_path):
     assert all(len(s["answer"]["ids"]) == len(s["answer"]["logps"]) for r in records for s in r["samples"])
 
 
-def test_lora_aligns_through_a_low_rank_change_and_writes_a_merged_model(toys, tmp_path):
-    result = train("dpo", **dpo_words(toys, tmp_path / "d", steps=30, adapter={"rank": 4}, learning_rate=5e-3))
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_lora_aligns_through_a_low_rank_change_and_writes_a_merged_model(method, toys, tmp_path):
+    adapter = {"rank": 4, "method": method}
+    result = train("dpo", **dpo_words(toys, tmp_path / "d", steps=30, adapter=adapter, learning_rate=5e-3))
     assert result.after["margin"] > 0.1
     before, after = (dict(load_model(path).named_parameters()) for path in (toys.model, tmp_path / "d"))
     assert before.keys() == after.keys()
     assert (before["model.embed_tokens.weight"] == after["model.embed_tokens.weight"]).all()
-    train("grpo", **grpo_words(toys, tmp_path / "g", steps=2, adapter={"rank": 2}))
+    train("grpo", **grpo_words(toys, tmp_path / "g", steps=2, adapter={"rank": 2, "method": method}))
     assert max(row["logp_gap_max"] for row in read_metrics(tmp_path / "g/metrics.jsonl")) < 1e-4
 
 

@@ -60,6 +60,18 @@ def test_two_processes_learn_what_one_learns(tiny_words, pretrained, tmp_path, l
     assert_same_state(tmp_path / "model", expected, 2e-3)
 
 
+@pytest.mark.slow
+def test_torchs_own_data_parallel_wraps_the_model(tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    worker = [str(Path(__file__).parent / "workers/megatron_data_parallel.py"), str(tmp_path / "losses.json")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *worker], env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "losses.json").read_text())
+    assert found["shared"] == pytest.approx(found["native"], rel=1e-5)
+    assert found["native"][-1] < found["native"][0] - 0.1
+
+
 def assert_same_state(folder: Path, expected: Path, rel: float) -> None:
     """Both states hold the same tensors, nearly: weights, moments and step counts under canonical names."""
     (found, _), (wanted, _) = load_state(folder / "state"), load_state(expected / "state")

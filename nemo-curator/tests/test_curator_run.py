@@ -268,12 +268,15 @@ def test_a_dead_worker_is_a_retryable_error():
         worker.close()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["acquire", "--help"], ["questions", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["run", "--help"], ["acquire", "--help"], ["questions", "--help"], ["dedup", "fuzzy", "--help"]],
+)
 def test_help_loads_nothing_heavy(words):
     code = (
         "import sys; from nemo_curator.cli import main; main(sys.argv[1:]); "
-        "print([m for m in ('torch', 'pandas', 'pyarrow', 'numba', 'resiliparse', 'ftfy') if m in sys.modules], "
-        "file=sys.stderr)"
+        "heavy = ('torch', 'pandas', 'pyarrow', 'numba', 'dask', 'resiliparse', 'ftfy'); "
+        "print([m for m in heavy if m in sys.modules], file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert found.stderr.strip() == "[]"

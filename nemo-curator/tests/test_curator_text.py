@@ -3,7 +3,7 @@
 import pytest
 
 from nemo_curator.clean.repair import Repair, mend
-from nemo_curator.extract.html import Extract, decode, depth, extract, open_engine, page_or_text
+from nemo_curator.extract.html import Extract, decode, extract, open_engine, page_or_text
 from nemo_curator.language.identify import Language, fault, identify
 
 PAGE = """<html><head><title> A  page about
@@ -23,10 +23,10 @@ def test_main_content_and_title_are_kept_and_furniture_is_not():
 
 
 def test_a_page_nested_without_end_is_dropped_at_once():
-    assert page_or_text(str, b"<div>" * 500_000 + b"x", *[""] * 4, Extract())[3] == "nested_too_deeply"
-    settings = Extract()
-    assert page_or_text(open_engine(settings), b"<p>hello there<br>" * 10_000, *[""] * 4, settings)[3] is None
-    assert depth(b"<div><p><span>x</span><br><b>y</b></div>") == 2
+    rest = {**dict.fromkeys(("charset", "text", "title", "metadata"), ""), "settings": Extract()}
+    assert page_or_text(str, html=b"<div>" * 500_000 + b"x", **rest)[3] == "nested_too_deeply"
+    engine = open_engine(Extract())
+    assert page_or_text(engine, html=b"<p>hello there<br>" * 10_000, **rest)[3] is None
 
 
 def test_link_targets_are_kept_on_demand():

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from contracts.files import MAKERS
 from packages import ALL, folder
 
 REFERENCE = "@"
+FILE = "@file:"
 
 
 def contracts() -> dict[str, dict[str, Any]]:
@@ -84,8 +86,19 @@ class Workshop:
         """The smallest settings of `stage`, its references made real."""
         return replaced(smallest()[stage], self.real)
 
+    def file(self, name: str) -> Path:
+        """A file that no stage makes, made once."""
+        path = self.folder / "files" / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                MAKERS[name](path)
+        return path
+
     def real(self, text: str) -> str:
         """The path that a reference stands for; other text as it is."""
+        if text.startswith(FILE):
+            return str(self.file(text.removeprefix(FILE)))
         if not text.startswith(REFERENCE):
             return text
         stage, _, inner = text.removeprefix(REFERENCE).partition(":")

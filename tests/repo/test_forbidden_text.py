@@ -16,6 +16,9 @@ FORBIDDEN = {
     "a server is open to the network by default": (r"host[^\n=]*=\s*[\"']0\.0\.0\.0[\"']", ("nemo-*/src/*.py",)),
 }
 EXEMPT = {"tests/repo/test_forbidden_text.py"}
+ALLOWED = {  # reads foreign checkpoints with an unpickler that runs nothing: docs/decisions/0022
+    "pickle is read": {"nemo-core/src/nemo_core/checkpoint/foreign/inert.py"}
+}
 
 
 def tracked(patterns):
@@ -28,7 +31,7 @@ def tracked(patterns):
 def test_the_tree_is_free_of(fault):
     pattern, globs = FORBIDDEN[fault]
     found = []
-    for name in tracked(globs):
+    for name in set(tracked(globs)) - ALLOWED.get(fault, set()):
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
         found += [f"{name}:{text.count(chr(10), 0, m.start()) + 1}: {m[0]!r}" for m in re.finditer(pattern, text)]
     assert found == []

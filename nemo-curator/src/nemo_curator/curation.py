@@ -1,10 +1,13 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
+import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from .dedup.settings import FuzzyDedup
@@ -13,16 +16,20 @@ from .foundation.errors import ConfigError
 from .foundation.progress import Progress
 from .foundation.settings import to_plain
 from .pipeline import DEFAULT, Pipeline, Segment
+from .placement import Placement
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
+from .report import duplicates
 from .report.page import render
 from .shards import plan as plans
-from .shards import pool
+from .shards import request as requests
 from .shards import tally as tallies
-from .shards.compare import compare
+from .shards.compare import Comparison, compare
 from .shards.layout import Layout
 
+PLACEMENT = ("workers", "engine", "dask", "memory_limit")
+"""Settings that say where and how a run is done, and change nothing in what it makes."""
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
 
 
@@ -38,14 +45,21 @@ class Curated:
 
 
 def curate(
-    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] = DEFAULT, overwrite: bool = False, **reading: Any
+    input: str | Path,
+    output: str | Path,
+    *,
+    pipeline: Sequence[Any] | str = DEFAULT,
+    overwrite: bool = False,
+    **reading: Any,
 ) -> Curated:
     """Curate the documents of `input` into the artifact `output`.
 
-    `pipeline` is a list of step names, or of one-key mappings from a name to its settings; `reading` takes the other
+    `pipeline` is a list of step names, or of one-key mappings from a name to its settings, or the name of a ready
+    pipeline (``nemo-curator pipelines`` lists them); `reading` takes the other
     settings of ``nemo-curator run``. Raises ConfigError, InputError or ArtifactError where the caller is wrong.
     """
-    return run(Run(input=Path(input), output=Path(output), pipeline=list(pipeline), overwrite=overwrite, **reading))
+    steps = pipeline if isinstance(pipeline, str) else list(pipeline)
+    return run(Run(input=Path(input), output=Path(output), pipeline=steps, overwrite=overwrite, **reading))
 
 
 def run(settings: Run) -> Curated:
@@ -53,24 +67,30 @@ def run(settings: Run) -> Curated:
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
+    check_writable(settings.output)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
-    config.pop("workers")
+    for placed in PLACEMENT:
+        config.pop(placed)
     if listing.files[0].url:  # an input behind an address has no other identity
         config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
+    inputs = {"input": settings.input, **inputs_of(pipeline)}
     with artifact.create(
         settings.output,
         kind="documents",
         package="nemo-curator",
         config=config,
-        inputs={"input": settings.input},
+        inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
         layout = Layout(draft.path)
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
+        requests.save(layout.work, settings, listing, inputs)
         announce(pipeline)
-        work_through(layout, plan, workers=pool.num_workers(settings.workers))
+        started = perf_counter()
+        work_through(layout, plan, settings.placement())
         draft.stats.update(stats_of(layout, plan, listing))
+        draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
     return Curated(
@@ -95,6 +115,14 @@ def make_plan(settings: Run, pipeline: Pipeline, listing: Listing) -> plans.Plan
     )
 
 
+def inputs_of(pipeline: Pipeline) -> dict[str, Path]:
+    """What steps read beside the documents: models, filters of earlier runs."""
+    found: dict[str, Path] = {}
+    for step in pipeline.steps:
+        found.update({f"{step.name}.{name}": path for name, path in getattr(step.settings, "inputs", dict)().items()})
+    return found
+
+
 def announce(pipeline: Pipeline) -> None:
     """Say on stderr what fuzzy deduplication will find."""
     for step in pipeline.steps:
@@ -109,11 +137,18 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
 
 
-def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
+def check_writable(output: Path) -> None:
+    """Raise ConfigError where the folder that `output` would be made in takes no files."""
+    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
+
+
+def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
     segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with pool.Pool(workers) as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
+    with placement.open() as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
         for index, segment in enumerate(segments):
             todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
             progress.advance(shards - len(todo), note=title(segment.alone, index))
@@ -121,7 +156,10 @@ def work_through(layout: Layout, plan: plans.Plan, *, workers: int) -> None:
             for kept in spread.run(SHARD_TARGET, calls):
                 progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
             if segment.together:
-                compare(layout, index, segment.together, shards=shards)
+                comparison = Comparison(
+                    layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=placement.memory_bytes
+                )
+                compare(comparison, segment.together)
             if index:
                 remove_documents(layout, index - 1, shards)
 
@@ -135,7 +173,9 @@ def remove_documents(layout: Layout, segment: int, shards: int) -> None:
     """Free the room of texts that the next segment has written anew."""
     for shard in range(shards):
         layout.documents(shard, segment, last=False).unlink(missing_ok=True)
-        layout.keys(shard, segment).unlink(missing_ok=True)
+        for left in layout.keys(shard, segment).parent.glob(f"{shard:05d}*"):
+            if left != layout.tally(shard, segment):
+                left.unlink(missing_ok=True)
 
 
 def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, Any]:
@@ -151,25 +191,29 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "documents_out": steps[-1].documents,
         "bytes_in": totals[0].bytes_in,
         "bytes_out": steps[-1].bytes,
-        "funnel": [{k: v for k, v in asdict(step).items() if k != "seconds"} for step in steps],
+        "funnel": tallies.funnel(steps),
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
-        "seconds": seconds_of(segments, totals),
+        "costs": costs_of(segments, totals),
+        "duplicate_groups": duplicates.groups(layout.root),
+        "comparisons": [
+            {"step": segment.together.name, **json.loads(layout.compared(index).read_text(encoding="utf-8"))}
+            for index, segment in enumerate(segments)
+            if segment.together
+        ],
         "ignored_files": listing.ignored[:100],
     }
 
 
-def seconds_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, float]:
-    """Seconds of all workers by step; a deduplication's are those of its keys and of leaving out what it found."""
-    seconds: dict[str, float] = {}
+def costs_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, dict[str, float]]:
+    """What each step cost; a deduplication, the making of its keys and the leaving out of what it found."""
+    charged = []
     for segment, total in zip(segments, totals, strict=True):
-        timed = [(step.step, step.seconds) for step in total.steps]
+        charged += total.steps
         if segment.together:
-            timed.append((segment.together.name, total.comparison.seconds))
-        for name, spent in timed:
-            seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
-    return seconds
+            charged.append(replace(total.comparison, step=segment.together.name))
+    return tallies.costs(charged)
 
 
 def dropped_of(stats: dict[str, Any]) -> dict[str, int]:

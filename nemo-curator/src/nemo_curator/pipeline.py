@@ -31,8 +31,12 @@ STEPS = {
     "decontaminate": "nemo_curator.decontaminate.settings:Decontaminate",
     "exact_dedup": "nemo_curator.dedup.settings:ExactDedup",
     "fuzzy_dedup": "nemo_curator.dedup.settings:FuzzyDedup",
+    "span_dedup": "nemo_curator.dedup.span_settings:SpanDedup",
+    "substring_dedup": "nemo_curator.dedup.span_settings:SubstringDedup",
+    "seen_dedup": "nemo_curator.dedup.seen_settings:SeenDedup",
+    "semantic_dedup": "nemo_curator.dedup.semantic_settings:SemanticDedup",
 }
-DEDUPLICATION = ("exact_dedup", "fuzzy_dedup")
+DEDUPLICATION = ("exact_dedup", "fuzzy_dedup", "span_dedup", "substring_dedup", "seen_dedup", "semantic_dedup")
 DEFAULT: tuple[str, ...] = ("extract", "repair", "language", "quality", "exact_dedup", "fuzzy_dedup")
 
 
@@ -71,8 +75,12 @@ class Pipeline:
     steps: tuple[Step, ...]
 
     @classmethod
-    def parse(cls, items: Sequence[Any]) -> "Pipeline":
-        """The pipeline that a recipe's list describes. Raises ConfigError naming the item."""
+    def parse(cls, items: Sequence[Any] | str) -> "Pipeline":
+        """The pipeline that a recipe's list describes, or the ready one of this name. Raises ConfigError."""
+        if isinstance(items, str):
+            from .recipes import ready
+
+            items = ready(items)
         if not items:
             raise ConfigError(f"pipeline: has no step; choose from {', '.join(STEPS)}")
         steps = tuple(parse_step(item, index) for index, item in enumerate(items))

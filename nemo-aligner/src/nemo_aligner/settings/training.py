@@ -17,6 +17,9 @@ class Adapter:
         int, Meta(ge=0, description="rank of a LoRA change to train instead of the weights; 0: weights")
     ] = 0
     alpha: Annotated[float, Meta(gt=0, description="scale of the LoRA change (divided by the rank)")] = 32.0
+    method: Annotated[
+        Literal["lora", "dora"], Meta(description="dora: the length of each output's weights is learnt as well")
+    ] = "lora"
 
 
 @dataclass(frozen=True, kw_only=True)

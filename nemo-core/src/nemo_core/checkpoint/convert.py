@@ -7,7 +7,7 @@ from typing import Any
 from ..families import config_to_hf
 from ..foundation import artifact
 from ..foundation.settings import to_plain
-from .folder import TOKENIZER_FILES, copy_files
+from .folder import MODEL_KINDS, TOKENIZER_FILES, copy_files
 from .formats import Hints, Source, find_format, open_source
 from .settings import ConvertSettings
 
@@ -19,6 +19,8 @@ def run(settings: ConvertSettings) -> dict[str, Any]:
     """
     writer = find_format(settings.format)
     hints = Hints(config=settings.config, vocab_size=settings.vocab_size)
+    if (settings.model / artifact.MANIFEST).is_file():
+        artifact.read(settings.model, MODEL_KINDS)
     source = open_source(settings.model, settings.source_format, hints)
     config = dataclasses.replace(source.config, family=settings.family or source.config.family)
     config_to_hf(config, dtype="float32")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checkpoint.folder import check_folder
 from ..data.documents import parse_object, read_lines
+from ..data.rows import read_conversations
 from ..data.sampler import Sampler
 from ..foundation import artifact, atomic
 from ..foundation.errors import InputError
@@ -62,7 +64,28 @@ def read_texts(path: Path, field: str) -> list[str]:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a JSONL file. Raises InputError naming a line that is none."""
+    """The pairs of a JSONL file, or questions and answers of a conversations artifact.
+
+    Raises InputError naming a line that is no pair, or where there are fewer than two.
+    """
+    found = conversation_pairs(path) if path.is_dir() else file_pairs(path)
+    if len(found) < 2:
+        raise InputError(f"{path}: holds {len(found)} pair(s); each is the others' negative, so two are needed")
+    return found
+
+
+def conversation_pairs(folder: Path) -> list[Pair]:
+    """The first question of each conversation with its answer."""
+    artifact.read(folder, "conversations")
+    rows = [
+        {message["role"]: message["content"] for message in reversed(row.messages)}
+        for row in read_conversations(folder, "train")
+    ]
+    return [Pair(row["user"], row["assistant"], ()) for row in rows if {"user", "assistant"} <= row.keys()]
+
+
+def file_pairs(path: Path) -> list[Pair]:
+    """The pairs of a JSONL file."""
     found = []
     for number, row in read_rows(path):
         query, positive = row.get("query", row.get("anchor")), row.get("positive")
@@ -73,8 +96,6 @@ def read_pairs(path: Path) -> list[Pair]:
         if not isinstance(negatives, list) or not all(isinstance(text, str) for text in negatives):
             raise InputError(f"{path}:{number}: `negatives` is a list of texts")
         found.append(Pair(query, positive, tuple(negatives)))
-    if len(found) < 2:
-        raise InputError(f"{path}: holds {len(found)} pair(s); each is the others' negative, so two are needed")
     return found
 
 
@@ -97,6 +118,7 @@ def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
         inputs={"model": settings.model, "pairs": settings.pairs},
         overwrite=settings.overwrite,
     ) as draft:
+        check_folder(settings.model)
         pairs = read_pairs(settings.pairs)
         model = load_embedder(settings.model, settings.pooling)
         encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)

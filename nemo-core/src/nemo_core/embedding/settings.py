@@ -36,7 +36,7 @@ class EmbedSettings(EmbeddingModel):
 class TrainEmbeddingSettings(EmbeddingModel):
     """Pairs of texts that belong together in, an embedding model out."""
 
-    pairs: Annotated[Path, Meta(description="JSONL: query, positive, and perhaps negatives (a list)")]
+    pairs: Annotated[Path, Meta(description="JSONL: query, positive, and perhaps negatives (a list); or conversations")]
     output: Annotated[Path, Meta(description="folder of the model to make; sentence-transformers reads it too")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     steps: Annotated[int, Meta(ge=1, description="optimizer steps")] = 200

@@ -23,12 +23,12 @@ class Join:
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """The tensor of megatron.core: whole ones give the whole, one rank's give the rank's."""
-        (joined,) = self.transform.forward(list(parts))
+        (joined,) = self.transform.forward([part.detach() for part in parts])
         return joined
 
     def split(self, joined: Tensor) -> list[Tensor]:
         """The canonical tensors again, bit for bit."""
-        return self.transform.inverse([joined])
+        return self.transform.inverse([joined.detach()])
 
     def shard(self, whole: Tensor, *, rank: int, size: int) -> Tensor:
         """The part that `rank` of `size` holds."""

@@ -1,11 +1,10 @@
-"""What training minimises with a vocabulary that tensor-parallel ranks share. N targets, V vocabulary."""
+"""What training minimises with a vocabulary that tensor-parallel ranks share. N targets, W this rank's tokens."""
 
-import torch.nn.functional as F
 from megatron.core import parallel_state
 from torch import Tensor
 
 from ..data.batch import Batch
-from ..parallel.loss import SplitCrossEntropy
+from ..parallel.loss import Part, SplitCrossEntropy
 from ..train.objective import Objective, hidden_at_targets, next_token_loss
 from .model import MegatronDecoder
 
@@ -19,12 +18,11 @@ def objective_for(objective: Objective) -> Objective:
 def split_next_token_loss(model: MegatronDecoder, batch: Batch) -> Tensor:
     """As `next_token_loss`, each rank scoring its own part of the vocabulary, without the padding."""
     hidden_NE, targets_N = hidden_at_targets(model, batch)  # type: ignore[arg-type]
-    if model.config.logit_softcap is not None:
-        return F.cross_entropy(model.logits(hidden_NE).float(), targets_N, reduction="sum")
     weight_WE = model.own_head_weight
     first = parallel_state.get_tensor_model_parallel_rank() * len(weight_WE)
     own_tokens = max(0, min(len(weight_WE), model.config.vocab_size - first))
+    part = Part(first, parallel_state.get_tensor_model_parallel_group(), model.config.logit_softcap)
     result: Tensor = SplitCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_NE, weight_WE[:own_tokens], targets_N, first, parallel_state.get_tensor_model_parallel_group()
+        hidden_NE, weight_WE[:own_tokens], targets_N, part
     )
     return result

@@ -52,7 +52,7 @@ class Decoder(nn.Module):
             self.initialize(seed)
 
     def make_tables(self) -> None:
-        """Compute cosines and sines of all positions on torch's default device; on the CPU where that holds no numbers."""
+        """Compute cosines and sines of all positions on torch's default device, on the CPU where it has no numbers."""
         device = torch.get_default_device()
         with torch.device("cpu" if device.type == "meta" else device):
             for name, rope in self.ropes.items():

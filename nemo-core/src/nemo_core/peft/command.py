@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint.folder import copy_tokenizer, load_model, save_model
+from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..checkpoint.tensors import iterate_file, iterate_tensors, write_file
 from ..foundation import artifact
 from ..foundation.errors import ArtifactError
@@ -55,6 +55,7 @@ def originals(merged: Merged) -> dict[str, Tensor]:
 
 def run_unmerge(settings: UnmergeSettings) -> dict[str, Any]:
     """Write the model as it was before the merge. Raises ArtifactError where its weights were not kept."""
+    check_folder(settings.model)
     if not (settings.model / ORIGINAL).is_file():
         raise ArtifactError(
             f"{settings.model}: holds no {ORIGINAL}, and subtracting an update does not give the weights back; take "

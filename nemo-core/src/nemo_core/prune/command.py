@@ -32,6 +32,8 @@ def run(settings: PruneSettings) -> dict[str, Any]:
         overwrite=settings.overwrite,
     ) as draft:
         model = load_model(check_folder(settings.model))
+        if (settings.tokens / artifact.MANIFEST).is_file():
+            artifact.read(settings.tokens, "tokens")
         small = prune(model, measure_importance(model, calibration(settings, model)), settings.sizes)
         save_model(small, draft.path)
         copy_tokenizer(settings.model, draft.path)

@@ -1,7 +1,13 @@
 """Locality-sensitive hashing by bands: which pairs of documents become candidates (Leskovec et al., ch. 3)."""
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
+
+from ..foundation.errors import ConfigError
+
+CURVE_STEPS = 200
 
 
 def candidate_probability(similarity: float, *, bands: int, rows: int) -> float:
@@ -16,8 +22,34 @@ def threshold(*, bands: int, rows: int) -> float:
 
 def curve(*, bands: int, rows: int) -> str:
     """One line that says what this choice of bands finds."""
-    points = ", ".join(f"{candidate_probability(s, bands=bands, rows=rows):.0%} at {s}" for s in (0.7, 0.8, 0.9))
+    points = ", ".join(
+        f"{candidate_probability(s, bands=bands, rows=rows):.0%} at {s}" for s in (0.5, 0.6, 0.7, 0.8, 0.9)
+    )
     return f"{bands} bands of {rows}: finds pairs of Jaccard similarity {points}"
+
+
+def unwanted(*, bands: int, rows: int, below: float) -> float:
+    """The mean chance of a candidate over all similarities below a threshold: the false ones to expect."""
+    similarities = (np.arange(CURVE_STEPS) + 0.5) * below / CURVE_STEPS
+    return float(np.mean(1.0 - (1.0 - similarities**rows) ** bands))
+
+
+@cache
+def banding(*, recall: float, jaccard: float, hashes: int) -> tuple[int, int]:
+    """Bands and rows, of `hashes` hashes at most, that find pairs of similarity `jaccard` with chance `recall` or more.
+
+    Among those, the choice with the fewest candidates below `jaccard`. Raises ConfigError where there is none.
+    """
+    found = []
+    for rows in range(1, hashes + 1):
+        for bands in range(1, hashes // rows + 1):
+            if candidate_probability(jaccard, bands=bands, rows=rows) >= recall:
+                found.append((unwanted(bands=bands, rows=rows, below=jaccard), bands, rows))
+                break  # more bands of as many rows only add candidates
+    if not found:
+        raise ConfigError(f"recall={recall} at jaccard={jaccard} needs more than hashes={hashes}")
+    _, bands, rows = min(found)
+    return bands, rows
 
 
 def permutations(*, count: int, seed: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:

@@ -1,47 +1,126 @@
-"""Settings of the two deduplication steps."""
+"""Settings of the deduplication steps that drop whole documents for the sake of others."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-SURVIVOR = "which document of a group stays: the one with the lowest id, or the one with most text"
+from ..foundation.errors import ConfigError
+
+SURVIVOR = "which document of a group stays: that with the lowest id, most text, or the highest score"
+SCORE = "column of numbers that survivor=highest goes by"
+GROUPS = "write groups/*.parquet: the id of every duplicate, its group, and whether it survives"
+REMOVE = "leave duplicates out of the documents"
+EQUAL = "take texts for equal apart from case and white space"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactDedup:
+class Grouping:
+    """What happens to a group of duplicates."""
+
+    survivor: Annotated[Literal["first", "longest", "highest"], Meta(description=SURVIVOR)] = "first"
+    score_column: Annotated[str, Meta(description=SCORE)] = ""
+    groups: Annotated[bool, Meta(description=GROUPS)] = False
+    remove: Annotated[bool, Meta(description=REMOVE)] = True
+
+    def __post_init__(self) -> None:
+        if (self.survivor == "highest") != bool(self.score_column):
+            raise ConfigError("survivor=highest and score_column=... go together")
+
+    def gather(self, keyer: Any, *, num_keys: int, recipe: str) -> Any:
+        """A gatherer of keys and of the scores that survivors are chosen by."""
+        from .keys import KeyGather
+
+        return KeyGather(keyer, num_keys=num_keys, recipe=recipe, score=self.score_column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDedup(Grouping):
     """Drop documents whose text another one has."""
 
-    ignore_case_and_space: Annotated[bool, Meta(description="take texts for equal apart from case and blanks")] = False
-    survivor: Annotated[Literal["first", "longest"], Meta(description=SURVIVOR)] = "first"
+    reason: ClassVar[str] = "exact_duplicate"
+    ignore_case_and_space: Annotated[bool, Meta(description=EQUAL)] = False
 
     def open(self) -> Any:
-        """The keyer: batch -> the two halves of 128-bit digests, [2, documents]."""
+        """The gatherer of 128-bit digests."""
         from .exact import keyer
 
-        return keyer(self)
+        alike = " apart from case and white space" if self.ignore_case_and_space else ""
+        return self.gather(keyer(self), num_keys=2, recipe=f"BLAKE2b-128{alike}")
+
+    def group(self, comparison: Any) -> Any:
+        """The first document with the text of each one."""
+        from .exact import group
+
+        return group(comparison.table(), memory_bytes=comparison.memory_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FuzzyDedup:
-    """Drop documents whose text another one nearly has (MinHash LSH with the hash functions of cuDF)."""
+class FuzzyDedup(Grouping):
+    """Drop documents whose text another one nearly has (MinHash LSH)."""
 
+    reason: ClassVar[str] = "near_duplicate"
+    mode: Annotated[
+        Literal["exact", "fast"],
+        Meta(description="exact: the hash functions of cuDF; fast: a sketch in one pass, several times faster"),
+    ] = "exact"
+    shingle: Annotated[Literal["characters", "words"], Meta(description="what a shingle is a window of")] = "characters"
+    width: Annotated[int, Meta(ge=1, le=1000, description="characters or words in a shingle")] = 24
     bands: Annotated[
         int, Meta(ge=1, le=1000, description="bands of the signature; a pair with one equal band is united")
     ] = 20
     rows: Annotated[int, Meta(ge=1, le=100, description="hashes in a band")] = 13
-    width: Annotated[int, Meta(ge=2, le=1000, description="characters in a shingle")] = 24
+    recall: (
+        Annotated[float, Meta(gt=0, lt=1, description="choose bands and rows: share of pairs at `jaccard` to find")]
+        | None
+    ) = None
+    jaccard: Annotated[float, Meta(gt=0, lt=1, description="similarity from which texts are duplicates")] = 0.8
+    hashes: Annotated[int, Meta(ge=1, le=10_000, description="hashes at most, where `recall` chooses")] = 260
+    verify: Annotated[
+        bool, Meta(description="unite candidates only where their true Jaccard similarity is `jaccard` or more")
+    ] = False
+    ignore_case_and_space: Annotated[bool, Meta(description=EQUAL)] = False
     seed: Annotated[int, Meta(ge=0, lt=1 << 32, description="seed of the permutations")] = 42
-    survivor: Annotated[Literal["first", "longest"], Meta(description=SURVIVOR)] = "first"
+    backend: Annotated[Literal["cpu", "cudf"], Meta(description="what computes signatures and components")] = "cpu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backend == "cudf" and (self.mode, self.shingle) != ("exact", "characters"):
+            raise ConfigError("backend=cudf computes mode=exact with shingle=characters only")
+        if self.recall is not None:
+            _ = self.banding
+
+    @property
+    def banding(self) -> tuple[int, int]:
+        """Bands and rows, as given or as `recall` asks for."""
+        if self.recall is None:
+            return self.bands, self.rows
+        from .lsh import banding
+
+        return banding(recall=self.recall, jaccard=self.jaccard, hashes=self.hashes)
+
+    @property
+    def recipe(self) -> str:
+        """How keys are made; keys of different make are never compared."""
+        bands, rows = self.banding
+        alike = ", apart from case and white space" if self.ignore_case_and_space else ""
+        return f"MinHash {self.mode}, {bands} x {rows}, {self.width} {self.shingle}, seed {self.seed}{alike}"
 
     def promise(self) -> str:
         """What this choice of bands finds, in one line."""
         from .lsh import curve
 
-        return curve(bands=self.bands, rows=self.rows)
+        bands, rows = self.banding
+        return curve(bands=bands, rows=rows)
 
     def open(self) -> Any:
-        """The keyer: batch -> keys [bands, documents]."""
+        """The gatherer of band keys."""
         from .fuzzy import keyer
 
-        return keyer(self)
+        return self.gather(keyer(self), num_keys=self.banding[0], recipe=self.recipe)
+
+    def group(self, comparison: Any) -> Any:
+        """The first document of the component of each one."""
+        from .fuzzy import group
+
+        return group(self, comparison)

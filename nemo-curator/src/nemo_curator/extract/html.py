@@ -53,8 +53,8 @@ class Extract:
         engine = open_engine(self)
 
         def step(documents: Any) -> Any:
-            pages = zip(*(documents[name].to_pylist() for name in COLUMNS), strict=True)
-            found = [page_or_text(engine, *page, self) for page in pages]
+            pages = documents.select(COLUMNS).to_pylist()
+            found = [page_or_text(engine, settings=self, **page) for page in pages]
             for index, column in enumerate(("text", "title", "metadata")):
                 documents = set_column(documents, column, pa.array([f[index] for f in found], pa.string()))
             return Verdict(
@@ -70,7 +70,7 @@ Engine = Callable[[str], tuple[str, str]]
 
 
 def page_or_text(
-    engine: Engine, html: bytes | None, charset: str, text: str, title: str, metadata: str, settings: Extract
+    engine: Engine, *, html: bytes | None, charset: str, text: str, title: str, metadata: str, settings: Extract
 ) -> Found:
     """Text, title, metadata and, where nothing was left, why it is dropped."""
     if html is None:

@@ -202,9 +202,10 @@ def create(
         raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
     described = describe_inputs(inputs or {})
     plain = json.loads(json.dumps(config, default=str))
-    with atomic.explain_disk_full(output), claimed(
-        output, identity(kind, without(plain, incidental), described)
-    ) as draft:
+    with (
+        atomic.explain_disk_full(output),
+        claimed(output, identity(kind, without(plain, incidental), described)) as draft,
+    ):
         yield draft
         manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")

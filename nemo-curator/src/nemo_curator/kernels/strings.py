@@ -1,11 +1,27 @@
 """Arrow string columns as the flat buffers that kernels read."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+
+
+PIECE_BYTES = 2_000_000
+
+
+def pieces(column: pa.Array | pa.ChunkedArray) -> Iterator[tuple[Bytes, Offsets]]:
+    """The buffers of the column's rows in order, about PIECE_BYTES of text at a time: a bound on what kernels take."""
+    data, offsets = buffers(column)
+    first = 0
+    while first < len(offsets) - 1:
+        last = int(np.searchsorted(offsets, offsets[first] + PIECE_BYTES, side="right")) - 1
+        last = min(max(last, first + 1), len(offsets) - 1)
+        yield data, offsets[first : last + 1]
+        first = last
 
 
 def buffers(column: pa.Array | pa.ChunkedArray) -> tuple[Bytes, Offsets]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from ..foundation import artifact
+from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import InputError
 
 Format = Literal["warc", "html", "jsonl", "parquet", "text", "mediawiki", "latex", "pdf"]
@@ -55,9 +56,8 @@ class InputFile:
     def open(self) -> BinaryIO:
         """The bytes of the file as they are stored, from its beginning."""
         if self.url:
-            from .remote import open_url
-
-            return open_url(self.url)
+            opened: BinaryIO = remote().open_url(self.url)
+            return opened
         return open(self.path, "rb")
 
     @property
@@ -99,9 +99,8 @@ def list_input(path: Path) -> Listing:
     """
     address = address_of(path)
     if address:
-        from .remote import list_url
-
-        return list_url(address)
+        listing: Listing = remote().list_url(address)
+        return listing
     if not path.exists():
         raise InputError(f"input={path}: no such file or folder")
     root, found = candidates(path)
@@ -114,6 +113,12 @@ def list_input(path: Path) -> Listing:
     if not files:
         raise InputError(f"input={path}: {nothing_found(found)}; it reads {', '.join(SUFFIXES)}")
     return Listing(files=sorted(files, key=lambda f: f"{f.name}#"), ignored=ignored)
+
+
+def remote() -> Any:
+    """The module that reads addresses. Raises MissingBackend where fsspec is not installed."""
+    where = Backend(module=f"{__package__}.remote", extra="remote")
+    return load_backend("input", "address", {"address": where}, package="nemo-curator")
 
 
 def address_of(path: Path) -> str:

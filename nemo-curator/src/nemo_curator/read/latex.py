@@ -107,8 +107,8 @@ def tex_files(packed: bytes, *, limit: int) -> dict[str, str]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
             if member.isfile() and member.name.lower().endswith(".tex"):
-                handle = archive.extractfile(member)
-                found[member.name.removeprefix("./")] = decode(handle.read()) if handle else ""
+                source = archive.extractfile(member)
+                found[member.name.removeprefix("./")] = decode(source.read()) if source else ""
     return found
 
 

@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import mwparserfromhell
+
 from ..document import Document, Reject
-from ..foundation.errors import MissingBackend
 from .files import InputFile
 from .records import Reading, Record, record_id, text_fault
 from .unpack import DAMAGES, damage, open_unpacked
@@ -49,7 +50,7 @@ def broken(file: InputFile, number: int, reason: str, error: Exception) -> Rejec
 
 def pages(handle: BinaryIO) -> Iterator[dict[str, str]]:
     """Fields of every page, a page at a time in memory."""
-    parser = ET.XMLPullParser(["start", "end"])
+    parser: Any = ET.XMLPullParser(["start", "end"])
     root: Any = None
     while chunk := handle.read(CHUNK):
         parser.feed(chunk)
@@ -85,7 +86,7 @@ def article(page: dict[str, str], *, file: InputFile, number: int, reading: Read
         return None
     place = f"{file.name}:{number + 1}"
     title = page.get("title", "")
-    known = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
+    known: dict[str, Any] = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
     wikitext = page.get("text", "")
     if len(wikitext) > reading.max_document_bytes:
         return Reject(**known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters of {title!r}")
@@ -133,12 +134,6 @@ def section_text(section: Any) -> str:
 
 def parsed(wikitext: str) -> Any:
     """The syntax tree (mwparserfromhell)."""
-    try:
-        import mwparserfromhell
-    except ModuleNotFoundError:
-        raise MissingBackend(
-            "reading MediaWiki dumps needs the library 'mwparserfromhell': pip install 'nemo-curator[wikipedia]'"
-        ) from None
     return mwparserfromhell.parse(wikitext)
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from ..document import Document, Reject, printable
+from ..foundation.backend import Backend, load_backend
 from .files import InputFile, offered_formats
 
 Record = Document | Reject
+EXTRAS = {"mediawiki": "wikipedia", "pdf": "pdf"}
 OWN_FIELDS = ("language", "language_score", "source", "source_id", "metadata")  # columns that a run writes itself
 
 
@@ -41,7 +42,11 @@ def reader(format: str) -> Callable[[InputFile, Reading], Iterator[Record]]:
     """The function that reads a format; one that begins with a dot is another package's."""
     offered = offered_formats()
     found: Callable[[InputFile, Reading], Iterator[Record]]
-    found = offered[format].load() if format in offered else import_module(f"{__package__}.{format}").read
+    if format in offered:
+        found = offered[format].load()
+    else:
+        where = Backend(module=f"{__package__}.{format}", extra=EXTRAS.get(format))
+        found = load_backend("input format", format, {format: where}, package="nemo-curator").read
     return found
 
 

@@ -3,6 +3,8 @@
 from functools import cache
 from typing import Any, BinaryIO, cast
 
+from fsspec.core import url_to_fs
+
 from ..foundation.errors import InputError, MissingBackend
 from .files import SUFFIXES, InputFile, Listing, format_of, nothing_found
 
@@ -42,10 +44,6 @@ def local_name(name: str) -> Any:
 @cache
 def opened(address: str) -> tuple[Any, str]:
     """The file system of an address, and the address in its own terms."""
-    try:
-        from fsspec.core import url_to_fs
-    except ModuleNotFoundError:
-        raise MissingBackend("input addresses need the library 'fsspec': pip install 'nemo-curator[remote]'") from None
     try:
         system, root = url_to_fs(address)
     except ImportError as error:

@@ -1,6 +1,7 @@
 """Plain text files, one document each."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from ..document import Document, Reject
 from .files import InputFile
@@ -10,7 +11,7 @@ from .unpack import DAMAGES, damage, open_unpacked
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """The text that the file holds."""
-    known = {"id": record_id(file, 0), "source": file.name}
+    known: dict[str, Any] = {"id": record_id(file, 0), "source": file.name}
     try:
         with open_unpacked(file) as handle:
             content = handle.read(reading.max_document_bytes + 1)

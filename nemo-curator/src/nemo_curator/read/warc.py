@@ -178,7 +178,11 @@ def converted(frame: Frame, common: dict[str, str], reading: Reading) -> Record:
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(":") for line in frame.head.decode("utf-8", "replace").splitlines())
     }
-    known = {**common, "url": fields.get("warc-target-uri", ""), "source_id": fields.get("warc-record-id", "")}
+    known: dict[str, Any] = {
+        **common,
+        "url": fields.get("warc-target-uri", ""),
+        "source_id": fields.get("warc-record-id", ""),
+    }
     body = (frame.whole or b"")[len(frame.head) : -len(b"\r\n\r\n")]
     try:
         text = body.decode("utf-8").strip("\r\n")

@@ -27,7 +27,19 @@ class Layout:
 
     def keys(self, shard: int, segment: int) -> Path:
         """Deduplication keys of the documents kept."""
-        return self.work / f"segment-{segment}" / f"{shard:05d}.npy"
+        return self.work / f"segment-{segment}" / f"{shard:05d}.keys"
+
+    def beside(self, shard: int, segment: int, name: str) -> Path:
+        """What else a deduplication notes of a shard."""
+        return self.work / f"segment-{segment}" / f"{shard:05d}-{name}"
+
+    def groups(self, shard: int, segment: int) -> Path:
+        """Documents of a shard that are in a group of duplicates."""
+        return self.root / "groups" / f"part-{shard:05d}-{segment}.parquet"
+
+    def spans(self, shard: int, segment: int) -> Path:
+        """Passages cut out of a shard's documents: id, first byte and end in the text as it was."""
+        return self.root / "spans" / f"part-{shard:05d}-{segment}.parquet"
 
     def tally(self, shard: int, segment: int) -> Path:
         """What a segment did with a shard; written last, so it also says that the shard is done."""

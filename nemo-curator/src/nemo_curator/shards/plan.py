@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -49,9 +49,20 @@ def save(plan: Plan, folder: Path) -> None:
     write_text(folder / PLAN, json.dumps(plain))
 
 
-@cache
+def stamp(folder: Path) -> tuple[int, int]:
+    """What tells the plan of this run from that of an earlier run with the same output."""
+    found = (folder / PLAN).stat()
+    return found.st_mtime_ns, found.st_ino
+
+
 def load(folder: Path) -> Plan:
     """The plan of the run whose work folder this is."""
+    return load_stamped(folder, stamp(folder))
+
+
+@lru_cache(maxsize=4)
+def load_stamped(folder: Path, written: tuple[int, int]) -> Plan:
+    """The plan that was written there then."""
     plain = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     return Plan(
         pipeline=Pipeline.parse(plain["pipeline"]),

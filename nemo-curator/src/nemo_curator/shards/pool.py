@@ -11,12 +11,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, Protocol
 
 from ..foundation import errors
 from ..foundation.command import resolve
 
 Call = Mapping[str, Any]
+TRIES = 3
+
+
+class Spread(Protocol):
+    """Where calls are spread to: worker processes of this machine, or a cluster."""
+
+    def run(self, target: str, calls: Sequence[Call]) -> Iterator[Any]:
+        """Results of ``module:function`` for all calls, in any order; every call is safe to make again."""
 
 
 class WorkerDiedError(errors.RetryableError):
@@ -79,11 +87,13 @@ class Pool:
         self._workers = workers
         self._started: list[Worker] = []
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._closed = False
 
     def __enter__(self) -> "Pool":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         for worker in self._started:
             worker.close()
 
@@ -110,9 +120,23 @@ class Pool:
     def _one(self, target: str, arguments: Call) -> Any:
         worker = self._idle.get()
         try:
+            for _ in range(TRIES - 1):
+                try:
+                    return worker.call(target, arguments)
+                except WorkerDiedError as error:
+                    if self._closed:
+                        raise
+                    print(f"{error}; another takes over", file=sys.stderr)
+                    worker = self._replace(worker)
             return worker.call(target, arguments)
         finally:
             self._idle.put(worker)
+
+    def _replace(self, dead: Worker) -> Worker:
+        dead.close()
+        fresh = Worker()
+        self._started[self._started.index(dead)] = fresh
+        return fresh
 
 
 def num_workers(wanted: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..columns import filled, schema_behind
-from ..dedup import keys as dedup_keys
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
 from ..read.records import read_file
 from . import plan as plans
+from .compare import left_out
 from .layout import Layout
 from .tally import StepTally, Tally, timed
 
@@ -29,27 +29,33 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     """Do one shard of one segment, unless that is done; the number of documents it kept."""
     layout = Layout(Path(root))
     plan = plans.load(layout.work)
-    steps, last = opened(layout.work, segment)
+    steps = opened(layout.work, segment, plans.stamp(layout.work))
+    together = plan.pipeline.segments()[segment].together
+    gather = together.settings.open() if together else None
     schema = columns_of(plan, segment)
     tally = Tally()
-    batches = first_batches(plan, shard, tally) if segment == 0 else later_batches(layout, segment, shard, tally)
-    keys: list[dedup_keys.Keys] = []
     with ExitStack() as stack:
-        kept = Table(stack, layout.documents(shard, segment, last=last is None), schema)
+        last = gather is None
+        path = layout.documents(shard, segment, last=last)
+        kept = Table(stack, path, schema, compression="zstd" if last else "lz4")
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
+        later = segment > 0
+        batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
         for documents, dropped in batches:
             rejects.write(dropped)
             for index, (name, step) in enumerate(steps, 1):
                 documents = pass_step(step, documents, tally, tally.step(index, name), rejects)
             documents = filled(documents, schema)
             kept.write(documents)
-            if last is not None and documents.num_rows:
-                with timed(tally.comparison):
-                    keys.append(dedup_keys.with_lengths(last(documents), documents))
-            else:
+            if gather is None:
                 tally.finished(documents)
+            elif documents.num_rows:
+                with timed(tally.comparison):
+                    gather.add(documents)
         kept.open()
-    finish(layout, segment, shard, keys, tally)
+    if gather is not None:
+        gather.write(layout.keys(shard, segment))
+    tally.save(layout.tally(shard, segment))
     return tally.steps[-1].documents if tally.steps else 0
 
 
@@ -59,20 +65,11 @@ def columns_of(plan: plans.Plan, segment: int) -> pa.Schema:
     return schema_behind(steps)
 
 
-def finish(layout: Layout, segment: int, shard: int, keys: list[dedup_keys.Keys], tally: Tally) -> None:
-    """Write the keys, then the tally that marks the shard as done."""
-    part = plans.load(layout.work).pipeline.segments()[segment]
-    if part.together is not None:
-        bands = getattr(part.together.settings, "bands", 2)
-        dedup_keys.write(layout.keys(shard, segment), keys, rows=bands + 1)
-    tally.save(layout.tally(shard, segment))
-
-
 class Table:
     """A Parquet file that is begun with its first rows and appears whole when the stack closes."""
 
-    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema) -> None:
-        self._stack, self._path, self._schema = stack, path, schema
+    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
+        self._stack, self._path, self._schema, self._compression = stack, path, schema, compression
         self._writer: pq.ParquetWriter | None = None
         path.unlink(missing_ok=True)
 
@@ -80,7 +77,9 @@ class Table:
         """The writer; a file without rows is a table all the same."""
         if self._writer is None:
             handle = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(pq.ParquetWriter(handle, self._schema, compression="zstd"))
+            self._writer = self._stack.enter_context(
+                pq.ParquetWriter(handle, self._schema, compression=self._compression)
+            )
         return self._writer
 
     def write(self, rows: pa.Table) -> None:
@@ -89,12 +88,11 @@ class Table:
             self.open().write_table(rows.cast(self._schema).combine_chunks())
 
 
-@cache
-def opened(work: Path, segment: int) -> tuple[list[tuple[str, Callable[[pa.Table], Verdict]]], Any]:
-    """The step functions of a segment, and the keyer of the deduplication behind it."""
-    part: Segment = plans.load(work).pipeline.segments()[segment]
-    alone = [(step.name, step.settings.open()) for step in part.alone]
-    return alone, part.together.settings.open() if part.together else None
+@lru_cache(maxsize=4)
+def opened(work: Path, segment: int, written: tuple[int, int]) -> list[tuple[str, Callable[[pa.Table], Verdict]]]:
+    """The step functions of a segment."""
+    part: Segment = plans.load_stamped(work, written).pipeline.segments()[segment]
+    return [(step.name, step.settings.open()) for step in part.alone]
 
 
 def first_batches(plan: plans.Plan, shard: int, tally: Tally) -> Iterator[Batch]:
@@ -129,28 +127,19 @@ def take(records: Iterator[Document | Reject]) -> tuple[list[Document], list[Rej
     return documents, rejects
 
 
-def later_batches(layout: Layout, segment: int, shard: int, tally: Tally) -> Iterator[Batch]:
-    """Documents that the segment before kept, without those that duplicate another."""
+def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, rejects: Table) -> Iterator[Batch]:
+    """Documents that the segment before kept, without what duplicates another."""
     previous = plans.load(layout.work).pipeline.segments()[segment - 1].together
     assert previous is not None, "only deduplication ends a segment"
-    step = tally.step(0, previous.name)
-    drops = pq.read_table(layout.drops(shard, segment - 1))
-    survivors = dict(zip(drops["row"].to_pylist(), drops["survivor"].to_pylist(), strict=True))
-    reason = {"exact_dedup": "exact_duplicate", "fuzzy_dedup": "near_duplicate"}[previous.name]
-    first = 0
+    settings: Any = previous.settings
+    removal = getattr(settings, "removal", None)
+    step = (
+        removal(layout, segment - 1, shard) if removal else left_out(layout, segment - 1, shard, reason=settings.reason)
+    )
     with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
         for batch in table.iter_batches(batch_size=BATCH_DOCUMENTS):
             documents = pa.Table.from_batches([batch])
-            details = [survivors.get(row) for row in range(first, first + documents.num_rows)]
-            first += documents.num_rows
-            kept, dropped = part(
-                Verdict(
-                    documents=documents,
-                    reason=pa.array([None if d is None else reason for d in details], pa.string()),
-                    detail=pa.array([None if d is None else f"of {d}" for d in details], pa.string()),
-                )
-            )
-            yield count(tally, step, kept, dropped)
+            yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
 
 
 def pass_step(

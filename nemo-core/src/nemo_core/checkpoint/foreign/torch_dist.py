@@ -6,18 +6,31 @@ No process group and no megatron.core is needed. A tensor is stored in chunks, e
 import io
 import json
 import pickle
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
+from torch.utils.serialization import config as serialization_config
 
 from ...foundation import atomic
 from ...foundation.errors import ArtifactError
+from .mapped import MappedFile
 from .pickled_index import read_index
 
+DAMAGE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    StopIteration,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 INDEX, FACTS, COMMON = ".metadata", "metadata.json", "common.pt"
 BACKEND = {
     "sharded_backend": "torch_dist",
@@ -32,6 +45,7 @@ class TorchDistReader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.files: dict[Path, MappedFile] = {}
         index = read_index(folder / INDEX)
         self.tensors = {key: found for key, found in index.state_dict_metadata.items() if hasattr(found, "chunks")}
         self.places = {(where.fqn, tuple(where.offset or ())): place for where, place in index.storage_data.items()}
@@ -89,14 +103,20 @@ class TorchDistReader:
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise ArtifactError(f"{self.folder / INDEX}: {key!r} points outside the folder, at {place.relative_path}")
         try:
-            with open(path, "rb") as file:
-                file.seek(place.offset)
-                stored: Tensor = torch.load(io.BytesIO(file.read(place.length)), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            stored = self.file(path).tensor(place.offset, place.length, dtype=self.dtype(key))
+            if stored is None:
+                with open(path, "rb") as file:
+                    file.seek(place.offset)
+                    stored = torch.load(io.BytesIO(file.read(place.length)), map_location="cpu", weights_only=True)
+        except DAMAGE as error:
             raise ArtifactError(f"{path}: {key!r} is missing or damaged ({first_line(error)})") from None
         if not isinstance(stored, Tensor) or tuple(stored.shape) != tuple(chunk.sizes):
             raise ArtifactError(f"{path}: a chunk of {key!r} is not {list(chunk.sizes)} as the index says")
         return stored
+
+    def file(self, path: Path) -> MappedFile:
+        """A file of chunks, opened once."""
+        return self.files.setdefault(path, MappedFile(path))
 
 
 def overlaps(chunk: Any, begin: int, end: int) -> bool:
@@ -130,6 +150,12 @@ class StoredTensor:
         return (0 if self.layer is None else self.layer, *(0 for _ in self.size[1:])) if self.size else ()
 
 
+def save(tensor: Tensor, file: BinaryIO) -> None:
+    """torch.save without checksums, which take longer than writing; torch reads both."""
+    with serialization_config.patch({"save.compute_crc32": False}):  # type: ignore[attr-defined]
+        torch.save(tensor, file)
+
+
 def write_torch_dist(folder: Path, tensors: Iterable[StoredTensor], *, common: dict[str, Any]) -> None:
     """Write a checkpoint that megatron.core loads at any parallel layout, holding one tensor in memory at a time."""
     from torch.distributed.checkpoint.filesystem import _StorageInfo
@@ -150,7 +176,7 @@ def write_torch_dist(folder: Path, tensors: Iterable[StoredTensor], *, common: d
             tensor = stored.tensor.detach().cpu().contiguous()
             tensor = tensor if stored.layer is None else tensor[None]
             begin = file.tell()
-            torch.save(tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone(), file)
+            save(tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone(), file)
             place = _StorageInfo(data.name, begin, file.tell() - begin)
             chunk = ChunkStorageMetadata(offsets=torch.Size(stored.offset), sizes=tensor.shape)
             properties = TensorProperties(dtype=tensor.dtype)

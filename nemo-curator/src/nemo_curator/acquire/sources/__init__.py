@@ -10,7 +10,7 @@ documents, where its format is a new one. The first two are a module or object t
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ...foundation.errors import ConfigError
 from ...foundation.settings import did_you_mean
@@ -36,7 +36,7 @@ class Source(Protocol):
 def find_source(name: str) -> Source:
     """The source called `name`. Raises ConfigError with the nearest name otherwise."""
     if name in BUILT_IN:
-        found: Source = import_module(BUILT_IN[name])  # type: ignore[assignment]
+        found: Source = cast(Source, import_module(BUILT_IN[name]))
         return found
     offered = {point.name: point for point in entry_points(group=GROUP)}
     if name in offered:
