@@ -12,7 +12,8 @@ from nemo_core.config import ModelConfig
 from nemo_core.foundation.errors import ArtifactError, ConfigError, InputError
 from nemo_core.inference import Engine, Request, SamplingParams, generate
 from nemo_core.inference.adapters import adapter_of_model
-from nemo_core.inference.paged import Decoding, attend_pairs, attend_tables
+from nemo_core.inference.kv_cache import LayerBlocks
+from nemo_core.inference.paged import Decoding, attend_blocks, attend_table
 from nemo_core.inference.projection import Int8Kernel, Projection
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.adapter import adapters_disabled, add_adapter
@@ -128,20 +129,23 @@ def test_a_cache_too_small_for_one_sequence_is_refused(model):
 
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
-def test_visiting_blocks_in_place_equals_copying_them_together(seed):
+def test_rows_read_where_they_lie_equal_all_rows_copied_together(seed):
     draw = random.Random(seed)
     rows, blocks, size = draw.randint(1, 5), 40, 8
     stops = [draw.randint(1, 40) for _ in range(rows)]
-    tables = [draw.sample(range(draw.choice([12, blocks])), -(-stop // size)) for stop in stops]
+    counts = [-(-stop // size) for stop in stops]
+    scattered = [draw.sample(range(blocks), count) for count in counts]
+    tables = [draw.choice([table, list(range(table[0] % 35, table[0] % 35 + len(table)))]) for table in scattered]
     generator = torch.Generator().manual_seed(seed)
-    cache = tuple(torch.randn(blocks, 2, size, 6, generator=generator) for _ in "kv")
-    q = torch.randn(rows, 2, 3, 6, generator=generator)
-    decoding = Decoding.of(tables, stops, block_size=size, device=torch.device("cpu"))
+    keys, values = (torch.randn(2, blocks * size, 6, generator=generator) for _ in "kv")
+    q, cache = torch.randn(rows, 2, 3, 6, generator=generator), LayerBlocks(keys, values, keys.mT)
+    decoding = Decoding(tables, stops, size, torch.device("cpu"))
     for window, softcap in ((None, None), (5, 2.0)):
-        bias = decoding.bias(window)
-        found = attend_pairs(q, cache, decoding.pairs, bias_B11S=bias, softcap=softcap)
-        wanted = attend_tables(q, cache, decoding.table_BJ, bias_B11S=bias, softcap=softcap)
-        torch.testing.assert_close(found, wanted)
+        found = attend_blocks(q, cache, decoding.seen(window), softcap)
+        torch.testing.assert_close(found, attend_table(q, cache, decoding.table(window), softcap))
+        for row, (table, stop) in enumerate(zip(tables, stops)):
+            alone = Decoding([table], [stop], size, torch.device("cpu"))
+            assert torch.equal(attend_blocks(q[row : row + 1], cache, alone.seen(window), softcap)[0], found[row])
 
 
 def adapted(model: Decoder, seed: int, rank: int) -> Decoder:

@@ -204,6 +204,42 @@ def test_the_least_recently_used_prefix_gives_way():
     assert [len(pool.match([t] * 4, None, limit=4).blocks) for t in (1, 2, 3)] == [1, 0, 1]
 
 
+def test_rows_that_grow_side_by_side_each_lie_in_one_stretch():
+    scheduler = scheduler_of()
+    rows = [Row([number] * 9, reach=30) for number in range(4)]
+    for row in rows:
+        scheduler.add(row)
+    while len(rows[0].tokens) < 30:
+        advance(scheduler)
+    assert [row.blocks for row in rows] == [list(range(start, start + 8)) for start in (0, 8, 16, 24)]
+
+
+def test_a_run_is_found_where_content_is_oldest_and_keeping_it_withholds_nothing():
+    pool = BlockPool(6, SIZE)
+    for block in (pool.allocate() for _ in range(6)):
+        pool.fill(block, pool.root(None), [block] * SIZE)
+    for block in (5, 3, 4, 0, 1, 2):
+        pool.release(block)
+    assert pool.keep_run(7) == []
+    assert pool.keep_run(3) == [3, 4, 5]
+    assert pool.keep_run(4) == []
+    assert pool.num_available == 6
+    assert [pool.allocate(wanted) for wanted in (4, 4, None, None, None, None, None)] == [4, 5, 3, 0, 1, 2, None]
+    pool.forgo([3, 4, 5])
+    for block in (4, 5, 3):
+        pool.release(block)
+    assert pool.keep_run(3) == [3, 4, 5]
+
+
+def test_what_was_used_lately_is_not_given_up_for_a_run():
+    pool = BlockPool(6, SIZE)
+    for block in (pool.allocate() for _ in range(6)):
+        pool.fill(block, pool.root(None), [block] * SIZE)
+    for block in (0, 2, 4, 1, 3, 5):
+        pool.release(block)
+    assert pool.keep_run(2) == []
+
+
 @settings(deadline=None)
 @given(TOKENS, TOKENS, TOKENS)
 def test_common_prefix_counts_equal_beginnings(beginning, left, right):

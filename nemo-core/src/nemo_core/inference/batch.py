@@ -9,28 +9,28 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .paged import Decoding
+from .kv_cache import Slots
+from .paged import Decoding, places_of, slots_of
 from .scheduler import Chunk
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One chunk of several tokens: `tokens` of the step, positions up to `stop`, and the blocks they lie in."""
+    """One chunk of several tokens: `tokens` of the step, positions up to `stop`, and where those all lie."""
 
     tokens: slice
     start: int
     stop: int
-    table_J: Tensor
+    slots: Slots
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoding rows first, one token each, then prompt chunks; `block_N` and `place_N` say where each token goes."""
+    """Decoding rows first, one token each, then prompt chunks; `slots` says where each token goes."""
 
     ids_N: Tensor
     positions_N: Tensor
-    block_N: Tensor
-    place_N: Tensor
+    slots: Slots
     is_long_N: Tensor | None
     decoding: Decoding | None
     prompts: Sequence[Prompt]
@@ -43,7 +43,7 @@ class Batch:
         """Lay out `chunks`, those of one token first; rows of more than `long_from` tokens are marked long."""
         ids: list[int] = []
         positions: list[int] = []
-        blocks: list[int] = []
+        slots: list[int] = []
         spans: list[slice] = []
         long: list[bool] = []
         for chunk in chunks:
@@ -51,15 +51,14 @@ class Batch:
             spans.append(slice(len(ids), len(ids) + len(places)))
             ids += chunk.row.tokens[chunk.start : chunk.stop]
             positions += places
-            blocks += [chunk.row.blocks[place // block_size] for place in places]
+            blocks = chunk.row.blocks
+            slots += [blocks[place // block_size] * block_size + place % block_size for place in places]
             long += [long_from is not None and len(chunk.row.tokens) > long_from] * len(places)
         singles = sum(chunk.stop - chunk.start == 1 for chunk in chunks)
-        positions_N = torch.tensor(positions, device=device)
         return cls(
             ids_N=torch.tensor(ids, device=device),
-            positions_N=positions_N,
-            block_N=torch.tensor(blocks, device=device),
-            place_N=positions_N % block_size,
+            positions_N=torch.tensor(positions, device=device),
+            slots=slots_of(slots, device),
             is_long_N=torch.tensor(long, device=device) if long_from is not None else None,
             decoding=decoding_of(chunks[:singles], block_size, device) if singles else None,
             prompts=[
@@ -70,16 +69,17 @@ class Batch:
 
     def without_cache(self) -> "Batch":
         """The same tokens, each chunk a whole prompt."""
-        prompts = [Prompt(span, 0, span.stop - span.start, self.block_N[:0]) for span in self.tokens]
+        prompts = [Prompt(span, 0, span.stop - span.start, slice(0)) for span in self.tokens]
         return replace(self, decoding=None, prompts=prompts)
 
 
 def decoding_of(chunks: Sequence[Chunk], block_size: int, device: torch.device) -> Decoding:
     """The chunks of one token."""
-    return Decoding.of([c.row.blocks for c in chunks], [c.stop for c in chunks], block_size=block_size, device=device)
+    return Decoding([c.row.blocks for c in chunks], [c.stop for c in chunks], block_size, device)
 
 
 def prompt_of(chunk: Chunk, span: slice, block_size: int, device: torch.device) -> Prompt:
     """A chunk of several tokens."""
-    count = -(-chunk.stop // block_size)
-    return Prompt(span, chunk.start, chunk.stop, torch.tensor(chunk.row.blocks[:count], device=device))
+    return Prompt(
+        span, chunk.start, chunk.stop, places_of(chunk.row.blocks, 0, chunk.stop, block_size=block_size, device=device)
+    )

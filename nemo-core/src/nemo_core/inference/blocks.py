@@ -11,8 +11,11 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .prefix import common_prefix
 
+LARGEST_SEARCH = 4_000_000  # blocks times length of a run, beyond which looking for one takes longer than it saves
 Node = int  # names what a filled block holds together with all before it; never used twice
 
 
@@ -37,14 +40,17 @@ class Match:
 class BlockPool:
     """`num_blocks` blocks with reference counts. A block that nobody refers to keeps what it holds until it is needed.
 
-    The least recently used one gives way first. Blocks are handed out lowest number first, which keeps those in use
-    close together.
+    The least recently used one gives way first. A row may ask for a run of blocks to be kept for it, so that what it
+    holds is one stretch of memory; that is a wish, and never makes anybody wait.
     """
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks, self.block_size = num_blocks, block_size
         self.references = [0] * num_blocks
-        self._free = list(range(num_blocks))
+        self._free = list(range(num_blocks))  # with blocks that were taken out of turn meanwhile
+        self._is_free = [True] * num_blocks
+        self._num_free = num_blocks
+        self._kept: set[int] = set()
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._held: dict[int, Held] = {}
         self._filled: dict[Held, tuple[int, Node]] = {}
@@ -55,7 +61,7 @@ class BlockPool:
     @property
     def num_available(self) -> int:
         """Blocks that can be allocated now."""
-        return len(self._free) + len(self._idle)
+        return self._num_free + len(self._idle)
 
     @property
     def num_idle(self) -> int:
@@ -68,17 +74,51 @@ class BlockPool:
             self._roots[namespace] = next(self._names)
         return self._roots[namespace]
 
-    def allocate(self) -> int | None:
-        """A block of one's own, or None where every block is referred to."""
-        if self._free:
-            block = heapq.heappop(self._free)
-        elif self._idle:
-            block, _ = self._idle.popitem(last=False)
-            self._forget(block)
-        else:
+    def allocate(self, wanted: int | None = None) -> int | None:
+        """A block of one's own, `wanted` where nobody refers to it; None where every block is referred to."""
+        block = wanted if wanted is not None and self.references[wanted] == 0 else self._next()
+        if block is None:
             return None
+        if self._is_free[block]:
+            self._is_free[block] = False
+            self._num_free -= 1
+        else:
+            del self._idle[block]
+            self._forget(block)
         self.references[block] = 1
         return block
+
+    def _next(self) -> int | None:
+        """The free block of the lowest number, else the one used longest ago."""
+        while self._free:
+            block = heapq.heappop(self._free)
+            if self._is_free[block]:
+                return block
+        return next(iter(self._idle), None)
+
+    def keep_run(self, count: int) -> list[int]:
+        """Blocks one after another that nobody refers to, kept until `forgo`; none where there is no such run.
+
+        Free ones where there are enough, else those whose newest content is oldest, and only content that would have to
+        give way for as many blocks anyhow.
+        """
+        if not 0 < count <= self.num_blocks or count * self.num_blocks > LARGEST_SEARCH:
+            return []
+        taken = 2 * self.num_blocks + 1
+        age = np.where(self.references, taken, 0)
+        age[list(self._idle)] = np.arange(1, len(self._idle) + 1)
+        age[list(self._kept)] = taken
+        newest = np.lib.stride_tricks.sliding_window_view(age, count).max(1)
+        start = int(newest.argmin())
+        if newest[start] > len(self._kept) + count:
+            return []
+        run = list(range(start, start + count))
+        self._kept.update(run)
+        return run
+
+    def forgo(self, blocks: Sequence[int]) -> None:
+        """Keep these no longer."""
+        self._kept.difference_update(blocks)
 
     def acquire(self, block: int) -> None:
         """Refer to a block once more."""
@@ -92,7 +132,12 @@ class BlockPool:
             if block in self._held:
                 self._idle[block] = None
             else:
-                heapq.heappush(self._free, block)
+                self._set_free(block)
+
+    def _set_free(self, block: int) -> None:
+        heapq.heappush(self._free, block)
+        self._is_free[block] = True
+        self._num_free += 1
 
     def match(self, tokens: Sequence[int], namespace: Hashable, *, limit: int) -> Match:
         """The longest cached beginning of `tokens`, at most `limit` of them. Nothing is acquired."""
@@ -155,7 +200,7 @@ class BlockPool:
         for block in list(self._held):
             self._forget(block)
         for block in self._idle:
-            heapq.heappush(self._free, block)
+            self._set_free(block)
         self._idle.clear()
         self._roots.clear()
 

@@ -1,9 +1,10 @@
 """Keys and values of all blocks.
 
-L layer, N block, K key/value head, P position in a block, D head width.
+L layer, K key/value head, S positions of all blocks, block after block, D head width, N tokens of a step.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,28 @@ from .scheduler import Copy
 ALIGNMENT = 64
 
 
+Slots = slice | Tensor  # positions in the cache: one after another, or anywhere
+
+
+class LayerBlocks(NamedTuple):
+    """Keys and values of one layer, and the keys seen the other way."""
+
+    k_KSD: Tensor
+    v_KSD: Tensor
+    k_KDS: Tensor
+
+    def store(self, slots: Slots, k_NKD: Tensor, v_NKD: Tensor) -> None:
+        """Write the keys and values of a step's tokens."""
+        for data, new_NKD in ((self.k_KSD, k_NKD), (self.v_KSD, v_NKD)):
+            new = new_NKD.transpose(0, 1)
+            if isinstance(slots, slice):
+                data.narrow(1, slots.start, slots.stop - slots.start).copy_(new)
+            else:
+                data.index_copy_(1, slots, new)
+
+
 class KVCache:
-    """Room for `num_blocks` blocks of `block_size` positions.
+    """Room for `num_blocks` blocks of `block_size` positions. Blocks one after another are one stretch of memory.
 
     Zero at first, so that positions which are masked out never hold NaN. On a CPU, memory is taken when a block is
     first written.
@@ -26,24 +47,22 @@ class KVCache:
         self, config: ModelConfig, *, num_blocks: int, block_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         self.block_size = block_size
-        shape = config.num_layers, num_blocks, config.num_kv_heads, block_size
-        self.k_LNKPD = zeros((*shape, config.head_dim), device=device, dtype=dtype)
-        self.v_LNKPD = zeros((*shape, config.value_dim), device=device, dtype=dtype)
-
-    def layer(self, index: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of one layer, [N, K, P, D] each."""
-        return self.k_LNKPD[index], self.v_LNKPD[index]
+        shape = config.num_layers, config.num_kv_heads, num_blocks * block_size
+        self.k_LKSD = zeros((*shape, config.head_dim), device=device, dtype=dtype)
+        self.v_LKSD = zeros((*shape, config.value_dim), device=device, dtype=dtype)
+        self.layers = [LayerBlocks(k_KSD, v_KSD, k_KSD.mT) for k_KSD, v_KSD in zip(self.k_LKSD, self.v_LKSD)]
 
     def copy(self, copies: Sequence[Copy]) -> None:
         """Copy the beginnings of blocks."""
         for copy in copies:
-            for data in (self.k_LNKPD, self.v_LNKPD):
-                data[:, copy.target, :, : copy.count] = data[:, copy.source, :, : copy.count]
+            source, target = copy.source * self.block_size, copy.target * self.block_size
+            for data in (self.k_LKSD, self.v_LKSD):
+                data[:, :, target : target + copy.count] = data[:, :, source : source + copy.count]
 
     def clear(self) -> None:
         """Zero everything."""
-        self.k_LNKPD.zero_()
-        self.v_LNKPD.zero_()
+        self.k_LKSD.zero_()
+        self.v_LKSD.zero_()
 
 
 def bytes_per_token(config: ModelConfig, dtype: torch.dtype) -> int:

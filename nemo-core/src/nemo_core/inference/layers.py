@@ -16,11 +16,14 @@ from ..model.attention import Attention, Mixer
 from ..model.latent import LatentAttention
 from ..model.layer import Layer
 from ..model.mlp import GatedMLP
-from ..model.rope import Rotation, rotate
+from ..model.rope import Rotation
 from ..peft.places import AdaptedBlock, AdaptedLinear
 from .batch import Batch, Prompt
-from .paged import attend_blocks
+from .kv_cache import LayerBlocks
+from .norm import inference_norm
+from .paged import Seen, attend_blocks, of_row
 from .projection import Projection
+from .turn import Turn
 
 Kind = TypeVar("Kind", bound=nn.Module)
 MakeProjection = Callable[[dict[str, nn.Module]], Projection]
@@ -28,26 +31,27 @@ MakeProjection = Callable[[dict[str, nn.Module]], Projection]
 
 @dataclass
 class LayerStep:
-    """What attention of one layer needs to know of a step: the tokens, the layer's blocks and its window.
+    """What attention of one layer needs to know of a step: the tokens, the layer's blocks, its window and turns.
 
     Without blocks (scoring) each prompt is computed whole.
     """
 
     batch: Batch
-    cache: tuple[Tensor, Tensor] | None
+    cache: LayerBlocks | None
     window: int | None
-    biases: dict[int | None, Tensor] = field(default_factory=dict)
+    turn: Turn | None
+    views: dict[int | None, Seen] = field(default_factory=dict)
 
-    def bias(self) -> Tensor:
+    def seen(self) -> Seen:
         """Which positions the decoding rows see, the same for all layers of a kind."""
-        if self.window not in self.biases:
+        if self.window not in self.views:
             assert self.batch.decoding is not None
-            self.biases[self.window] = self.batch.decoding.bias(self.window)
-        return self.biases[self.window]
+            self.views[self.window] = self.batch.decoding.seen(self.window)
+        return self.views[self.window]
 
 
 class PagedAttention(nn.Module):
-    """Attention whose keys and values go to blocks. [1, N, E] -> [1, N, E]."""
+    """Attention whose keys and values go to blocks. [N, E] -> [N, E]."""
 
     def __init__(self, attention: Mixer, config: ModelConfig, prefix: str, make: MakeProjection) -> None:
         super().__init__()
@@ -56,64 +60,69 @@ class PagedAttention(nn.Module):
         self.scale, self.softcap = config.attention_scale, config.attention_softcap
         if isinstance(attention, Attention):
             names = ("q_proj", "k_proj", "v_proj")
+            self.mixer = with_norms(attention)
             self.qkv = make({f"{prefix}.{name}": attention.get_submodule(name) for name in names})
         else:
             self.mixer = converted(attention, prefix, make)
         self.out = make({f"{prefix}.o_proj": attention.get_submodule("o_proj")})
 
-    def forward(self, x_1NE: Tensor, rotation: Rotation | None, allowed: None, cache: LayerStep) -> Tensor:
+    def forward(self, x_NE: Tensor, rotation: Rotation | None, allowed: None, cache: LayerStep) -> Tensor:
         """Store keys and values of the step's tokens; attend each over its own row."""
         if isinstance(self.mixer, Attention):
-            q_1HND, k_1KND, v_1KNV = self.project(self.mixer, x_1NE, rotation)
+            q_NHD, k_NKD, v_NKV = self.project(self.mixer, x_NE, cache.turn)
         else:
             assert isinstance(self.mixer, LatentAttention) and rotation is not None
-            q_1HND = self.mixer.queries(x_1NE, rotation)
-            k_1KND, v_1KNV = self.mixer.keys_and_values(x_1NE, rotation)
-        mixed_1NE: Tensor = self.out(self.attend(q_1HND[0], k_1KND[0], v_1KNV[0], cache)[None])
-        return mixed_1NE
+            heads_1HND = self.mixer.queries(x_NE[None], rotation), *self.mixer.keys_and_values(x_NE[None], rotation)
+            q_NHD, k_NKD, v_NKV = (part_1HND[0].transpose(0, 1) for part_1HND in heads_1HND)
+        mixed_NE: Tensor = self.out(self.attend(q_NHD, k_NKD, v_NKV, cache))
+        return mixed_NE
 
-    def project(self, attention: Attention, x_1NE: Tensor, rotation: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values by head, normalised and turned as the model does."""
-        qkv = self.qkv(x_1NE)
-        if attention.q_norm is None and rotation is not None:
-            heads = self.num_heads, self.num_kv_heads
-            qk_1HND, v_1KND = attention.split_heads(qkv).split([sum(heads), self.num_kv_heads], 1)
-            q_1HND, k_1KND = rotate(qk_1HND, *rotation).split(heads, 1)
-            return q_1HND, k_1KND, v_1KND
-        q, k, v = qkv.split(self.qkv.widths, -1)
-        q_1HND, k_1KND = attention.split_heads(q, attention.q_norm), attention.split_heads(k, attention.k_norm)
-        if rotation is not None:
-            q_1HND, k_1KND = rotate(q_1HND, *rotation), rotate(k_1KND, *rotation)
-        return q_1HND, k_1KND, attention.split_heads(v)
+    def project(self, attention: Attention, x_NE: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head, normalised and turned as the model does, [N, heads, D] each."""
+        qkv = self.qkv(x_NE)
+        heads, kv_heads = self.num_heads, self.num_kv_heads
+        if attention.q_norm is None:
+            qkv_NHD = qkv.view(len(x_NE), -1, self.head_dim)
+            if turn is not None:
+                turn.apply_(qkv_NHD.narrow(1, 0, heads + kv_heads))
+            q_NHD, k_NKD, v_NKD = qkv_NHD.split_with_sizes((heads, kv_heads, kv_heads), 1)
+            return q_NHD, k_NKD, v_NKD
+        q, k, v = qkv[None].split_with_sizes(self.qkv.widths, -1)
+        q_NHD = attention.split_heads(q, attention.q_norm)[0].transpose(0, 1)
+        k_NKD = attention.split_heads(k, attention.k_norm)[0].transpose(0, 1)
+        if turn is not None:
+            turn.apply_(q_NHD)
+            turn.apply_(k_NKD)
+        return q_NHD, k_NKD, attention.split_heads(v)[0].transpose(0, 1)
 
-    def attend(self, q_HND: Tensor, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> Tensor:
+    def attend(self, q_NHD: Tensor, k_NKD: Tensor, v_NKV: Tensor, step: LayerStep) -> Tensor:
         """Mixed values of every token, [N, H*V]; stores its keys and values first."""
         batch = step.batch
         if step.cache is not None:
-            k_blocks, v_blocks = step.cache
-            k_blocks[batch.block_N, :, batch.place_N] = k_KND.transpose(0, 1)
-            v_blocks[batch.block_N, :, batch.place_N] = v_KNV.transpose(0, 1)
+            step.cache.store(batch.slots, k_NKD, v_NKV)
         parts = []
         if batch.decoding is not None:
-            parts.append(self.attend_decoding(q_HND[:, : batch.decoding.count], step))
+            parts.append(self.attend_decoding(q_NHD, step))
         for prompt in batch.prompts:
-            k_KSD, v_KSV = self.seen(prompt, k_KND, v_KNV, step)
-            parts.append(self.attend_prompt(q_HND[:, prompt.tokens], k_KSD, v_KSV, prompt, step.window))
+            k_KSD, v_KSV = self.seen(prompt, k_NKD, v_NKV, step)
+            q_HTD = q_NHD[prompt.tokens].transpose(0, 1)
+            parts.append(self.attend_prompt(q_HTD, k_KSD, v_KSV, prompt, step.window))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def attend_decoding(self, q_HBD: Tensor, step: LayerStep) -> Tensor:
-        """One query per row over its blocks, query heads grouped by the key head they share. [B, H*V]."""
+    def attend_decoding(self, q_NHD: Tensor, step: LayerStep) -> Tensor:
+        """One query for each of the first rows over its blocks, heads grouped by the key head they share. [B, H*V]."""
         assert step.cache is not None and step.batch.decoding is not None
-        q_BKGD = q_HBD.transpose(0, 1).unflatten(1, (self.num_kv_heads, -1)) * self.scale
-        mixed_BKGV = attend_blocks(q_BKGD, step.cache, step.batch.decoding, bias_B11S=step.bias(), softcap=self.softcap)
-        return mixed_BKGV.flatten(1)
+        rows = step.batch.decoding.count
+        q_BHD = torch.mul(q_NHD if rows == len(q_NHD) else q_NHD[:rows], self.scale)
+        q_BKGD = q_BHD.view(rows, self.num_kv_heads, -1, self.head_dim)
+        return attend_blocks(q_BKGD, step.cache, step.seen(), self.softcap).view(rows, -1)
 
-    def seen(self, prompt: Prompt, k_KND: Tensor, v_KNV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
+    def seen(self, prompt: Prompt, k_NKD: Tensor, v_NKV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
         """Keys and values of all positions of a prompt so far: those of this step, or its blocks put together."""
         if prompt.start == 0 or step.cache is None:
-            return k_KND[:, prompt.tokens], v_KNV[:, prompt.tokens]
-        k_KSD, v_KSV = (part[prompt.table_J].transpose(0, 1).flatten(1, 2)[:, : prompt.stop] for part in step.cache)
-        return k_KSD, v_KSV
+            return k_NKD[prompt.tokens].transpose(0, 1), v_NKV[prompt.tokens].transpose(0, 1)
+        k_KDS, v_KSV = of_row(step.cache, prompt.slots)
+        return k_KDS.mT, v_KSV
 
     def attend_prompt(self, q_HTD: Tensor, k_KSD: Tensor, v_KSV: Tensor, prompt: Prompt, window: int | None) -> Tensor:
         """Causal attention of one chunk, as the model mixes. [T, H*V]."""
@@ -139,17 +148,25 @@ class FusedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Widen twice, gate, narrow."""
         gate, up = self.gate_up(x).chunk(2, -1)
-        narrowed: Tensor = self.down_proj(self.activation(gate) * up)
+        narrowed: Tensor = self.down_proj(self.activation(gate).mul_(up))
         return narrowed
 
 
 def inference_layer(layer: Layer, config: ModelConfig, prefix: str, make: MakeProjection) -> Layer:
-    """A copy of `layer` that computes the same from blocks; its norms are shared with the original."""
-    faster = shallow_copy(layer)
+    """A copy of `layer` that computes the same from blocks."""
+    faster = with_norms(layer)
     faster.self_attn = inside(  # type: ignore[assignment]
         layer.self_attn, lambda block: PagedAttention(cast(Mixer, block), config, f"{prefix}.self_attn", make)
     )
     faster.mlp = inside(layer.mlp, lambda block: inference_mlp(block, f"{prefix}.mlp", make))
+    return faster
+
+
+def with_norms(module: Kind) -> Kind:
+    """A copy of `module` whose norms are those of inference."""
+    faster = shallow_copy(module)
+    for name, child in module.named_children():
+        setattr(faster, name, inference_norm(child))
     return faster
 
 
@@ -175,7 +192,7 @@ def converted(module: Kind, prefix: str, make: MakeProjection) -> Kind:
         if isinstance(child, nn.Linear | AdaptedLinear):
             setattr(faster, name, make({place: child}))
         else:
-            setattr(faster, name, inference_mlp(child, place, make))
+            setattr(faster, name, inference_mlp(inference_norm(child), place, make))
     return faster
 
 

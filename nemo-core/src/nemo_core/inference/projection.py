@@ -4,6 +4,7 @@ N tokens, I input width, O output width, R rank of an adapter.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,20 +70,25 @@ class Projection(nn.Module):
         self.in_width = weight_OI.shape[1]
         self.widths = [len(weight) for weight, _ in parts]
         self.kernel = make_kernel(weight_OI, bias_O, quantize)
+        self.lone: Kernel | None = None
         if isinstance(self.kernel, PackedKernel) and mkl_reads_at_full_speed() and not same_bits:
-            self.kernel.lone = PlainRow(parts)
+            self.lone = PlainRow(parts)
         self.names, self.routing = tuple(layers), routing
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layers' outputs, adapters of this step added to the rows that take them."""
-        x_NI = x.flatten(0, -2)
-        if len(x_NI) == 0:  # an expert that no token chose
+        """The layers' outputs, adapters of this step added to the rows that take them.
+
+        What a lone row gets is overwritten by its next product with these weights.
+        """
+        x_NI = x if x.ndim == 2 else x.reshape(-1, self.in_width)
+        count = x_NI.shape[0]
+        if count == 0:  # an expert that no token chose
             return x.new_zeros(*x.shape[:-1], sum(self.widths))
-        y_NO = self.kernel(x_NI)
+        y_NO = self.lone(x_NI) if self.lone is not None and count == 1 else self.kernel(x_NI)
         if self.routing is not None and self.routing.groups:
             for deltas, rows in self.routing.groups:
                 self.adapt(x_NI, y_NO, deltas, rows)
-        return y_NO.view(*x.shape[:-1], y_NO.shape[-1])
+        return y_NO if x.ndim == 2 else y_NO.view(*x.shape[:-1], -1)
 
     def adapt(self, x_NI: Tensor, y_NO: Tensor, deltas: Deltas, rows: Tensor | None) -> None:
         """Add one adapter's part to its rows of `y_NO`."""
@@ -121,34 +127,42 @@ def mkl_reads_at_full_speed() -> bool:
 
 
 class PlainRow:
-    """One row through each of several layers, with the layers' own weights."""
+    """One row through each of several layers, with the layers' own weights, into one place that is used again."""
 
     def __init__(self, parts: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-        self.parts = parts
+        weights = [weight for weight, _ in parts]
+        self.y_1O = weights[0].new_empty(1, sum(map(len, weights)))
+        places = self.y_1O[0].split([len(weight) for weight in weights])
+        self.parts = [(weight, bias, place) for (weight, bias), place in zip(parts, places)]
 
     def __call__(self, x_1I: Tensor) -> Tensor:
         """[1, I] -> [1, O]."""
-        outputs = [F.linear(x_1I, weight, bias) for weight, bias in self.parts]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        x_I = x_1I[0]
+        for weight_OI, bias_O, y_O in self.parts:
+            if bias_O is None:
+                torch.mv(weight_OI, x_I, out=y_O)
+            else:
+                torch.addmv(bias_O, weight_OI, x_I, out=y_O)
+        return self.y_1O
 
 
 class PackedKernel:
     """x @ weight.T + bias with a weight laid out for oneDNN once, 2-4 times faster than a plain product of many rows.
 
     A row's result does not depend on its neighbours; with one row oneDNN takes another route, so a lone row gets
-    company, or goes another way where there is a faster one.
+    company.
     """
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight_OI)
+        self.multiply = torch.ops.mkldnn._linear_pointwise.default
         self.bias_O = bias_O
-        self.lone: Kernel | None = None
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
         if x_NI.shape[0] == 1:
-            return self.lone(x_NI) if self.lone is not None else self(x_NI.expand(2, -1))[:1]
-        y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, self.weight, self.bias_O, "none", [], "")
+            return self(x_NI.expand(2, -1))[:1]
+        y_NO: Tensor = self.multiply(x_NI, self.weight, self.bias_O, "none", [], "")
         return y_NO
 
 
@@ -165,8 +179,10 @@ class Int8Kernel:
         self.rounded_OI = rounded_OI
         self.is_packed = weight_OI.device.type == "cpu" and hasattr(torch.ops.onednn, "qlinear_pointwise")
         if self.is_packed:
+            self.step_O = self.scale_O / LARGEST_INT8
             self.zero_O = torch.zeros(len(rounded_OI), dtype=torch.long)
             self.rounded_OI = torch.ops.onednn.qlinear_prepack(rounded_OI, None)
+            self.multiply = torch.ops.onednn.qlinear_pointwise.default
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
@@ -174,11 +190,13 @@ class Int8Kernel:
         return y_NO if self.bias_O is None else y_NO + self.bias_O
 
     def _packed(self, x_NI: Tensor) -> Tensor:
-        rounded_NI, scale_N1 = round_to_int8(x_NI)
-        y_NO: Tensor = torch.ops.onednn.qlinear_pointwise(
-            rounded_NI, 1.0, 0, self.rounded_OI, self.scale_O, self.zero_O, None, 1.0, 0, torch.float32, "none", [], ""
+        largest_N1 = torch.linalg.vector_norm(x_NI, math.inf, 1, True).clamp_min_(SMALLEST_SCALE)
+        rounded_NI = torch.div(x_NI, largest_N1).mul_(LARGEST_INT8).round_().to(torch.int8)
+        y_NO: Tensor = self.multiply(
+            rounded_NI, 1.0, 0, self.rounded_OI, self.step_O, self.zero_O, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        return y_NO.mul_(scale_N1).to(x_NI.dtype)
+        y_NO = y_NO.mul_(largest_N1)
+        return y_NO if x_NI.dtype == torch.float32 else y_NO.to(x_NI.dtype)
 
     def _widened(self, x_NI: Tensor) -> Tensor:
         return F.linear(x_NI, self.rounded_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)

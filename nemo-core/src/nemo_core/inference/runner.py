@@ -16,7 +16,10 @@ from .adapters import AdapterWeights
 from .batch import Batch
 from .kv_cache import KVCache
 from .layers import LayerStep, inference_layer
+from .norm import inference_norm
+from .paged import Seen
 from .projection import Deltas, LowRank, Projection, Quantization, Routing
+from .turn import Turn
 
 
 class Runner:
@@ -30,6 +33,8 @@ class Runner:
             inference_layer(cast(Layer, layer), self.config, f"model.layers.{index}", self._projection)
             for index, layer in enumerate(model.model.layers)
         ]
+        self.windows = [self.config.layer_window(index) for index in range(self.config.num_layers)]
+        self.norm = inference_norm(model.model.norm)
         with LeaveUndrawn():
             head = nn.Linear(1, 1, bias=False)
         head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
@@ -74,16 +79,17 @@ class Runner:
     def hidden(self, batch: Batch, cache: KVCache | None) -> Tensor:
         """Hidden states after the final norm, [N, E]; stores the tokens' keys and values."""
         positions_1N = batch.positions_N[None]
-        x_1NE = self.model.embed(batch.ids_N[None], positions_1N)
-        rotations = self.rotations(batch, positions_1N, x_1NE.dtype)
-        biases: dict[int | None, Tensor] = {}
+        x_NE = self.model.embed(batch.ids_N[None], positions_1N)[0]
+        rotations = self.rotations(batch, positions_1N, x_NE.dtype)
+        turns = {name: Turn.of(rotation) for name, rotation in rotations.items()}
+        views: dict[int | None, Seen] = {}
         for index, layer in enumerate(self.layers):
-            step = LayerStep(
-                batch, cache.layer(index) if cache is not None else None, self.config.layer_window(index), biases
-            )
-            x_1NE = layer(x_1NE, rotations.get(self.model.layer_ropes[index]), None, step)
-        normed_1NE: Tensor = self.model.model.norm(x_1NE)
-        return normed_1NE[0]
+            rope = self.model.layer_ropes[index]
+            blocks = cache.layers[index] if cache is not None else None
+            step = LayerStep(batch, blocks, self.windows[index], turns.get(rope), views)
+            x_NE = layer(x_NE, rotations.get(rope), None, step)
+        normed_NE: Tensor = self.norm(x_NE)
+        return normed_NE
 
     def rotations(self, batch: Batch, positions_1N: Tensor, dtype: torch.dtype) -> dict[str, Rotation]:
         """How each token is turned; longrope turns those of long rows by other angles."""

@@ -19,7 +19,8 @@ MIN_SHARED = 8  # waiting a step for a neighbour's prefix pays from about this m
 class Row:
     """A request as the scheduler sees it: its tokens, of which the first `num_cached` have keys and values in `blocks`.
 
-    Rows of different `namespace` never share; one with `shares` false computes all of its prompt itself.
+    Rows of different `namespace` never share; one with `shares` false computes all of its prompt itself. `reach` is how
+    many tokens it may come to hold; the blocks `kept` for those are taken in order, where nobody else needed them.
     """
 
     tokens: list[int]
@@ -28,6 +29,8 @@ class Row:
     num_cached: int = 0
     blocks: list[int] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    reach: int = 0
+    kept: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,20 @@ class Scheduler:
     def _make_room(self, row: Row, stop: int) -> bool:
         """Blocks for `stop` tokens, taken from younger rows where there are none; False where it was the youngest."""
         while len(row.blocks) * self.pool.block_size < stop:
-            block = self.pool.allocate()
+            block = self._allocate(row)
             if block is not None:
                 row.blocks.append(block)
             elif self._preempt() is row:
                 return False
         return True
+
+    def _allocate(self, row: Row) -> int | None:
+        """The block that continues the row's run, or any."""
+        if not row.kept:
+            return self.pool.allocate()
+        wanted = row.kept.pop(0)
+        self.pool.forgo([wanted])
+        return self.pool.allocate(wanted)
 
     def _preempt(self) -> Row:
         row = self.running.pop()
@@ -167,7 +178,8 @@ class Scheduler:
         self._fill_rest(row)
         for block in reversed(row.blocks):
             self.pool.release(block)
-        row.blocks, row.nodes, row.num_cached = [], [], 0
+        self.pool.forgo(row.kept)
+        row.blocks, row.nodes, row.kept, row.num_cached = [], [], [], 0
 
     def _admit(self, chunks: list[Chunk], promised: list[Row], budget: int) -> list[Copy]:
         """Start waiting rows; one whose prefix is just being computed for another waits for that."""
@@ -216,10 +228,12 @@ class Scheduler:
         self.running.append(row)
         self.counts.prompt_tokens += len(row.tokens)
         self.counts.shared_tokens += row.num_cached
+        wanted = max(row.reach, len(row.tokens))
+        row.kept = self.pool.keep_run(-(-wanted // self.pool.block_size) - len(row.blocks))
         if match.donor is None:
             return []
         self.pool.acquire(match.donor)
-        own = self.pool.allocate()
+        own = self._allocate(row)
         if own is None:
             raise RuntimeError("no block for a row that fits")
         row.blocks.append(own)

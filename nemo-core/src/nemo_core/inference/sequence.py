@@ -36,6 +36,7 @@ class Sequence(Row):
         self.seen = set(self.tokens) if has_rules(sampling) else set[int]()
         self.prompt_scores: list[Score] = []
         self._limit = min(sampling.max_tokens, room)
+        self.reach = len(self.tokens) + self._limit
         self._tokenizer = tokenizer
         self._stop_ids = stop_ids(request, tokenizer)
         self._text: TextStream | None = None
