@@ -78,6 +78,13 @@ def has_split(source: Path, split: Split) -> bool:
     return bool(_split_files(source, split))
 
 
+def conversation_files(source: Path) -> list[Path]:
+    """The files that `read_conversations` reads, of both splits; none for a source that is not there."""
+    if source.is_file():
+        return [source]
+    return [*_split_files(source, "train"), *_split_files(source, "validation")] or list_files(source, SUFFIXES)
+
+
 def _read(source: Path, split: Split, *, kind: str, parse: Callable[[dict[str, Any], str], Row]) -> list[Row]:
     rows = [row for path in _files(source, split, kind=kind) for row in _parse_file(path, parse)]
     if not rows:

@@ -13,7 +13,7 @@ from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
 from ..data.packing import Example, SftData, pack, packed_batch
-from ..data.rows import Conversation, has_split, read_conversations
+from ..data.rows import Conversation, conversation_files, has_split, read_conversations
 from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
@@ -21,11 +21,9 @@ from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from ..parallel.plan import check_optimizer
-from ..peft.adapter import add_adapter, prefix_ids
-from ..peft.folder import load_adapter, save_adapter
+from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
+from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
-from ..peft.naming import folder_names
-from ..peft.places import parts as adapted_parts
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -72,8 +70,9 @@ def run(settings: SftSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"model": settings.model, "conversations": settings.conversations}
     kind = "checkpoint" if settings.is_merged else "adapter"
+    files = conversation_files(settings.conversations)
     joined = joined_world(settings.parallel.timeout_s)
-    with joined as world, shared_draft(settings, inputs, world, kind=kind) as draft:
+    with joined as world, shared_draft(settings, inputs, world, files=files, kind=kind) as draft:
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
@@ -99,9 +98,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
-        folder_names(
-            model, adapted_parts(model)
-        )  # raises now, not after training, where the adapter could not be written
+        stored_tensors(model, DEFAULT)  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
     check_optimizer(parallel.layout.plan, settings.optimizer.kind)
