@@ -79,7 +79,9 @@ def num_bytes(state: SavedState) -> int:
 
 def facts_of(state: SavedState) -> dict[str, Any]:
     """Step, figures, layout and tensors of a state whose files were checked."""
-    account = {name: state.facts[name] for name in ("step", "tokens", "loss", "seconds") if name in state.facts}
+    account: dict[str, Any] = {
+        name: state.facts[name] for name in ("step", "tokens", "loss", "seconds") if name in state.facts
+    }
     wholes = {name: state.describe(name) for name in state}
     return {
         **account,

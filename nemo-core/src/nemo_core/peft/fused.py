@@ -163,7 +163,7 @@ def by_owner(saved: Mapping[str, Tensor]) -> dict[str, Tensors]:
 def taken_apart(model: nn.Module, kept: Kept, tensors: Mapping[str, Tensor]) -> dict[str, Tensors]:
     """The tensors of a fused module's adapter as those of its parts' adapters, by their names here."""
     modules = dict(frozen_modules(model))
-    num_rows = sum(int(modules[name].out_features) for name in kept.parts)  # type: ignore[arg-type]
+    num_rows = sum(out_features(modules[name]) for name in kept.parts)
     found: dict[str, Tensors] = {name: {} for name in kept.parts}
     for suffix, tensor in tensors.items():
         is_inner = suffix == SCALE and tensor.shape[0] == 1
@@ -176,6 +176,12 @@ def taken_apart(model: nn.Module, kept: Kept, tensors: Mapping[str, Tensor]) -> 
         for name, part in zip(kept.parts, cut, strict=True):
             found[name][suffix] = part
     return {name: without_idle(own) for name, own in found.items()}
+
+
+def out_features(layer: nn.Module) -> int:
+    """Output width of a linear layer, quantised or not."""
+    width: int = layer.out_features  # type: ignore[assignment]
+    return width
 
 
 def without_idle(own: Tensors) -> Tensors:

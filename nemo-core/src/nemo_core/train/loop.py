@@ -55,6 +55,7 @@ class Parts:
     world: World = ALONE
     ema: Ema | None = None
     parallel: ParallelModel | None = None
+    flops_per_token: Callable[[int], float] | None = None  # where it is not what the config says
 
     @property
     def laid_out(self) -> ParallelModel:
@@ -141,7 +142,8 @@ class Loop:
         self.guard = Guard(plan.run.guard, bad, RecentLoss(**account.recent), moment)
         self.guard.rollbacks = account.rollbacks
         self.patience = Patience(**account.patience)
-        self.efficiency = Efficiency(parts.model.config, parts.compute, num_processes=parts.world.size)
+        flops = parts.flops_per_token or parts.model.config.flops_per_token
+        self.efficiency = Efficiency(flops, parts.compute, num_processes=parts.world.size)
         self.saved_at = time.monotonic()
         self.resumed_at, self.resumed_seconds = time.monotonic(), account.seconds
 

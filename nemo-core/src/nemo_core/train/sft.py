@@ -6,14 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
 from ..data.packing import Example, SftData, pack, packed_batch
-from ..data.rows import Conversation, conversation_files, has_split, read_conversations
+from ..data.rows import (
+    Conversation,
+    Labelled,
+    Preference,
+    conversation_files,
+    has_split,
+    read_conversations,
+)
 from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
@@ -24,6 +31,7 @@ from ..parallel.plan import check_optimizer
 from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
+from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -45,6 +53,7 @@ from .settings import SftSettings
 from .world import ALONE, World, joined_world
 
 SAMPLES = "logs/samples.jsonl"
+Row = TypeVar("Row", Conversation, Preference, Labelled)
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,11 @@ def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> No
     check_vocabulary(settings.model, model, tokenizer)
     if settings.ema.decay and settings.method != "full":
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    check_positions(settings, model)
+
+
+def check_positions(settings: SftSettings | ScoringSettings, model: Decoder) -> None:
+    """Raise ConfigError where rows are longer than the model's positions."""
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
@@ -167,9 +181,7 @@ def prefixed(encoded: Encoded, prefix: Sequence[int]) -> Encoded:
     return replace(encoded, examples=examples)
 
 
-def split_rows(
-    rows: Sequence[Conversation], *, share: float, seed: int
-) -> tuple[list[Conversation], list[Conversation]]:
+def split_rows(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Row], list[Row]]:
     """Rows to learn from and held-out rows; at least one is held out of several where the share is above 0."""
     place = {row.place: split_hash(row.id, seed=seed) for row in rows}
     limit = share * HASH_RANGE
