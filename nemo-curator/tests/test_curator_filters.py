@@ -552,7 +552,7 @@ def test_the_page_of_filters_is_that_of_the_rules():
     page = Path(__file__).parents[2] / "docs/reference/filters.md"
     if not page.is_file():
         pytest.skip("the documentation is not beside the package")
-    assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_filters.py"
+    assert page.read_text(encoding="utf-8") == markdown(), "run tools/write_pages.py"
 
 
 def test_the_example_is_a_score():

@@ -21,7 +21,8 @@ START_S = 120
 
 @contextmanager
 def process(*words):
-    running = subprocess.Popen([*command_line(*words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    running = subprocess.Popen(command_line(*words), **pipes)
     try:
         yield running
     finally:
@@ -49,6 +50,14 @@ def test_ready_line_kill_and_restart_on_the_same_port_then_drain_on_sigterm(tiny
             assert rest.result().endswith(b"data: [DONE]\n\n")
         assert second.wait(60) == 0
         assert second.stderr.read() == b""
+
+
+@pytest.mark.slow
+def test_it_ends_with_the_program_that_started_it(tiny_model):
+    with process(tiny_model, "threads=1") as running:
+        first_line(running, timeout_s=START_S)
+        running.stdin.close()
+        assert running.wait(60) == 0
 
 
 @pytest.mark.slow

@@ -18,4 +18,5 @@ def test_a_command_its_settings_and_an_example_are_explained(name, command):
     unexplained = [row.key for row in describe(resolve(command.settings)) if not row.about.strip()]
     assert unexplained == []
     assert command.summary and command.examples
-    assert command.examples[0].startswith(f"nemo-{name} {command.name}")
+    spoken = (command.name, command.name.replace("-", " "))  # "dedup-exact" is "dedup exact" as well
+    assert command.examples[0].startswith(tuple(f"nemo-{name} {words}" for words in spoken))

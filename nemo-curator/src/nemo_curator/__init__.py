@@ -6,10 +6,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .curation import Curated, curate
+    from .estimate.command import plan
     from .pipeline import Pipeline
 
-__all__ = ["Curated", "Pipeline", "curate"]
-_HOMES = {"Curated": "curation", "curate": "curation", "Pipeline": "pipeline"}
+__all__ = ["Curated", "Pipeline", "curate", "plan"]
+_HOMES = {"Curated": "curation", "curate": "curation", "Pipeline": "pipeline", "plan": "estimate.command"}
 
 
 def __getattr__(name: str) -> Any:

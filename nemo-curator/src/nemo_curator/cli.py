@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from .commands import acquire, arrange, classify, dedup, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
+from .foundation.errors import SuiteError
 
 PROGRAM = Program(
     package="nemo-curator",
@@ -26,4 +27,11 @@ PROGRAM = Program(
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line `words` (default: this process's) and return its exit code."""
-    return run_program(PROGRAM, dedup.joined(list(sys.argv[1:] if words is None else words)))
+    from .old_names import modern
+
+    try:
+        ours = modern(list(sys.argv[1:] if words is None else words))
+    except SuiteError as error:
+        print(f"{PROGRAM.package}: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0 if ours is None else run_program(PROGRAM, dedup.joined(ours))

@@ -5,8 +5,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from .dedup.settings import FuzzyDedup
@@ -19,8 +20,10 @@ from .placement import Placement
 from .read.files import Listing, list_input
 from .read.records import Reading
 from .recipe import Run
+from .report import duplicates
 from .report.page import render
 from .shards import plan as plans
+from .shards import request as requests
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare
 from .shards.layout import Layout
@@ -42,14 +45,21 @@ class Curated:
 
 
 def curate(
-    input: str | Path, output: str | Path, *, pipeline: Sequence[Any] = DEFAULT, overwrite: bool = False, **reading: Any
+    input: str | Path,
+    output: str | Path,
+    *,
+    pipeline: Sequence[Any] | str = DEFAULT,
+    overwrite: bool = False,
+    **reading: Any,
 ) -> Curated:
     """Curate the documents of `input` into the artifact `output`.
 
-    `pipeline` is a list of step names, or of one-key mappings from a name to its settings; `reading` takes the other
+    `pipeline` is a list of step names, or of one-key mappings from a name to its settings, or the name of a ready
+    pipeline (``nemo-curator pipelines`` lists them); `reading` takes the other
     settings of ``nemo-curator run``. Raises ConfigError, InputError or ArtifactError where the caller is wrong.
     """
-    return run(Run(input=Path(input), output=Path(output), pipeline=list(pipeline), overwrite=overwrite, **reading))
+    steps = pipeline if isinstance(pipeline, str) else list(pipeline)
+    return run(Run(input=Path(input), output=Path(output), pipeline=steps, overwrite=overwrite, **reading))
 
 
 def run(settings: Run) -> Curated:
@@ -63,20 +73,24 @@ def run(settings: Run) -> Curated:
         config.pop(placed)
     if listing.files[0].url:  # an input behind an address has no other identity
         config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
+    inputs = {"input": settings.input, **inputs_of(pipeline)}
     with artifact.create(
         settings.output,
         kind="documents",
         package="nemo-curator",
         config=config,
-        inputs={"input": settings.input, **inputs_of(pipeline)},
+        inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
         layout = Layout(draft.path)
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
+        requests.save(layout.work, settings, listing, inputs)
         announce(pipeline)
+        started = perf_counter()
         work_through(layout, plan, settings.placement())
         draft.stats.update(stats_of(layout, plan, listing))
+        draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
     return Curated(
@@ -177,11 +191,12 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "documents_out": steps[-1].documents,
         "bytes_in": totals[0].bytes_in,
         "bytes_out": steps[-1].bytes,
-        "funnel": [{k: v for k, v in asdict(step).items() if k != "seconds"} for step in steps],
+        "funnel": tallies.funnel(steps),
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
-        "seconds": seconds_of(segments, totals),
+        "costs": costs_of(segments, totals),
+        "duplicate_groups": duplicates.groups(layout.root),
         "comparisons": [
             {"step": segment.together.name, **json.loads(layout.compared(index).read_text(encoding="utf-8"))}
             for index, segment in enumerate(segments)
@@ -191,16 +206,14 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
     }
 
 
-def seconds_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, float]:
-    """Seconds of all workers by step; a deduplication's are those of its keys and of leaving out what it found."""
-    seconds: dict[str, float] = {}
+def costs_of(segments: Sequence[Segment], totals: Sequence[tallies.Tally]) -> dict[str, dict[str, float]]:
+    """What each step cost; a deduplication, the making of its keys and the leaving out of what it found."""
+    charged = []
     for segment, total in zip(segments, totals, strict=True):
-        timed = [(step.step, step.seconds) for step in total.steps]
+        charged += total.steps
         if segment.together:
-            timed.append((segment.together.name, total.comparison.seconds))
-        for name, spent in timed:
-            seconds[name] = round(seconds.get(name, 0.0) + spent, 3)
-    return seconds
+            charged.append(replace(total.comparison, step=segment.together.name))
+    return tallies.costs(charged)
 
 
 def dropped_of(stats: dict[str, Any]) -> dict[str, int]:

@@ -133,7 +133,8 @@ def set_column(documents: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 
 def text_bytes(documents: pa.Table) -> int:
-    """UTF-8 bytes of all texts."""
+    """UTF-8 bytes of all texts, and of pages whose text is still to be extracted."""
     import pyarrow.compute as pc
 
-    return int(pc.sum(pc.binary_length(documents["text"])).as_py() or 0)
+    held = [name for name in ("text", "html") if name in documents.column_names]
+    return sum(int(pc.sum(pc.binary_length(documents[name])).as_py() or 0) for name in held)

@@ -75,8 +75,12 @@ class Pipeline:
     steps: tuple[Step, ...]
 
     @classmethod
-    def parse(cls, items: Sequence[Any]) -> "Pipeline":
-        """The pipeline that a recipe's list describes. Raises ConfigError naming the item."""
+    def parse(cls, items: Sequence[Any] | str) -> "Pipeline":
+        """The pipeline that a recipe's list describes, or the ready one of this name. Raises ConfigError."""
+        if isinstance(items, str):
+            from .recipes import ready
+
+            items = ready(items)
         if not items:
             raise ConfigError(f"pipeline: has no step; choose from {', '.join(STEPS)}")
         steps = tuple(parse_step(item, index) for index, item in enumerate(items))

@@ -10,6 +10,7 @@ from .pipeline import DEFAULT
 from .placement import Placed
 
 OVERWRITE = "replace the output where it exists"
+STEPS_OR_NAME = "steps in order, each a name or a name with settings; or the name of a ready pipeline, such as fineweb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,39 @@ class Source(Placed):
 class Run(Source):
     """Settings of ``nemo-curator run``."""
 
-    pipeline: Annotated[list[Any], Meta(description="steps in order, each a name or a name with settings")] = field(
-        default_factory=lambda: list(DEFAULT)
-    )
+    pipeline: Annotated[list[Any] | str, Meta(description=STEPS_OR_NAME)] = field(default_factory=lambda: list(DEFAULT))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Run):
+    """Settings of ``nemo-curator plan``: those of the run, and how much is sampled."""
+
+    sample_bytes: Annotated[int, Meta(ge=10_000, description="most bytes of documents to sample")] = 8_000_000
+    sample_seconds: Annotated[float, Meta(gt=0, description="most seconds to measure for")] = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Settings of ``nemo-curator resume``."""
+
+    output: Annotated[Path, Meta(description="folder that the unfinished run was to make")]
+    workers: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="processes; as before unless said")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipelines:
+    """Settings of ``nemo-curator pipelines``."""
+
+    name: Annotated[str, Meta(description="only this one, as YAML to begin a recipe with")] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Settings of ``nemo-curator report``."""
+
+    documents: Annotated[Path, Meta(description="documents artifact to report on")]
+    output: Annotated[Path | None, Meta(description="page to write; beside the artifact unless said")] = None
+    overwrite: Annotated[bool, Meta(description=OVERWRITE)] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,11 @@ class Parts:
         self.tally.dropped(step, unread)
         self._rejects.write(unread)
 
+    def drop(self, rejects: pa.Table, *, step: str) -> None:
+        """Count what a step could not use, and keep it."""
+        self.tally.dropped(self.tally.step(1, step), rejects)
+        self._rejects.write(rejects)
+
     def write(self, rows: pa.Table, *, step: str) -> None:
         """Append rows, cut where a file is full."""
         self.tally.kept(self.tally.step(1, step), rows)

@@ -20,4 +20,25 @@ COMMANDS = (
         examples=("nemo-curator preferences conversations=questions output=preferences seed=0",),
         stage=Stage(inputs={"conversations": StageInput(kinds=("conversations",))}, output="preferences", memory_gib=1),
     ),
+    Command(
+        name="generate",
+        summary="prompts, answers and preference pairs written by a model behind an OpenAI-compatible endpoint",
+        settings="nemo_curator.synthesize.generate_settings:Generate",
+        run="nemo_curator.synthesize.generate:run",
+        examples=(
+            "nemo-curator generate output=made endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine "
+            "kinds=[open-qa,math]",
+            "nemo-curator generate recipe.yaml form=preferences candidates=4 reward.function=mine:score output=pairs",
+        ),
+    ),
+    Command(
+        name="rewrite",
+        summary="documents written anew by such a model: as an encyclopedia, as questions, distilled, as knowledge",
+        settings="nemo_curator.synthesize.generate_settings:Rewrite",
+        run="nemo_curator.synthesize.rewrite:run",
+        examples=(
+            "nemo-curator rewrite input=documents output=rewritten styles=[wikipedia,diverse-qa] "
+            "endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine",
+        ),
+    ),
 )

@@ -33,7 +33,7 @@ def markdown() -> str:
     parts = [
         "# Heuristic filters",
         "Every rule looks at one score and drops a document whose score is beyond the threshold; it stays where it "
-        "equals it. `nemo-curator filters` prints the same table. This page is written by `tools/write_filters.py`.",
+        "equals it. `nemo-curator filters` prints the same table. This page is written by `tools/write_pages.py`.",
         "## Presets",
         *presets_table(),
         "## Rules, in the order in which they are asked",

@@ -1,12 +1,14 @@
 """Counts of what happened to documents, per shard, that add up to those of the run."""
 
 import json
+import resource
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -18,18 +20,32 @@ from ..filter.histograms import edges
 from ..foundation.atomic import write_text
 
 EXAMPLES = 3
-EXCERPT_CHARACTERS = 200
+EXCERPT_CHARACTERS = 300
+STATM = Path("/proc/self/statm")
+PAGE_BYTES = resource.getpagesize()
+COSTS = ("seconds", "cpu_seconds", "peak_bytes")
 
 
 @dataclass
 class StepTally:
-    """Documents and text bytes behind a step, those it dropped by reason, and the seconds it took."""
+    """Documents and their bytes behind a step, those it dropped by reason, and what it cost.
+
+    `cpu_seconds` are those of the worker's process; `peak_bytes` is the most that a worker held behind a batch.
+    """
 
     step: str
     documents: int = 0
     bytes: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def charge(self, other: "StepTally") -> None:
+        """Add what another tally cost."""
+        self.seconds += other.seconds
+        self.cpu_seconds += other.cpu_seconds
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
 
 @dataclass
@@ -89,10 +105,19 @@ def example(row: dict[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def timed(step: StepTally) -> Iterator[None]:
-    """Add the seconds of the block to a step."""
-    started = perf_counter()
+    """Charge the block to a step."""
+    started, started_cpu = perf_counter(), process_time()
     yield
-    step.seconds += perf_counter() - started
+    step.charge(StepTally("", 0, 0, {}, perf_counter() - started, process_time() - started_cpu, resident_bytes()))
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; where the system does not tell, the most it has held."""
+    try:
+        return int(STATM.read_bytes().split()[1]) * PAGE_BYTES
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
 
 
 def load(path: Path) -> Tally:
@@ -115,12 +140,12 @@ def add(tallies: Iterable[Tally]) -> Tally:
         total.documents_in += tally.documents_in
         total.bytes_in += tally.bytes_in
         add_counts(total.languages, tally.languages)
-        total.comparison.seconds += tally.comparison.seconds
+        total.comparison.charge(tally.comparison)
         for index, step in enumerate(tally.steps):
             into = total.step(index, step.step)
             into.documents += step.documents
             into.bytes += step.bytes
-            into.seconds += step.seconds
+            into.charge(step)
             add_counts(into.dropped, step.dropped)
         for reason, shown in tally.examples.items():
             total.examples[reason] = [*total.examples.get(reason, []), *shown][:EXAMPLES]
@@ -128,3 +153,23 @@ def add(tallies: Iterable[Tally]) -> Tally:
             before = total.histograms.get(name, [0] * len(counts))
             total.histograms[name] = [a + b for a, b in zip(before, counts, strict=True)]
     return total
+
+
+def funnel(steps: Iterable[StepTally]) -> list[dict[str, Any]]:
+    """Documents and bytes behind each step, without what it cost."""
+    return [{key: value for key, value in asdict(step).items() if key not in COSTS} for step in steps]
+
+
+def costs(steps: Iterable[StepTally]) -> dict[str, dict[str, float]]:
+    """Seconds, CPU seconds and memory by step, added up where a step comes twice."""
+    charged: dict[str, StepTally] = {}
+    for step in steps:
+        charged.setdefault(step.step, StepTally(step.step)).charge(step)
+    return {
+        name: {
+            "seconds": round(step.seconds, 3),
+            "cpu_seconds": round(step.cpu_seconds, 3),
+            "peak_bytes": step.peak_bytes,
+        }
+        for name, step in charged.items()
+    }

@@ -22,10 +22,11 @@ from ..foundation.atomic import write_text
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..pipeline import Pipeline
-from ..read.files import InputFile
+from ..read.files import InputFile, list_input
 from ..read.records import Reading
 from ..shards import plan as plans
 from ..shards import pool
+from ..shards import request as requests
 from ..shards import tally as tallies
 from ..shards.work import Table
 from .report import figures, write_report
@@ -63,6 +64,7 @@ def run(settings: Passage, steps: Sequence[Any], *, files: Mapping[str, str] | N
     ) as draft:
         work = draft.path / "work"
         shards = plans.group(source.files, shard_bytes=settings.shard_bytes)
+        requests.save(work, settings, list_input(settings.input), {"input": settings.input})
         save_plan(work, pipeline, shards, source.schema, source.reading)
         spread(draft.path, len(shards), workers=pool.num_workers(settings.workers), label=pipeline.steps[0].name)
         total = tallies.add(tallies.load(work / f"{shard:05d}.json") for shard in range(len(shards)))

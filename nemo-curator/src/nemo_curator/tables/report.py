@@ -1,15 +1,14 @@
 """Figures and page of an artifact of documents that was made in one pass."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from ..foundation.artifact import Draft
 from ..report.page import render
-from ..shards.tally import Tally
+from ..shards import tally as tallies
 
 
-def figures(total: Tally) -> dict[str, Any]:
+def figures(total: tallies.Tally) -> dict[str, Any]:
     """The figures of a run."""
     last = total.steps[-1] if total.steps else None
     return {
@@ -17,11 +16,11 @@ def figures(total: Tally) -> dict[str, Any]:
         "documents_out": last.documents if last else 0,
         "bytes_in": total.bytes_in,
         "bytes_out": last.bytes if last else 0,
-        "funnel": [{k: v for k, v in asdict(step).items() if k != "seconds"} for step in total.steps],
+        "funnel": tallies.funnel(total.steps),
         "examples": total.examples,
         "languages": dict(sorted(total.languages.items(), key=lambda item: -item[1])),
         "histograms": total.histograms,
-        "seconds": {step.step: round(step.seconds, 3) for step in total.steps},
+        "costs": tallies.costs(total.steps),
         "ignored_files": [],
     }
 

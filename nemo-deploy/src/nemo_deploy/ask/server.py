@@ -28,14 +28,16 @@ class Endpoint:
 
 def command_line(model: Path, *words: str) -> list[str]:
     """What starts a server on a free port."""
-    return [sys.executable, "-m", "nemo_deploy", "serve", str(model), "port=0", *words]
+    return [sys.executable, "-m", "nemo_deploy", "serve", str(model), "port=0", "end_with_stdin=true", *words]
 
 
 @contextlib.contextmanager
 def serving(model: Path, *words: str, timeout_s: float) -> Iterator[Endpoint]:
     """A ready server for the time of the block. Raises what the server says where it does not come up."""
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command_line(model, *words), stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(
+            command_line(model, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        )
         try:
             yield await_ready(process, log, timeout_s=timeout_s)
         finally:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -60,7 +61,16 @@ class Server(uvicorn.Server):
 
 def run(settings: ServeSettings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises UserError before anything is loaded where that cannot work."""
+    if settings.end_with_stdin:
+        threading.Thread(target=stop_at_end_of_input, daemon=True).start()
     prepare(settings, announce=announce).serve()
+
+
+def stop_at_end_of_input() -> None:
+    """Ask this process to stop once whoever started it is gone, however it went."""
+    while sys.stdin.buffer.read(65536):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager

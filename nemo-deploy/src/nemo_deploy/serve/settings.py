@@ -35,6 +35,9 @@ class ServeSettings:
     api_key_file: Annotated[Path | None, Meta(description="file with one accepted API key per line")] = None
     insecure: Annotated[bool, Meta(description="listen on a public address without an API key")] = False
     drain_s: Annotated[int, Meta(ge=0, description="seconds that running requests get to end after SIGTERM")] = 20
+    end_with_stdin: Annotated[
+        bool, Meta(description="stop when standard input closes: for a program that starts a server and may be killed")
+    ] = False
     device: Device = "auto"
     dtype: Dtype = "fp32"
     threads: Annotated[

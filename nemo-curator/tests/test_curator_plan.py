@@ -1,0 +1,263 @@
+"""A plan comes near what the run then takes, and an unfinished run goes on from its own settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from nemo_curator import Pipeline, curate, plan
+from nemo_curator.cli import main
+from nemo_curator.estimate.advice import idle_workers, wasteful_order
+from nemo_curator.estimate.command import as_text
+from nemo_curator.estimate.counting import CountedFile
+from nemo_curator.estimate.figures import Machine, estimate, num_keys
+from nemo_curator.estimate.sample import Measured, Sample, spaced
+from nemo_curator.foundation import artifact
+from nemo_curator.foundation.errors import ConfigError, InputError
+from nemo_curator.read.files import InputFile, list_input
+from nemo_curator.recipe import Resume
+from nemo_curator.recipes import about, ready, texts
+from nemo_curator.resume import run as resume
+from nemo_curator.testing.corpora import prose, write_jsonl
+
+STEPS = ["repair", "quality", "exact_dedup", "fuzzy_dedup"]
+
+
+def planned(corpus, tmp_path, **changes):
+    return plan(corpus, tmp_path / "out", **{"pipeline": STEPS, "workers": 1, **changes})
+
+
+def test_a_plan_from_the_whole_input_counts_what_the_run_counts(corpus, tmp_path):
+    told = planned(corpus, tmp_path)
+    curate(corpus, tmp_path / "out", pipeline=STEPS, workers=1)
+    stats = artifact.read(tmp_path / "out", "documents").stats
+    assert told["documents"] == stats["documents_in"] == 123
+    assert told["bytes"] == stats["bytes_in"]
+    funnel = {step["step"]: step for step in stats["funnel"]}
+    for step in told["steps"][:3]:
+        assert (step["documents"], step["text_bytes"]) == (
+            funnel[step["step"]]["documents"],
+            funnel[step["step"]]["bytes"],
+        )
+    assert told["warnings"] == []
+    assert (told["files"], told["shards"], told["sampled_share"]) == (6, 1, 1.0)
+
+
+def test_nothing_is_written(corpus, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    planned(corpus, tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["large.jsonl", "large.jsonl.gz"])
+def test_a_plan_from_a_part_of_a_large_file_comes_near(tmp_path, name):
+    random = Random(0)
+    texts = [f"{prose(n)} {random.randbytes(200).hex()}" for n in range(10_000)]
+    write_jsonl(tmp_path / "in" / name, [{"text": text} for text in texts])
+    told = planned(tmp_path / "in", tmp_path, sample_bytes=1_000_000, pipeline=["repair"])
+    assert told["sampled_share"] < 0.3
+    assert told["documents"] == pytest.approx(10_000, rel=0.15)
+    text = sum(map(len, texts))
+    assert told["steps"][-1]["text_bytes"] == pytest.approx(text, rel=0.15)
+
+
+def test_the_output_has_about_the_size_that_was_foreseen(corpus, tmp_path):
+    told = planned(corpus, tmp_path, pipeline=["repair"])
+    curate(corpus, tmp_path / "out", pipeline=["repair"], workers=1)
+    size = sum(path.stat().st_size for path in (tmp_path / "out/data").iterdir())
+    assert told["output_bytes"] == pytest.approx(size, rel=0.25)
+
+
+def test_the_curve_is_that_of_the_bands(corpus, tmp_path):
+    told = planned(corpus, tmp_path, pipeline=[{"fuzzy_dedup": {"bands": 14, "rows": 8}}])
+    (lsh,) = told["lsh"]
+    assert lsh["found"]["0.8"] == pytest.approx(1 - (1 - 0.8**8) ** 14, abs=1e-4)
+    assert "14 bands of 8" in as_text(told)
+    assert f"{1 - (1 - 0.7**8) ** 14:.1%}" in as_text(told)
+
+
+def test_estimates_scale_with_the_input_and_divide_by_the_workers():
+    pipeline = Pipeline.parse(["repair", "exact_dedup"])
+    steps = [
+        Measured("read", documents=10, bytes=1000, seconds=1.0),
+        Measured("repair", documents=8, bytes=800, dropped=2, seconds=2.0, rejected_bytes=20),
+        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, stored_bytes=100),
+    ]
+    sample = Sample(files=1, input_bytes=1000, documents=10, steps=steps, resident_bytes=50_000_000)
+    machine = Machine(workers=2, free_disk_bytes=10**9, free_memory_bytes=10**9, sort_s=0.0)
+    found = estimate(sample, pipeline, total_bytes=100_000, shards=10, machine=machine)
+    assert (found.documents, found.sampled_share) == (1000, 0.01)
+    assert [step.documents for step in found.steps] == [1000, 800, 800]
+    assert found.seconds == pytest.approx(1.5 + 400 / 2)
+    assert found.memory_bytes == 3 * 50_000_000 + 48 * 800
+    assert found.output_bytes == 100 * (100 + 20)
+    one = estimate(sample, pipeline, total_bytes=100_000, shards=1, machine=machine)
+    assert one.seconds == pytest.approx(1.5 + 400)
+
+
+def test_what_is_unwise_is_said():
+    wasteful = list(wasteful_order(Pipeline.parse(["fuzzy_dedup", "exact_dedup", "quality", "language"])))
+    assert "put exact_dedup before fuzzy_dedup: equal texts are found much more cheaply than similar ones" in wasteful
+    assert any(text.startswith("put language before quality") for text in wasteful)
+    for name in texts():
+        assert list(wasteful_order(Pipeline.parse(name))) == []
+
+
+def test_a_file_that_one_worker_reads_while_others_wait_is_named(tmp_path):
+    files = [
+        InputFile(path=tmp_path, name=f"{n}.jsonl", format="jsonl", num_bytes=size)
+        for n, size in enumerate((10, 970, 20))
+    ]
+    assert list(idle_workers(files, 2)) == [
+        "1.jsonl holds 97 % of the input and is read by one worker; cut it into smaller files"
+    ]
+    assert list(idle_workers(files, 1)) == []
+
+
+def test_too_little_disk_and_an_output_in_the_way_are_said(corpus, tmp_path, monkeypatch):
+    from nemo_curator.estimate import command
+
+    (tmp_path / "out").mkdir()
+    machine = Machine(workers=1, free_disk_bytes=10, free_memory_bytes=10, sort_s=1e-7)
+    monkeypatch.setattr(command, "this_machine", lambda settings: machine)
+    warnings = " ".join(planned(corpus, tmp_path)["warnings"])
+    assert "the disk of the output has 10 B free" in warnings
+    assert "10 B of memory are free" in warnings
+    assert "out exists already" in warnings
+
+
+def test_a_plan_says_when_nothing_would_stay(corpus, tmp_path):
+    told = planned(corpus, tmp_path, pipeline=[{"quality": {"min_words": 5000}}])
+    assert told["warnings"] == ["no document of the sample passes quality, which dropped 123; look at its settings"]
+
+
+def test_samples_lie_evenly_and_skip_empty_files(tmp_path):
+    files = [InputFile(path=tmp_path, name=f"{n:03d}.jsonl", format="jsonl", num_bytes=n % 2) for n in range(100)]
+    chosen = spaced(files)
+    assert len(chosen) == 8
+    assert all(file.num_bytes for file in chosen)
+    gaps = {int(b.name[:3]) - int(a.name[:3]) for a, b in pairwise(chosen)}
+    assert gaps <= {12, 14}
+
+
+def test_a_counted_file_knows_how_much_was_read(tmp_path):
+    (tmp_path / "a.txt").write_bytes(bytes(300_000))
+    file = CountedFile.of(list_input(tmp_path).files[0])
+    with file.open() as handle:
+        assert len(handle.read(10)) == 10
+    assert 10 <= file.read_bytes <= 1 << 17
+    with file.open() as handle:
+        handle.seek(0)
+        assert len(handle.read()) == 300_000
+    assert file.read_bytes == 300_000
+
+
+def test_plan_takes_the_words_of_run(corpus, tmp_path, capsys):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"pipeline: minimal\ninput: {corpus}\noutput: {tmp_path}/out\n")
+    assert main(["plan", str(recipe), "workers=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["documents"] == 123
+    assert main(["run", str(recipe), "workers=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["documents_in"] == 123
+
+
+@pytest.mark.parametrize("name", ["c4", "code", "fineweb", "gopher", "minimal", "nemo"])
+def test_every_ready_pipeline_runs(corpus, tmp_path, name, capsys):
+    result = curate(corpus, tmp_path / "out", pipeline=name, workers=1)
+    assert result.documents_in == 123
+    assert len(about(texts()[name])) > 40
+    assert main(["pipelines", name]) == 0
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(capsys.readouterr().out)
+    assert main(["run", str(recipe), "--print-config", "input=a", "output=b"]) == 0
+    assert json.loads(capsys.readouterr().out)["pipeline"] == ready(name)
+
+
+def test_an_unknown_pipeline_is_named(capsys):
+    with pytest.raises(ConfigError, match=r"pipeline: unknown name 'finweb'; did you mean 'fineweb'\? \(ready: c4, "):
+        Pipeline.parse("finweb")
+    assert main(["pipelines"]) == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == sorted(texts())
+
+
+def test_keys_of_a_deduplication_are_counted():
+    exact, fuzzy = Pipeline.parse(["exact_dedup", {"fuzzy_dedup": {"bands": 14, "rows": 8}}]).steps
+    assert (num_keys(exact.settings), num_keys(fuzzy.settings)) == (3, 15)
+
+
+def killed(words, folder, work, *, finished):
+    """Begin a command in `folder` and kill it when some of its shards are done."""
+    command = [sys.executable, "-m", "nemo_curator", *words]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder)
+    while sum(path.stem.isdigit() for path in work.rglob("*.json")) < finished and process.poll() is None:
+        try:
+            process.wait(timeout=0.005)
+        except subprocess.TimeoutExpired:
+            continue
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture
+def unfinished(corpus, tmp_path):
+    words = ["run", "input=corpus", "output=out", "workers=2", "shard_bytes=1"]
+    killed([*words, f"pipeline={json.dumps(STEPS)}"], tmp_path, tmp_path / "out.partial/work", finished=3)
+    assert not (tmp_path / "out").exists()
+    return tmp_path / "out"
+
+
+def test_an_unfinished_run_goes_on_from_its_own_settings(corpus, unfinished, tmp_path, capsys, monkeypatch):
+    work = tmp_path / "out.partial/work"
+    done = {path: path.stat().st_mtime_ns for path in work.glob("segment-0/[0-9]*[0-9].json")}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert done
+    assert main(["resume", "../out", "workers=1"]) == 0
+    said = capsys.readouterr()
+    assert f"part 0: {len(done)} of 6 shards" in said.err
+    assert json.loads(said.out)["documents_in"] == 123
+    curate(corpus, tmp_path / "whole", pipeline=STEPS, workers=1, shard_bytes=1)
+    whole, continued = (artifact.read(path, "documents") for path in (tmp_path / "whole", tmp_path / "out"))
+    assert continued.digest == whole.digest
+    assert continued.stats["resumed"] is True
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: (c / "1.jsonl").unlink(), "input=corpus changed since the run began: 1.jsonl is gone; bring it"),
+        (lambda c: write_jsonl(c / "7.jsonl", [{"text": "x"}]), "7.jsonl is new"),
+        (lambda c: write_jsonl(c / "1.jsonl", [{"text": "x"}]), r"1.jsonl has 14 bytes, not \d+"),
+        (lambda c: os.utime(c / "1.jsonl", ns=(1, 1)), "corpus was written to"),
+    ],
+)
+def test_a_run_whose_input_changed_is_not_continued(corpus, unfinished, tmp_path, change, message):
+    kept = sorted(path.name for path in (tmp_path / "out.partial").rglob("*"))
+    change(corpus)
+    with pytest.raises(InputError, match=message):
+        resume(Resume(output=unfinished))
+    assert sorted(path.name for path in (tmp_path / "out.partial").rglob("*")) == kept
+
+
+def test_a_filter_is_continued_as_well(corpus, tmp_path, capsys):
+    words = ["filter", "input=corpus", "output=out", "preset=none", "min_words=13", "workers=2", "shard_bytes=1"]
+    killed(words, tmp_path, tmp_path / "out.partial/work", finished=2)
+    assert main(["resume", f"output={tmp_path}/out", "workers=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["dropped"] == {"too_few_words": 1}
+
+
+def test_there_is_nothing_to_resume_where_nothing_was_begun(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"was never begun, so there is nothing to resume \(no out.partial\)"):
+        resume(Resume(output=tmp_path / "out"))
+    curate(corpus, tmp_path / "out", pipeline=["repair"], workers=1)
+    with pytest.raises(InputError, match="out: is finished, so there is nothing to resume"):
+        resume(Resume(output=tmp_path / "out"))
+    (tmp_path / "other.partial/work").mkdir(parents=True)
+    with pytest.raises(InputError, match="does not say what it was asked for; give its command again"):
+        resume(Resume(output=tmp_path / "other"))
