@@ -17,7 +17,7 @@ import transformers
 from nemo_core.checkpoint.folder import copy_tokenizer, load_model
 from nemo_core.cli import main
 from nemo_core.data.batch import Batch
-from nemo_core.data.packing import SftData
+from nemo_core.data.packing import PackedData
 from nemo_core.data.rows import Conversation
 from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import Preempted
@@ -160,11 +160,11 @@ def test_conversations_that_changed_under_a_run_are_named(words, tmp_path, quest
     """Their sizes and times stay as they were, so that nothing but what they say tells; the run had been stopped."""
     shutil.copytree(questions, tmp_path / "questions")
     chosen = [*words, f"conversations={tmp_path / 'questions'}", f"output={tmp_path / 'chat'}"]
-    batch = SftData.batch
+    batch = PackedData.batch
     asking = functools.partial(signal.raise_signal, signal.SIGTERM)
-    monkeypatch.setattr(SftData, "batch", lambda self, step: (step == 4 and asking(), batch(self, step))[1])
+    monkeypatch.setattr(PackedData, "batch", lambda self, step: (step == 4 and asking(), batch(self, step))[1])
     assert main(["sft", *chosen]) == 75
-    monkeypatch.setattr(SftData, "batch", batch)
+    monkeypatch.setattr(PackedData, "batch", batch)
     path = tmp_path / "questions" / "train.jsonl"
     text, times = path.read_text(), path.stat()
     path.write_text(text.replace("What", "Whet", 1))

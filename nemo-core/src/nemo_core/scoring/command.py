@@ -10,6 +10,7 @@ from typing import Any, cast
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model
 from ..checkpoint.scoring import save_scoring_model
 from ..data.batch import Batch
+from ..data.packing import PackedData
 from ..data.rows import conversation_files, has_split, read_labelled, read_preferences
 from ..data.sampler import Sampler
 from ..foundation.errors import ConfigError, InputError
@@ -33,7 +34,7 @@ from ..train.session import (
 )
 from ..train.sft import check_positions, check_vocabulary, split_rows
 from ..train.world import ALONE, World, joined_world
-from .data import ScoredData, ScoredRows, encode_preferences, encode_texts, figures_of, packed_rows, scored_batch
+from .data import ScoredRows, encode_preferences, encode_texts, figures_of, packed_rows, scored_batch
 from .objective import ClassLoss, PreferenceLoss, ScoringObjective, measure_scores
 from .settings import ScoringSettings, TrainClassifierSettings, TrainRewardSettings
 
@@ -105,7 +106,7 @@ def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) 
     learner = cast(Decoder, model)  # the loop asks a model for its weights and config, the objective for the rest
     parts = Parts(
         model=learner,
-        data=ScoredData(task.train.items, rows, Sampler(len(rows), settings.seed), settings.batch_size),
+        data=PackedData(task.train.items, rows, Sampler(len(rows), settings.seed), settings.batch_size, scored_batch),
         objective=task.objective,
         optimizer=make_optimizer(learner, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),

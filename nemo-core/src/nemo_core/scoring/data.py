@@ -10,7 +10,6 @@ from typing import Any
 from ..data.batch import Batch
 from ..data.packing import Example, pack, packed_batch
 from ..data.rows import Labelled, Preference
-from ..data.sampler import Sampler
 from ..data.turns import Message
 from ..foundation.errors import InputError
 from ..tokenizer.load import Tokenizer
@@ -53,22 +52,6 @@ def scored_batch(rows: Sequence[Sequence[Scored]]) -> Batch:
             batch.targets_BT[row, last] = item.label if item.rejected is None else end
             start = end + 1
     return batch
-
-
-@dataclass(frozen=True)
-class ScoredData:
-    """The global batch of every step, a pure function of the step."""
-
-    items: list[Scored]
-    rows: list[list[int]]
-    sampler: Sampler
-    batch_size: int
-
-    def batch(self, step: int) -> Batch:
-        """Packed rows that `step` (from 0) learns from."""
-        first = step * self.batch_size
-        chosen = [self.rows[self.sampler[place]] for place in range(first, first + self.batch_size)]
-        return scored_batch([[self.items[number] for number in row] for row in chosen])
 
 
 def packed_rows(items: Sequence[Scored], *, capacity: int) -> list[list[int]]:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigError
 from ..peft.settings import LEARNING_RATES, Ia3Settings, LoraSettings
-from ..train.settings import LearningSettings, RunSettings
+from ..train.settings import TuningSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +38,8 @@ class ScoringTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSettings(RunSettings, LearningSettings, ScoringTask):
+class ScoringSettings(TuningSettings, ScoringTask):
     """What both commands share."""
-
-    steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
-    batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
-    validation_every: Annotated[
-        int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
-    ] = 20
 
     @property
     def peak_learning_rate(self) -> float:

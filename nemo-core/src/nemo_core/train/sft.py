@@ -12,7 +12,7 @@ from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_m
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
-from ..data.packing import Example, SftData, pack, packed_batch
+from ..data.packing import Example, PackedData, pack, packed_batch
 from ..data.rows import (
     Conversation,
     Labelled,
@@ -190,10 +190,10 @@ def split_rows(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Ro
     return [r for r in rows if place[r.place] >= limit], [r for r in rows if place[r.place] < limit]
 
 
-def packed_data(settings: SftSettings, encoded: Encoded) -> SftData:
+def packed_data(settings: SftSettings, encoded: Encoded) -> PackedData[Example]:
     """Packed rows in training order."""
     rows = pack([len(example.ids) for example in encoded.examples], capacity=settings.sequence_length)
-    return SftData(encoded.examples, rows, Sampler(len(rows), settings.seed), settings.batch_size)
+    return PackedData(encoded.examples, rows, Sampler(len(rows), settings.seed), settings.batch_size, packed_batch)
 
 
 def held_out(settings: SftSettings, encoded: Encoded | None) -> list[Batch]:
