@@ -59,7 +59,7 @@ COMMANDS = (
             "nemo-core train-classifier model=runs/model texts=stars.jsonl method=lora label=stars output=runs/stars",
         ),
         stage=Stage(
-            inputs={"model": MODEL, "texts": StageInput(kinds=("documents",), external=True)},
+            inputs={"model": MODEL, "texts": StageInput(kinds=(), external=True)},
             output="checkpoint",
             cpus=2,
             memory_gib=4,
