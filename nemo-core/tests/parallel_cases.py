@@ -59,13 +59,21 @@ def serve(rank: int, size: int, port: int, asked: Any, answers: Any) -> None:
                 answers.put((rank, None, traceback.format_exc()))
 
 
+TASKS = 24  # each makes groups of its own, which gloo serves with threads until the process ends
+
+
 class Workers:
-    """`size` processes that share a world."""
+    """`size` processes that share a world, and are replaced by new ones after every `TASKS` tasks."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
+        self.start()
+
+    def start(self) -> None:
+        """Begin with new processes."""
         context = multiprocessing.get_context("spawn")
-        self.size, self.answers = size, context.Queue()
-        self.asked = [context.Queue() for _ in range(size)]
+        self.done, self.answers = 0, context.Queue()
+        size, self.asked = self.size, [context.Queue() for _ in range(self.size)]
         port = free_port()
         self.processes = [
             context.Process(target=serve, args=(rank, size, port, self.asked[rank], self.answers))
@@ -76,6 +84,10 @@ class Workers:
 
     def __call__(self, function: Any, *arguments: Any) -> list[Any]:
         """What `function(world, *arguments)` returns in each process, by rank."""
+        if self.done == TASKS:
+            self.close()
+            self.start()
+        self.done += 1
         for asked in self.asked:
             asked.put((function, arguments))
         results: dict[int, Any] = {}

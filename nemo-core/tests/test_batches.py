@@ -5,7 +5,7 @@ import torch
 
 from nemo_core.data.batch import IGNORED, micro_batches
 from nemo_core.data.batch_size import BatchSizes
-from nemo_core.data.packing import Example, SftData, pack, packed_batch
+from nemo_core.data.packing import Example, PackedData, pack, packed_batch
 from nemo_core.data.sampler import Sampler, permute
 from nemo_core.data.windows import Windows, pretrain_data, split_documents
 
@@ -84,7 +84,7 @@ def test_only_answers_are_targets_and_examples_do_not_touch():
 def test_an_epoch_of_packed_rows_learns_every_answer_once():
     examples = [Example([n + 1] * (3 + n % 4), [False] + [True] * (2 + n % 4)) for n in range(11)]
     rows = pack([len(e.ids) for e in examples], capacity=12)
-    data = SftData(examples, rows, Sampler(len(rows), 5), batch_size=1)
+    data = PackedData(examples, rows, Sampler(len(rows), 5), batch_size=1, collate=packed_batch)
     seen = torch.cat([data.batch(step).targets_BT.flatten() for step in range(len(rows))])
     expected = sorted(token for e in examples for token in e.ids[1:])
     assert sorted(seen[seen != IGNORED].tolist()) == expected

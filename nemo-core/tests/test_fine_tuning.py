@@ -1,18 +1,23 @@
 """Fine-tuning learns answers, whole or through adapters; evaluation measures the model it is given."""
 
 import dataclasses
+import functools
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 
+import peft
 import pytest
 import torch
+import transformers
 
-from nemo_core.checkpoint.folder import load_model
+from nemo_core.checkpoint.folder import copy_tokenizer, load_model
 from nemo_core.cli import main
 from nemo_core.data.batch import Batch
+from nemo_core.data.packing import PackedData
 from nemo_core.data.rows import Conversation
 from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import Preempted
@@ -76,6 +81,30 @@ def test_an_adapter_is_merged_and_kept_and_both_say_the_same(words, tmp_path, pr
     assert torch.equal(merged.get_parameter(embedding), load_model(pretrained).get_parameter(embedding))
 
 
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
+def test_a_family_whose_folder_fuses_modules_is_tuned_with_the_default_targets(method, words, tmp_path, pretrained):
+    """The adapter alone, put on the base by the peft library, says what the merged model says."""
+    shape = {
+        "vocab_size": 320,
+        "n_embd": 32,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 64,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape)).save_pretrained(tmp_path / "gpt2")
+    copy_tokenizer(pretrained, tmp_path / "gpt2")
+    chosen = [f"model={tmp_path / 'gpt2'}", f"method={method}", "steps=3", f"output={tmp_path / 'chat'}"]
+    assert main(["sft", *words, *chosen]) == 0
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2", dtype=torch.float32)
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "chat/adapter").eval()
+    assert any(name.endswith("attn.c_attn") for name in theirs.peft_config["default"].target_modules)
+    ids, ours = torch.arange(3, 40)[None], load_model(tmp_path / "chat")
+    with torch.no_grad():
+        assert (ours.logits(ours(ids)) - theirs(input_ids=ids).logits).abs().max() <= 5e-5
+
+
 @pytest.mark.parametrize("method", ["dora", "ia3", "prompt", "ptuning", "adapter", "parallel_adapter"])
 def test_every_method_learns_answers_and_its_folder_serves_every_command(
     method, words, tmp_path, pretrained, questions, capsys
@@ -125,6 +154,28 @@ def test_fine_tuning_continues_bit_for_bit(words, tmp_path, method):
     train(resumed, plan, tmp_path / "broken")
     for name, weight in whole.model.named_parameters():
         assert torch.equal(weight, resumed.model.get_parameter(name)), name
+
+
+def test_conversations_that_changed_under_a_run_are_named(words, tmp_path, questions, capsys, monkeypatch):
+    """Their sizes and times stay as they were, so that nothing but what they say tells; the run had been stopped."""
+    shutil.copytree(questions, tmp_path / "questions")
+    chosen = [*words, f"conversations={tmp_path / 'questions'}", f"output={tmp_path / 'chat'}"]
+    batch = PackedData.batch
+    asking = functools.partial(signal.raise_signal, signal.SIGTERM)
+    monkeypatch.setattr(PackedData, "batch", lambda self, step: (step == 4 and asking(), batch(self, step))[1])
+    assert main(["sft", *chosen]) == 75
+    monkeypatch.setattr(PackedData, "batch", batch)
+    path = tmp_path / "questions" / "train.jsonl"
+    text, times = path.read_text(), path.stat()
+    path.write_text(text.replace("What", "Whet", 1))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    capsys.readouterr()
+    assert main(["sft", *chosen]) == 2
+    assert "train.jsonl: changed since the run in" in capsys.readouterr().err
+    assert (tmp_path / "chat.partial/state").is_dir(), "the state is kept"
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert main(["sft", *chosen]) == 0
 
 
 def test_conversations_without_a_validation_split_give_up_a_share(words, tmp_path, questions):

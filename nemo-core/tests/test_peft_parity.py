@@ -7,10 +7,12 @@ import peft
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from nemo_core.checkpoint.folder import load_model, save_model
 from nemo_core.config import ModelConfig
 from nemo_core.foundation.errors import ArtifactError, ConfigError
+from nemo_core.inference.adapters import adapter_of_folder, adapter_of_model
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.adapter import add_adapter, prefix_ids
 from nemo_core.peft.folder import load_adapter, save_adapter
@@ -171,12 +173,28 @@ FAMILIES = {
     "nemotron": transformers.NemotronConfig(**SMALL),
     "starcoder2": transformers.Starcoder2Config(**SMALL),
     "phi3": transformers.Phi3Config(**SMALL, pad_token_id=0),
+    "gpt_neox": transformers.GPTNeoXConfig(**{k: v for k, v in SMALL.items() if "key" not in k and k != "head_dim"}),
+    "falcon": transformers.FalconConfig(
+        vocab_size=97,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        alibi=False,
+        new_decoder_architecture=True,
+        **ENDS,
+    ),
 }
-WHERE_IT_IS_ALONE = ("o_proj", "down_proj")
 OF_FAMILIES = {
-    "lora": ("lora", LoraSettings(rank=3, targets=WHERE_IT_IS_ALONE)),
-    "dora": ("dora", LoraSettings(rank=3, targets=WHERE_IT_IS_ALONE)),
-    "ia3": ("ia3", Ia3Settings(targets=WHERE_IT_IS_ALONE)),
+    "lora": ("lora", LoraSettings(rank=3)),
+    "lora of queries": ("lora", LoraSettings(rank=3, alpha=7.0, rank_stabilized=True, targets=("q_proj", "down_proj"))),
+    "patterns": (
+        "lora",
+        LoraSettings(rank=4, alpha=6.0, rank_pattern={"layers.0.*": 2}, alpha_pattern={r"self_attn\.v_proj": 9.0}),
+    ),
+    "dora": ("dora", LoraSettings(rank=3)),
+    "dora of values": ("dora", LoraSettings(rank=3, targets=("v_proj", "up_proj"))),
+    "ia3": ("ia3", Ia3Settings()),
     "prompt": ("prompt", PromptSettings(num_tokens=4)),
 }
 
@@ -207,10 +225,79 @@ def test_adapters_of_every_family_go_to_peft_and_back(case, family, tmp_path):
     torch.testing.assert_close(our_logits(again), our_logits(model))
 
 
-def test_a_module_that_the_familys_folder_keeps_fused_is_named(family, tmp_path):
+FUSED = {
+    "gpt2": ["c_attn", "c_proj"],
+    "phi3": ["qkv_proj", "gate_up_proj"],
+    "gpt_neox": ["query_key_value", "dense"],
+    "falcon": ["query_key_value", "dense"],
+}
+THEIRS_OF_FUSED = {
+    "lora": lambda targets: peft.LoraConfig(r=4, lora_alpha=6, target_modules=targets, **TASK),
+    "patterns": lambda targets: peft.LoraConfig(
+        r=4,
+        target_modules=targets,
+        rank_pattern={targets[0]: 3},
+        alpha_pattern={targets[0]: 5},
+        use_rslora=True,
+        **TASK,
+    ),
+    "dora": lambda targets: peft.LoraConfig(r=4, lora_alpha=6, target_modules=targets, use_dora=True, **TASK),
+    "ia3": lambda targets: peft.IA3Config(target_modules=targets[:1], feedforward_modules=[], **TASK),
+}
+
+
+@pytest.mark.parametrize("case", THEIRS_OF_FUSED)
+@pytest.mark.parametrize("family", FUSED, indirect=True)
+def test_pefts_adapters_of_fused_modules_are_taken_apart_and_put_together_again(case, family, tmp_path):
     model = load_model(family)
-    if model.config.family not in ("gpt2", "phi3"):
-        pytest.skip("this family keeps queries alone")
-    add_adapter(model, "ia3", Ia3Settings(targets=("k_proj",), feedforward=()))
-    with pytest.raises(ConfigError, match=r"k_proj: folders of family '\w+' keep it in .*(c_attn|qkv_proj)"):
+    torch.manual_seed(3)
+    theirs = peft.get_peft_model(their_base(family), THEIRS_OF_FUSED[case](FUSED[model.config.family]))
+    moved(theirs, 4)
+    theirs.save_pretrained(tmp_path)
+    wanted = their_logits(theirs)
+    ours = load_adapter(model, tmp_path)
+    assert (our_logits(ours) - wanted).abs().max() <= 2e-4
+    assert (our_logits(load_model(family)) - wanted).abs().max() > 0.01
+    save_adapter(ours, tmp_path / "again", base=str(family))
+    before = load_file(tmp_path / "adapter_model.safetensors")
+    after = load_file(tmp_path / "again" / "adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor)
+
+
+def test_requests_can_choose_the_lora_of_a_folder_of_any_family(family, tmp_path):
+    model = add_adapter(load_model(family), *OF_FAMILIES["lora"], seed=1)
+    moved(model, 2)
+    save_adapter(model, tmp_path, base=str(family))
+    wanted = adapter_of_model(model, "default")
+    found = adapter_of_folder(tmp_path, load_model(family))
+    assert found.keys() == wanted.keys()
+    for name, weights in wanted.items():
+        assert found[name].down_RI.shape == weights.down_RI.shape
+        torch.testing.assert_close(found[name].up_OR @ found[name].down_RI, weights.up_OR @ weights.down_RI)
+
+
+@pytest.mark.parametrize("family", FUSED, indirect=True)
+def test_an_adapter_of_a_larger_model_is_named(family, tmp_path):
+    model = load_model(family)
+    save_adapter(add_adapter(model, *OF_FAMILIES["lora"]), tmp_path, base=str(family))
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    name = next(n for n in tensors if FUSED[model.config.family][0] in n and "lora_B" in n)
+    tensors[name] = torch.cat([tensors[name], tensors[name][:1]])
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ArtifactError, match=r"does not fit this model: .*lora_B.weight has \d+ rows, this model's has"):
+        load_adapter(load_model(family), tmp_path)
+
+
+@pytest.mark.parametrize("family", FUSED, indirect=True)
+def test_what_only_one_part_of_a_fused_module_could_have_is_named(family, tmp_path):
+    model = load_model(family)
+    add_adapter(model, "lora", LoraSettings(rank=2, modules_to_save=("k_proj",), targets=("o_proj",)))
+    with pytest.raises(
+        ConfigError, match=r"modules_to_save=.*k_proj: folders of family '\w+' keep it in .*(attn|qkv|key)"
+    ):
+        save_adapter(model, tmp_path, base=str(family))
+    model = add_adapter(load_model(family), "ia3", Ia3Settings(targets=("k_proj",), feedforward=("k_proj",)))
+    with pytest.raises(ConfigError, match=r"k_proj: folders keep it in .* IA3 cannot scale the inputs of each there"):
         save_adapter(model, tmp_path, base=str(family))

@@ -22,6 +22,12 @@ def bitext(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def labelled(path: Path) -> None:
+    """Texts with their classes."""
+    rows = [{"text": f"The {n}th house is {kind}.", "label": kind} for n in range(4) for kind in ("old", "new")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def fasttext_model(path: Path) -> None:
     """A classifier of two kinds of lines."""
     from nemo_curator.cli import main
@@ -50,6 +56,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "exam.jsonl": exam,
     "words.txt": words,
     "bitext.jsonl": bitext,
+    "labelled.jsonl": labelled,
     "quality.bin": fasttext_model,
     "classifier": classifier,
 }

@@ -1,4 +1,4 @@
-"""``nemo-core inspect``: what a model folder holds, and whether it is whole."""
+"""``nemo-core inspect``: what a model folder or a training state holds, and whether it is whole."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Any
 from ..config import ModelConfig
 from ..families import package_of
 from ..foundation import artifact
+from ..foundation.errors import ArtifactError
 from ..foundation.settings import to_plain
 from ..tokenizer.load import load_tokenizer
+from .describe_state import describe_state
 from .folder import MODEL_KINDS, open_model
 from .settings import InspectSettings
 from .source import ModelFolder
@@ -16,10 +18,14 @@ from .tensors import dtype_name
 
 
 def run(settings: InspectSettings) -> dict[str, Any]:
-    """Family, sizes, tokens and integrity.
+    """Family, sizes, tokens and integrity of a model; step, layout, tensors and integrity of a training state.
 
     Raises ArtifactError naming what is wrong: a file, or a tensor that is missing, superfluous or misshapen.
     """
+    state = describe_state(settings.model) if settings.model.is_dir() else None
+    if state is not None:
+        return state
+    refuse_unfinished(settings.model)
     source = open_model(settings.model)
     config = source.config
     facts: dict[str, Any] = {
@@ -35,6 +41,13 @@ def run(settings: InspectSettings) -> dict[str, Any]:
         manifest = artifact.read(source.folder, MODEL_KINDS)
         facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
     return facts
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise ArtifactError where only the partial folder of an output is there."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    if not folder.exists() and partial.is_dir():
+        raise ArtifactError(f"{folder}: not finished yet; what there is of it is shown by: nemo-core inspect {partial}")
 
 
 def describe_tensors(source: ModelFolder) -> dict[str, Any]:

@@ -13,7 +13,9 @@ Count = Annotated[int, Meta(ge=1)]
 class InspectSettings:
     """``nemo-core inspect``."""
 
-    model: Annotated[Path, Meta(description="model folder")]
+    model: Annotated[
+        Path, Meta(description="model folder, training state (state/ or a step of it), or .partial folder of a run")
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

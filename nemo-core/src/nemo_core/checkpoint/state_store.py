@@ -13,7 +13,7 @@ from .state_step import INDEX, SavedState
 
 STEP = re.compile(r"step-(\d{6,})")
 WRITING, REPLACED = ".writing", ".replaced"
-FIGURES = "figures"
+FIGURES, PLAN = "figures", "plan"
 FORMER = ("facts.json", "tensors.safetensors")
 
 

@@ -6,10 +6,10 @@ from .inputs import MODEL
 COMMANDS = (
     Command(
         name="inspect",
-        summary="show what a model folder holds, and whether it is whole",
+        summary="show what a model folder or a training state holds, and whether it is whole",
         settings="nemo_core.checkpoint.settings:InspectSettings",
         run="nemo_core.checkpoint.describe:run",
-        examples=("nemo-core inspect runs/sft",),
+        examples=("nemo-core inspect runs/sft", "nemo-core inspect runs/long.partial/state/step-000100"),
         positional="model",
     ),
     Command(

@@ -50,6 +50,35 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="train-classifier",
+        summary="teach a language model the classes of texts",
+        settings="nemo_core.scoring.settings:TrainClassifierSettings",
+        run="nemo_core.scoring.command:run_classifier",
+        examples=(
+            "nemo-core train-classifier model=runs/model texts=reviews.jsonl output=runs/classifier",
+            "nemo-core train-classifier model=runs/model texts=stars.jsonl method=lora label=stars output=runs/stars",
+        ),
+        stage=Stage(
+            inputs={"model": MODEL, "texts": StageInput(kinds=(), external=True)},
+            output="checkpoint",
+            cpus=2,
+            memory_gib=4,
+        ),
+    ),
+    Command(
+        name="train-reward",
+        summary="teach a language model to score answers as people prefer them",
+        settings="nemo_core.scoring.settings:TrainRewardSettings",
+        run="nemo_core.scoring.command:run_reward",
+        examples=("nemo-core train-reward model=runs/chat preferences=runs/preferences output=runs/reward",),
+        stage=Stage(
+            inputs={"model": MODEL, "preferences": StageInput(kinds=("preferences",), external=True)},
+            output="checkpoint",
+            cpus=2,
+            memory_gib=4,
+        ),
+    ),
+    Command(
         name="sft",
         summary="fine-tune a model on conversations; only answers are learnt",
         settings="nemo_core.train.settings:SftSettings",

@@ -4,14 +4,17 @@ Shapes: B rows, T places.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
 from ..foundation.errors import InputError
 from .batch import IGNORED, Batch
 from .sampler import Sampler
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,20 @@ def packed_batch(rows: Sequence[Sequence[Example]]) -> Batch:
 
 
 @dataclass(frozen=True)
-class SftData:
-    """The global batch of every step, a pure function of the step: packed rows in an order chosen by the sampler."""
+class PackedData(Generic[Item]):
+    """The global batch of every step, a pure function of the step: packed rows in an order chosen by the sampler.
 
-    examples: list[Example]
+    `rows` are numbers of the items that share a row; `collate` makes a batch of rows of items.
+    """
+
+    items: Sequence[Item]
     rows: list[list[int]]
     sampler: Sampler
     batch_size: int
+    collate: Callable[[list[list[Item]]], Batch]
 
     def batch(self, step: int) -> Batch:
         """Packed rows that `step` (from 0) learns from."""
         first = step * self.batch_size
         chosen = [self.rows[self.sampler[place]] for place in range(first, first + self.batch_size)]
-        return packed_batch([[self.examples[number] for number in row] for row in chosen])
+        return self.collate([[self.items[number] for number in row] for row in chosen])

@@ -8,6 +8,7 @@ one question with its answer as ``input``/``output``, ``prompt``/``completion``,
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -56,6 +57,16 @@ class Preference:
     subject: str = ""
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A text, or a chat, with its class."""
+
+    id: str
+    text: str | list[Message]
+    label: str
+    place: str
+
+
 def read_conversations(source: Path, split: Split = "train") -> list[Conversation]:
     """Conversations of a conversations artifact, or of a user's JSONL file or folder.
 
@@ -73,9 +84,24 @@ def read_preferences(source: Path, split: Split = "train") -> list[Preference]:
     return _read(source, split, kind="preferences", parse=parse_preference)
 
 
+def read_labelled(source: Path, split: Split = "train", *, text: str, label: str) -> list[Labelled]:
+    """Texts with their classes of a user's JSONL file or folder, under the keys `text` and `label`.
+
+    Raises InputError naming file:line where a row lacks one of them, or there is no row.
+    """
+    return _read(source, split, kind="documents", parse=partial(parse_labelled, text=text, label=label))
+
+
 def has_split(source: Path, split: Split) -> bool:
     """Whether `source` keeps rows of that split apart."""
     return bool(_split_files(source, split))
+
+
+def conversation_files(source: Path) -> list[Path]:
+    """The files that `read_conversations` reads, of both splits; none for a source that is not there."""
+    if source.is_file():
+        return [source]
+    return [*_split_files(source, "train"), *_split_files(source, "validation")] or list_files(source, SUFFIXES)
 
 
 def _read(source: Path, split: Split, *, kind: str, parse: Callable[[dict[str, Any], str], Row]) -> list[Row]:
@@ -128,6 +154,17 @@ def parse_conversation(row: dict[str, Any], place: str) -> Conversation:
     usual = all(turn.learnt == (turn.message["role"] == "assistant") for turn in turns)
     learn = None if usual else tuple(turn.learnt for turn in turns)
     return Conversation(_id(row, place), messages, place, str(row.get("subject", "")), learn)
+
+
+def parse_labelled(row: dict[str, Any], place: str, *, text: str, label: str) -> Labelled:
+    """The text and the class in a row; a class may be a text, a number or a truth value. Raises Malformed."""
+    missing = [key for key in (text, label) if row.get(key) is None]
+    if missing:
+        raise Malformed(f"no {' and no '.join(missing)} (keys: {', '.join(row) or 'none'})")
+    if not isinstance(row[label], str | int):
+        raise Malformed(f"{label} must be a text or a whole number, it is {row[label]!r}")
+    content = row[text] if isinstance(row[text], str) else _messages(row, text, role="user")
+    return Labelled(_id(row, place), content, str(row[label]), place)
 
 
 def parse_preference(row: dict[str, Any], place: str) -> Preference:

@@ -18,6 +18,7 @@ from ..foundation.errors import ArtifactError, ConfigError
 from ..peft import lora
 from ..peft.adapter import adapter_names
 from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names
+from ..peft.fused import as_here
 from ..peft.method import method_of
 from ..peft.places import parts
 from ..peft.settings import LoraSettings
@@ -51,8 +52,11 @@ def adapter_of_model(model: nn.Module, adapter: str) -> AdapterWeights:
     }
 
 
-def adapter_of_folder(folder: str | Path) -> AdapterWeights:
-    """The LoRA of a peft folder. Raises ArtifactError for another method, or a setting that is not followed."""
+def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
+    """The LoRA of a peft folder, for the layers of `model`.
+
+    Raises ArtifactError for another method, a setting that is not followed, or an adapter of another model.
+    """
     folder = Path(folder)
     place, values = str(folder / CONFIG), read_json(folder / CONFIG)
     method = method_of(values, place=place)
@@ -61,10 +65,13 @@ def adapter_of_folder(folder: str | Path) -> AdapterWeights:
         raise ArtifactError(f"{place}: {what}: requests of one batch can choose plain LoRA only; serve it merged")
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
+        values, saved = as_here(model, values, saved)
         settings = lora.understand(values, adapted_names(saved), saved)
         return {name: low_rank(saved, name, settings) for name in adapted_names(saved)}
     except KeyError as error:
         raise ArtifactError(f"{folder}: lacks {error}") from None
+    except ConfigError as error:
+        raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
 
 
 def low_rank(saved: Mapping[str, Tensor], name: str, settings: LoraSettings) -> LowRankWeights:

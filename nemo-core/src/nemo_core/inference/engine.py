@@ -200,7 +200,7 @@ class Engine:
         """
         if name in self._adapters:
             raise InputError(f"adapter {name!r} is loaded already; remove it first or take another name")
-        weights = adapter_of_folder(adapter) if isinstance(adapter, str | Path) else adapter
+        weights = adapter_of_folder(adapter, self.model) if isinstance(adapter, str | Path) else adapter
         self._adapters[name] = self.runner.deltas(name, weights)
 
     def remove_adapter(self, name: str) -> None:

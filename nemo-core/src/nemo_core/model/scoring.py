@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..config import ModelConfig
 from ..foundation.errors import InputError
 from .decoder import Decoder
 
@@ -23,6 +24,16 @@ class ScoringModel(nn.Module):
         super().__init__()
         self.decoder, self.labels = decoder, tuple(labels)
         self.score = nn.Linear(decoder.config.hidden_size, len(self.labels), bias=False)
+
+    @property
+    def config(self) -> ModelConfig:
+        """Settings of the decoder."""
+        return self.decoder.config
+
+    def flops_per_token(self, sequence_length: int) -> float:
+        """As the config has it, without scores over the vocabulary."""
+        config = self.config
+        return config.flops_per_token(sequence_length) - 6.0 * config.vocab_size * config.hidden_size
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor | None = None) -> Tensor:
         """Scores of each row at its last token, [B, C]; rows are filled up on the right, `lengths_B` says from where.

@@ -36,15 +36,20 @@ def parallelize(model: Decoder, settings: ParallelSettings, world: World, comput
     if plan.tensor > 1:
         assert layout.mesh is not None
         split_tensors(model, layout.mesh["tensor"])
-    recompute_layers(model, settings.recompute)
-    if settings.compile:
-        for layer in layers_of(model):
-            layer.compile()
+    recompute_and_compile(model, settings)
     sum_over_batch(result, settings, compute.dtype)
     if views:
         kind, group = settings.schedule, layout.group("pipeline")
         result.pipeline = Pipeline(model, views, group, kind=kind, device=compute.device)
     return result
+
+
+def recompute_and_compile(model: Decoder, settings: ParallelSettings) -> None:
+    """Make each layer compute its activations again in the backward pass, or compile it, as `settings` say."""
+    recompute_layers(model, settings.recompute)
+    if settings.compile:
+        for layer in layers_of(model):
+            layer.compile()
 
 
 def cut_stages(result: ParallelModel, settings: ParallelSettings) -> list[Decoder]:

@@ -28,6 +28,7 @@ from .gather import whole_model
 from .loss import objective_for
 from .mesh import Layout
 from .pipeline import Pipeline
+from .plan import ParallelPlan
 
 
 @dataclasses.dataclass
@@ -47,6 +48,11 @@ class ParallelModel:
     def world(self) -> World:
         """This process among all."""
         return self.layout.world
+
+    @property
+    def plan(self) -> ParallelPlan:
+        """The degrees of the layout."""
+        return self.layout.plan
 
     @property
     def is_complete(self) -> bool:

@@ -1,6 +1,6 @@
 """Adapter folders of the peft library: adapter_config.json and adapter_model.safetensors, out and in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from ..checkpoint.folder import read_json, write_json
 from ..checkpoint.tensors import iterate_file, write_file
 from ..foundation.errors import ArtifactError, ConfigError
 from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_adapter
+from .fused import as_here, joined, num_joined, width_patterns, widths
+from .lora import Lora
 from .method import Start, load_method, method_of
-from .naming import folder_names, module_names
-from .places import parts
+from .naming import MARKS, check_alone, folder_names, kept_by_part
 from .prompt import EMBEDDING
 
 PREFIX = "base_model.model."
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROMPT = "prompt_embeddings"
-MARKS = (".lora_", ".ia3_l", ".adapter.")
+LORA = "LORA"
 
 
 def save_adapter(model: nn.Module, folder: str | Path, *, base: str, adapter: str | None = None) -> None:
@@ -35,16 +36,46 @@ def save_adapter(model: nn.Module, folder: str | Path, *, base: str, adapter: st
 
 
 def stored_tensors(model: nn.Module, adapter: str) -> dict[str, Tensor]:
-    """All tensors of an adapter under the names they have in its folder."""
+    """All tensors of an adapter under the names, and laid out, as they are in its folder.
+
+    Raises ConfigError for what a folder of the model's family cannot express.
+    """
     tensors: dict[str, Tensor] = {}
-    named = folder_names(model, parts(model, adapter))
-    for name, part in own_parts(model, adapter).items():
-        for suffix, tensor in part.stored().items():  # type: ignore[operator]
-            tensors[PROMPT if suffix == PROMPT else f"{PREFIX}{named[name]}.{suffix}"] = tensor
-    for name, module in copies(model, adapter).items():
+    own, kept = own_parts(model, adapter), kept_by_part(model)
+    for owner, names in shared_names(model, own).items():
+        fused = kept.get(names[0])
+        if fused is None or fused.is_alone:
+            stored = own[names[0]].stored()  # type: ignore[operator]
+        else:
+            stored = joined(model, fused, {name: own[name] for name in names})
+        for suffix, tensor in stored.items():
+            tensors[PROMPT if suffix == PROMPT else f"{PREFIX}{owner}.{suffix}"] = tensor
+    copied = copies(model, adapter)
+    check_alone(model, copied)
+    named = folder_names(model, copied)
+    for name, module in copied.items():
         whole = module.state_dict(keep_vars=True)
         tensors |= {f"{PREFIX}{named[name]}.{key}": tensor for key, tensor in whole.items()}
     return tensors
+
+
+def shared_names(model: nn.Module, names: Iterable[str]) -> dict[str, list[str]]:
+    """Names here by the one that they have, or share, in a folder."""
+    found: dict[str, list[str]] = {}
+    for name, owner in folder_names(model, names).items():
+        found.setdefault(owner, []).append(name)
+    return found
+
+
+def own_tensors(model: nn.Module, adapter: str) -> dict[str, Tensor]:
+    """All tensors of an adapter under their names here."""
+    found: dict[str, Tensor] = {}
+    for name, part in own_parts(model, adapter).items():
+        stored: dict[str, Tensor] = part.stored()  # type: ignore[operator]
+        found |= {PROMPT if suffix == PROMPT else f"{name}.{suffix}": tensor for suffix, tensor in stored.items()}
+    for name, module in copies(model, adapter).items():
+        found |= {f"{name}.{key}": tensor for key, tensor in module.state_dict(keep_vars=True).items()}
+    return found
 
 
 def adapter_config(model: nn.Module, adapter: str, base: str) -> dict[str, Any]:
@@ -53,14 +84,26 @@ def adapter_config(model: nn.Module, adapter: str, base: str) -> dict[str, Any]:
     one: Any = next(iter(own.values()))
     method = load_method(one.method)
     saved = sorted(folder_names(model, copies(model, adapter)).values())
+    values = method.describe(one.settings, folder_names(model, own), model=model)
+    if method.PEFT_TYPE == LORA:
+        values |= folder_patterns(model, values, {name: part for name, part in own.items() if isinstance(part, Lora)})
     return {
         "peft_type": method.PEFT_TYPE,
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "inference_mode": True,
-        **method.describe(one.settings, folder_names(model, own), model=model),
+        **values,
         **({"modules_to_save": saved} if saved else {}),
     }
+
+
+def folder_patterns(model: nn.Module, values: Mapping[str, Any], parts: Mapping[str, Lora]) -> dict[str, Any]:
+    """Ranks and alphas of the modules of a folder, where they are not those that `values` give for all."""
+    shared = shared_names(model, parts)
+    scales = {owner: parts[names[0]].scale for owner, names in shared.items()}
+    ranks = {owner: num_joined([parts[name] for name in names]) for owner, names in shared.items()}
+    sizes = widths(ranks, scales, stabilized=values["use_rslora"])
+    return width_patterns(sizes, values, rank=values["r"], alpha=values["lora_alpha"])
 
 
 def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) -> Model:
@@ -74,7 +117,8 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
-        saved = renamed(model, saved)
+        if PROMPT not in saved:
+            values, saved = as_here(model, values, saved)
         copied, names = copied_names(values, saved), adapted_names(saved)
         settings = method.understand(values, names, saved)
         if copied:
@@ -88,19 +132,6 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
     fill(model, adapter, saved, folder)
     return model
-
-
-def renamed(model: nn.Module, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a folder under the names of the modules here."""
-    owners = {key: module_of(key) for key in saved if key != PROMPT}
-    here = module_names(model, set(owners.values()))
-    return {key if key == PROMPT else here[owners[key]] + key[len(owners[key]) :]: saved[key] for key in saved}
-
-
-def module_of(key: str) -> str:
-    """The module that a tensor of a folder belongs to."""
-    marks = [key.index(mark) for mark in MARKS if mark in key]
-    return key[: min(marks)] if marks else key.rpartition(".")[0]
 
 
 def copied_names(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
@@ -121,8 +152,7 @@ def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:
 @torch.no_grad()
 def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path) -> None:
     """Copy every tensor of the folder to its place. Raises ArtifactError for one missing, extra or misshapen."""
-    stored = {key.removeprefix(PREFIX): tensor for key, tensor in stored_tensors(model, adapter).items()}
-    wanted = renamed(model, stored)
+    wanted = own_tensors(model, adapter)
     unlike = sorted(wanted.keys() ^ saved.keys())
     if unlike:
         fault = "lacks" if unlike[0] in wanted else "this model has no place for"

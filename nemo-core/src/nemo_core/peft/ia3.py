@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .method import Start, refuse_unknown
-from .naming import exchanges_axes
+from .naming import exchange_axes
 from .places import AdaptedLinear, place_at
 from .settings import Ia3Settings
 from .targets import matching_linears
@@ -65,9 +65,9 @@ def inner_targets(model: nn.Module, settings: Ia3Settings) -> set[str]:
 def describe(settings: Ia3Settings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:
     """The IA3Config that the peft library reads."""
     return {
-        "target_modules": sorted(names.values()),
-        "feedforward_modules": sorted(names[name] for name in inner_targets(model, settings)),
-        "fan_in_fan_out": any(exchanges_axes(model, name) for name in names),
+        "target_modules": sorted(set(names.values())),
+        "feedforward_modules": sorted({names[name] for name in inner_targets(model, settings)}),
+        "fan_in_fan_out": exchange_axes(model, names),
         "init_ia3_weights": True,
     }
 

@@ -15,7 +15,7 @@ from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
 from .method import Start, refuse_unknown
-from .naming import exchanges_axes
+from .naming import exchange_axes
 from .places import AdaptedLinear, parts, place_at
 from .quantize import quantized
 from .settings import LoraSettings
@@ -100,8 +100,8 @@ def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Modu
         "rank_pattern": settings.rank_pattern,
         "alpha_pattern": settings.alpha_pattern,
         "bias": "none",
-        "fan_in_fan_out": any(exchanges_axes(model, name) for name in names),
-        "target_modules": sorted(names.values()),
+        "fan_in_fan_out": exchange_axes(model, names),
+        "target_modules": sorted(set(names.values())),
     }
 
 

@@ -1,57 +1,94 @@
 """What the modules of a model are called in the adapter folders of its family."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from torch import nn
 
-from ..checkpoint.mapping.transforms import Same, Transpose
+from ..checkpoint.mapping.rules import Rule
+from ..checkpoint.mapping.transforms import Chain, Same, Transform, Transpose
 from ..config import ModelConfig
 from ..families.layout import layout_of, tensor_map
 from ..foundation.errors import ConfigError
 
+MARKS = (".lora_", ".ia3_l", ".adapter.")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a folder keeps linear layers: as its one module `name`, whose output `rows` are those of `parts` here."""
+
+    name: str
+    parts: tuple[str, ...]
+    rows: Transform
+    exchanges_axes: bool
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is one module here, too, with the same rows in the same order."""
+        return len(self.parts) == 1 and type(self.rows) is Same
+
+
+def kept_by_part(model: nn.Module) -> dict[str, Kept]:
+    """How the folder of the family keeps each module of the model that has a weight, by its name here."""
+    return {part: kept for kept in kept_by_folder(model).values() for part in kept.parts}
+
+
+def kept_by_folder(model: nn.Module) -> dict[str, Kept]:
+    """The same, by the folder's name."""
+    config = model.config
+    assert isinstance(config, ModelConfig)
+    found = (kept_as(rule) for rule in tensor_map(config).rules if rule.left[0].endswith(".weight"))
+    return {kept.name: kept for kept in found}
+
+
+def kept_as(rule: Rule) -> Kept:
+    """What a rule between weights says of the modules."""
+    steps = rule.transform.steps if isinstance(rule.transform, Chain) else (rule.transform,)
+    rows = [step for step in steps if not isinstance(step, Transpose)]
+    return Kept(
+        name=rule.left[0].removesuffix(".weight"),
+        parts=tuple(name.removesuffix(".weight") for name in rule.right),
+        rows=Chain(tuple(rows)) if len(rows) > 1 else (rows[0] if rows else Same()),
+        exchanges_axes=len(rows) < len(steps),
+    )
+
+
+def module_of(key: str) -> str:
+    """The module that a tensor of an adapter folder belongs to."""
+    marks = [key.index(mark) for mark in MARKS if mark in key]
+    return key[: min(marks)] if marks else key.rpartition(".")[0]
+
 
 def folder_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
-    """The name in a Hugging Face folder of each module of the model, by its name here.
-
-    Raises ConfigError for a module that the folder keeps fused with others: an adapter of it alone has no name there.
-    """
+    """The name in a Hugging Face folder of each module of the model, by its name here; several may share one."""
     config = model.config
     assert isinstance(config, ModelConfig)
-    rename, rules = layout_of(config).rename, tensor_map(config).by_right
-    found: dict[str, str] = {}
+    rename, kept = layout_of(config).rename, kept_by_part(model)
+    return {name: kept[name].name if name in kept else rename(name) for name in names}
+
+
+def check_alone(model: nn.Module, names: Iterable[str]) -> None:
+    """Raise ConfigError for a module that the folder keeps fused with others: a copy of it alone has no name there."""
+    kept = kept_by_part(model)
     for name in names:
-        rule = rules.get(f"{name}.weight")
-        if rule is None:
-            found[name] = rename(name)
-            continue
-        if len(rule.right) > 1 or (not isinstance(rule.transform, Transpose) and type(rule.transform) is not Same):
+        if name in kept and not kept[name].is_alone:
             raise ConfigError(
-                f"{name}: folders of family {config.family!r} keep it in {rule.left[0]}, together with others or laid "
-                "out otherwise, so an adapter folder has no name for it; choose other targets"
+                f"modules_to_save={name}: folders of family {model.config.family!r} keep it in "  # type: ignore
+                f"{kept[name].name}, together with others or laid out otherwise, so an adapter folder has no name for "
+                "it; make it a target instead, or train with method=full"
             )
-        found[name] = rule.left[0].removesuffix(".weight")
-    return found
 
 
-def module_names(model: nn.Module, adapted: Iterable[str]) -> Mapping[str, str]:
-    """Names here by the names in a folder; ConfigError for a folder's module that is several here."""
+def block_names(model: nn.Module) -> dict[str, str]:
+    """Names here of the modules made of modules, by their names in a folder."""
     config = model.config
     assert isinstance(config, ModelConfig)
-    rename, rules = layout_of(config).rename, tensor_map(config).by_left
-    blocks = {rename(name): name for name, module in model.named_modules() if name and [*module.children()]}
-    found: dict[str, str] = {}
-    for name in adapted:
-        rule = rules.get(f"{name}.weight")
-        if rule is not None and len(rule.right) > 1:
-            parts = ", ".join(right.removesuffix(".weight").rsplit(".", 1)[-1] for right in rule.right)
-            raise ConfigError(f"{name} is {parts} here; an adapter of it cannot be taken apart yet")
-        found[name] = blocks.get(name, name) if rule is None else rule.right[0].removesuffix(".weight")
-    return found
+    rename = layout_of(config).rename
+    return {rename(name): name for name, module in model.named_modules() if name and [*module.children()]}
 
 
-def exchanges_axes(model: nn.Module, name: str) -> bool:
-    """Whether the family's folder holds the weight of a module as [in, out], as GPT-2's do."""
-    config = model.config
-    assert isinstance(config, ModelConfig)
-    rule = tensor_map(config).by_right.get(f"{name}.weight")
-    return rule is not None and isinstance(rule.transform, Transpose)
+def exchange_axes(model: nn.Module, names: Iterable[str]) -> bool:
+    """Whether the family's folder holds the weights of these modules as [in, out], as GPT-2's do."""
+    kept = kept_by_part(model)
+    return any(name in kept and kept[name].exchanges_axes for name in names)

@@ -8,11 +8,11 @@ the fastest fp32 matrix product measured here just now.
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from ..config import ModelConfig
 from ..model.linear import product
 from .device import Compute
 
@@ -52,8 +52,8 @@ def find_peak(compute: Compute) -> Peak | None:
 class Efficiency:
     """Tokens per second, MFU and memory of a step."""
 
-    def __init__(self, config: ModelConfig, compute: Compute, *, num_processes: int) -> None:
-        self._config, self._compute, self._num_processes = config, compute, num_processes
+    def __init__(self, flops_per_token: Callable[[int], float], compute: Compute, *, num_processes: int) -> None:
+        self._flops_per_token, self._compute, self._num_processes = flops_per_token, compute, num_processes
         self.peak = find_peak(compute)
 
     def figures(self, tokens: int, row_tokens: int, seconds: float) -> dict[str, float]:
@@ -61,7 +61,7 @@ class Efficiency:
         rate = tokens / seconds
         figures = {"tokens_per_s": round(rate, 1), "memory_gib": round(peak_memory_gib(self._compute), 3)}
         if self.peak is not None:
-            flops = rate * self._config.flops_per_token(row_tokens)
+            flops = rate * self._flops_per_token(row_tokens)
             figures["mfu"] = round(flops / (self.peak.flops * self._num_processes), 4)
         return figures
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ..checkpoint.state import restore_rng, rng_tensors
 from ..checkpoint.state_step import SavedState
-from ..checkpoint.state_store import FIGURES
+from ..checkpoint.state_store import FIGURES, PLAN
 from ..data.batch import Batch
 from ..foundation.errors import ArtifactError
 from ..foundation.progress import Progress
@@ -55,6 +55,7 @@ class Parts:
     world: World = ALONE
     ema: Ema | None = None
     parallel: ParallelModel | None = None
+    flops_per_token: Callable[[int], float] | None = None  # where it is not what the config says
 
     @property
     def laid_out(self) -> ParallelModel:
@@ -141,7 +142,8 @@ class Loop:
         self.guard = Guard(plan.run.guard, bad, RecentLoss(**account.recent), moment)
         self.guard.rollbacks = account.rollbacks
         self.patience = Patience(**account.patience)
-        self.efficiency = Efficiency(parts.model.config, parts.compute, num_processes=parts.world.size)
+        flops = parts.flops_per_token or parts.model.config.flops_per_token
+        self.efficiency = Efficiency(flops, parts.compute, num_processes=parts.world.size)
         self.saved_at = time.monotonic()
         self.resumed_at, self.resumed_seconds = time.monotonic(), account.seconds
 
@@ -228,7 +230,8 @@ class Loop:
 
     def save(self, looked: Mapping[str, float]) -> None:
         """Begin to write the state, with the held-out figures of this step where they were taken."""
-        facts = {**vars(self.account), FIGURES: {**looked, "loss": self.account.loss}}
+        figures = {**looked, "loss": self.account.loss}
+        facts = {**vars(self.account), FIGURES: figures, PLAN: asdict(self.parts.laid_out.plan)}
         self.saver.save(self.account.step, state_tensors(self.parts), facts)
         self.saved_at = time.monotonic()
 
@@ -279,7 +282,7 @@ def restore(parts: Parts, saver: Saver) -> Account:
     if parts.ema is not None:
         parts.ema.restore(saved.fill)
     restore_rng(saved, parts.world.rank)
-    return Account(**{name: value for name, value in saved.facts.items() if name != FIGURES})
+    return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN)})
 
 
 def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> None:

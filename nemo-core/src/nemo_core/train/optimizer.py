@@ -8,7 +8,7 @@ from torch.optim import Adafactor, AdamW, Muon, Optimizer
 
 from .weights import trained_weights as trained_weights
 
-EMBEDDINGS = ("embed_tokens", "lm_head")
+EMBEDDINGS = ("embed_tokens", "lm_head", "score.weight")
 
 
 def build_optimizer(

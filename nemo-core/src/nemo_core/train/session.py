@@ -20,6 +20,7 @@ from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
+from ..scoring.settings import ScoringSettings
 from .care import EmaSettings
 from .ema import Ema
 from .loop import Account, Parts, Plan
@@ -144,7 +145,7 @@ def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Cal
     )
 
 
-def make_plan(settings: PretrainSettings | SftSettings, *, label: str, steps: int) -> Plan:
+def make_plan(settings: PretrainSettings | SftSettings | ScoringSettings, *, label: str, steps: int) -> Plan:
     """How the loop goes about it."""
     return Plan(
         label=label,

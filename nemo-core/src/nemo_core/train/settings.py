@@ -166,6 +166,18 @@ class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuningSettings(RunSettings, LearningSettings):
+    """How much a model that exists learns, and how fast."""
+
+    steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
+    batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
+    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
+    validation_every: Annotated[
+        int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
+    ] = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class SftTask:
     """What fine-tuning reads and makes."""
 
@@ -182,15 +194,8 @@ class SftTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SftSettings(RunSettings, LearningSettings, AdapterChoice, SftTask):
+class SftSettings(TuningSettings, AdapterChoice, SftTask):
     """A language model and conversations in, a model that answers out."""
-
-    steps: Annotated[int, Meta(ge=0, description="optimizer steps; 0: as many as epochs need")] = 0
-    batch_size: Annotated[int, Meta(ge=1, description="packed rows a step learns from, over all processes")] = 8
-    learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
-    validation_every: Annotated[
-        int, Meta(ge=0, description="steps between measurements on held-out data; 0: before and after only")
-    ] = 20
 
     @property
     def peak_learning_rate(self) -> float:

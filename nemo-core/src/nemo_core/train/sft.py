@@ -6,14 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
-from ..data.packing import Example, SftData, pack, packed_batch
-from ..data.rows import Conversation, has_split, read_conversations
+from ..data.packing import Example, PackedData, pack, packed_batch
+from ..data.rows import (
+    Conversation,
+    Labelled,
+    Preference,
+    conversation_files,
+    has_split,
+    read_conversations,
+)
 from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
@@ -21,11 +28,10 @@ from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from ..parallel.plan import check_optimizer
-from ..peft.adapter import add_adapter, prefix_ids
-from ..peft.folder import load_adapter, save_adapter
+from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
+from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
-from ..peft.naming import folder_names
-from ..peft.places import parts as adapted_parts
+from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
@@ -47,6 +53,7 @@ from .settings import SftSettings
 from .world import ALONE, World, joined_world
 
 SAMPLES = "logs/samples.jsonl"
+Row = TypeVar("Row", Conversation, Preference, Labelled)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,9 @@ def run(settings: SftSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
     inputs = {"model": settings.model, "conversations": settings.conversations}
     kind = "checkpoint" if settings.is_merged else "adapter"
+    files = conversation_files(settings.conversations)
     joined = joined_world(settings.parallel.timeout_s)
-    with joined as world, shared_draft(settings, inputs, world, kind=kind) as draft:
+    with joined as world, shared_draft(settings, inputs, world, files=files, kind=kind) as draft:
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
@@ -99,9 +107,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
-        folder_names(
-            model, adapted_parts(model)
-        )  # raises now, not after training, where the adapter could not be written
+        stored_tensors(model, DEFAULT)  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = parallelize(model, settings.parallel, world, compute)
     check_optimizer(parallel.layout.plan, settings.optimizer.kind)
@@ -127,6 +133,11 @@ def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> No
     check_vocabulary(settings.model, model, tokenizer)
     if settings.ema.decay and settings.method != "full":
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    check_positions(settings, model)
+
+
+def check_positions(settings: SftSettings | ScoringSettings, model: Decoder) -> None:
+    """Raise ConfigError where rows are longer than the model's positions."""
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
@@ -170,9 +181,7 @@ def prefixed(encoded: Encoded, prefix: Sequence[int]) -> Encoded:
     return replace(encoded, examples=examples)
 
 
-def split_rows(
-    rows: Sequence[Conversation], *, share: float, seed: int
-) -> tuple[list[Conversation], list[Conversation]]:
+def split_rows(rows: Sequence[Row], *, share: float, seed: int) -> tuple[list[Row], list[Row]]:
     """Rows to learn from and held-out rows; at least one is held out of several where the share is above 0."""
     place = {row.place: split_hash(row.id, seed=seed) for row in rows}
     limit = share * HASH_RANGE
@@ -181,10 +190,10 @@ def split_rows(
     return [r for r in rows if place[r.place] >= limit], [r for r in rows if place[r.place] < limit]
 
 
-def packed_data(settings: SftSettings, encoded: Encoded) -> SftData:
+def packed_data(settings: SftSettings, encoded: Encoded) -> PackedData[Example]:
     """Packed rows in training order."""
     rows = pack([len(example.ids) for example in encoded.examples], capacity=settings.sequence_length)
-    return SftData(encoded.examples, rows, Sampler(len(rows), settings.seed), settings.batch_size)
+    return PackedData(encoded.examples, rows, Sampler(len(rows), settings.seed), settings.batch_size, packed_batch)
 
 
 def held_out(settings: SftSettings, encoded: Encoded | None) -> list[Batch]:
