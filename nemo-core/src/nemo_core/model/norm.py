@@ -52,7 +52,7 @@ class ScaledByRMS(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of input and weight."""
         x, weight_E, inverse = ctx.saved_tensors
-        x_NE, grad_NE, inverse_N1 = x.flatten(0, -2), grad.flatten(0, -2), inverse.flatten(0, -2)
+        x_NE, grad_NE, inverse_N1 = (part.reshape(-1, part.shape[-1]) for part in (x, grad, inverse))
         slope_NE = grad_NE * x_NE
         pull_N1 = torch.mv(slope_NE, weight_E)[:, None] * inverse_N1.pow(3) / -x.shape[-1]
         grad_x_NE = (grad_NE * weight_E).mul_(inverse_N1).addcmul_(x_NE, pull_N1)
