@@ -17,7 +17,7 @@ class RMSNorm(nn.RMSNorm):
     """RMS norm with a short way back while training in fp32 on a CPU. [..., E] -> [..., E]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x / sqrt(mean(x**2) + eps) * weight."""
+        """Divide by sqrt(mean(x**2) + eps), times the weight."""
         if not takes_scaled(x, self.weight):
             return super().forward(x)
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
