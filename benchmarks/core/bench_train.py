@@ -1,20 +1,22 @@
 """A training step of a Llama on this machine's cores: nemo-core, transformers, and transformers compiled.
 
 Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds
-alternate, so that other work on the machine meets all of them alike, and the least CPU time counts. The fp32 matrix
+alternate, so that other work on the machine meets all of them alike, and the median CPU time counts. The fp32 matrix
 product that the figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven
-length instead: packed rows here, padded rows in transformers, tokens counted without filling.
+length instead: packed rows here, padded rows in transformers, tokens counted without filling. Without `--compiled` the
+10M Llama takes about a minute of CPU time. Peak memory is read from Linux's /proc.
 """
 
 import argparse
 import json
 import multiprocessing
-import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -154,18 +156,24 @@ CONTESTANTS: dict[str, Callable[[str, bool], Step]] = {
 }
 
 
+def memory_mib(field: str) -> float:
+    """What /proc says of this process; getrusage's peak would begin with that of the parent."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{field}:")[1].split()[0]) / 1024
+
+
 def compete(name: str, folder: str, threads: int, ragged: bool, parent: Connection) -> None:
     """One contestant's process: answer each batch with (CPU seconds, loss, MiB used at most for the model)."""
     torch.set_num_threads(threads)
     if name.startswith("transformers"):
         import transformers  # noqa: F401 - its own size is no memory of the model
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory_mib("VmRSS")
     step = CONTESTANTS[name](folder, ragged)
     while (rows := parent.recv()) is not None:
         started = time.process_time()
         loss = step(rows)
         used = time.process_time() - started
-        parent.send((used, loss, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+        parent.send((used, loss, memory_mib("VmHWM") - before))
 
 
 def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace) -> dict[str, list[tuple[float, ...]]]:
@@ -178,6 +186,7 @@ def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace
         words = (name, folder, chosen.threads, chosen.ragged, end)
         processes.append(context.Process(target=compete, args=words, daemon=True))
         processes[-1].start()
+        end.close()  # so that a process that died is noticed
     answers: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
     for rows in documents(size, ragged=chosen.ragged, rounds=chosen.rounds):
         for name, line in lines.items():
@@ -190,44 +199,64 @@ def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace
     return answers
 
 
-def report(size: str, answers: dict[str, list[tuple[float, ...]]], chosen: argparse.Namespace) -> None:
-    """Print one line per contestant."""
+def figures(size: str, answers: dict[str, list[tuple[float, ...]]], chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """One row per contestant."""
     config = shape_of(size)
     batches = list(documents(size, ragged=chosen.ragged, rounds=chosen.rounds))
     tokens = [sum(len(row) - 1 for row in rows) for rows in batches][WARMUP:]
-    peak = GEMM_FLOPS / min(used for used, *_ in answers.pop("fp32 matrix product")[WARMUP:])
-    best = {name: min(a[0] / n for a, n in zip(got[WARMUP:], tokens, strict=True)) for name, got in answers.items()}
+    peak = GEMM_FLOPS / statistics.median(used for used, *_ in answers.pop("fp32 matrix product")[WARMUP:]) / 1e9
+    cost = {
+        name: statistics.median(a[0] / n for a, n in zip(got[WARMUP:], tokens, strict=True))
+        for name, got in answers.items()
+    }
+    memory = {name: max(answer[2] for answer in got) for name, got in answers.items()}
+    rows = []
     for name, got in answers.items():
         row = {
             "name": name,
             "size": size,
-            "parameters": config.num_parameters,
-            "tokens_per_cpu_s": round(1 / best[name], 1),
-            "speed": round(best["transformers"] / best[name], 3),
-            "peak_mib": round(max(answer[2] for answer in got)),
-            "memory": round(max(a[2] for a in got) / max(a[2] for a in answers["transformers"]), 3),
+            "tokens_per_cpu_s": round(1 / cost[name], 1),
+            "speed": round(cost["transformers"] / cost[name], 3),
+            "peak_mib": round(memory[name]),
+            "memory": round(memory[name] / memory["transformers"], 3),
             "first_loss": round(got[0][1], 5),
         }
         if not chosen.ragged:
-            row["gflop_per_cpu_s"] = round(config.flops_per_token(LENGTH) / best[name] / 1e9, 1)
-            row["share_of_product"] = round(config.flops_per_token(LENGTH) / best[name] / peak, 3)
-        print(json.dumps(row), flush=True)
+            row["gflop_per_cpu_s"] = round(config.flops_per_token(LENGTH) / cost[name] / 1e9, 1)
+            row["product_gflop_per_cpu_s"] = round(peak, 1)
+            row["share_of_product"] = round(row["gflop_per_cpu_s"] / peak, 3)
+        rows.append(row)
+    return rows
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Names, then figures, in columns."""
+    cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)
 
 
 def main() -> None:
     """Compare at each size asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=tuple(SHAPES), default=["10M"])
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ragged", action="store_true")
-    parser.add_argument("--without-compiled", action="store_true")
+    parser.add_argument("--compiled", action="store_true", help="transformers compiled too; compiling takes a minute")
+    parser.add_argument("--json", type=Path, help="file to save the figures in")
     chosen = parser.parse_args()
-    names = [n for n in CONTESTANTS if not (n.endswith("compiled") and (chosen.without_compiled or chosen.ragged))]
+    names = [n for n in CONTESTANTS if not n.endswith("compiled") or (chosen.compiled and not chosen.ragged)]
+    saved = []
     for size in chosen.sizes:
         with tempfile.TemporaryDirectory() as folder:
             save_model(Decoder(shape_of(size), seed=0), Path(folder))
-            report(size, measure(names, folder, size, chosen), chosen)
+            rows = figures(size, measure(names, folder, size, chosen), chosen)
+        print_table(rows)
+        saved += rows
+    if chosen.json:
+        chosen.json.write_text(json.dumps(saved, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,62 @@
 """Normalisation of hidden states: RMS norm (Zhang and Sennrich 2019) and layer norm (Ba et al. 2016).
 
-E normalised width.
+E normalised width, N rows.
 """
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ..config import ModelConfig
+
+
+class RMSNorm(nn.RMSNorm):
+    """RMS norm with a short way back while training in fp32 on a CPU. [..., E] -> [..., E]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide by sqrt(mean(x**2) + eps), times the weight."""
+        if not takes_scaled(x, self.weight):
+            return super().forward(x)
+        eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+        y: Tensor = ScaledByRMS.apply(x, self.weight, eps)  # type: ignore[no-untyped-call]
+        return y
+
+
+def takes_scaled(x: Tensor, weight: Tensor) -> bool:
+    """Whether `ScaledByRMS` serves: torch's own norm on CPUs is a row of operations, each with its own gradient."""
+    return (
+        torch.is_grad_enabled()
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and type(x) is Tensor
+        and type(weight) in (Tensor, nn.Parameter)
+        and not torch.compiler.is_compiling()
+    )
+
+
+class ScaledByRMS(torch.autograd.Function):
+    """RMS norm whose sums over rows and over features are products of a matrix and a vector."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight_E: Tensor, eps: float) -> Tensor:
+        """[..., E] -> [..., E]."""
+        inverse = (x.square().mean(-1, keepdim=True) + eps).rsqrt()
+        ctx.save_for_backward(x, weight_E, inverse)
+        return (x * inverse).mul_(weight_E)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of input and weight."""
+        x, weight_E, inverse = ctx.saved_tensors
+        x_NE, grad_NE, inverse_N1 = (part.reshape(-1, part.shape[-1]) for part in (x, grad, inverse))
+        slope_NE = grad_NE * x_NE
+        pull_N1 = torch.mv(slope_NE, weight_E)[:, None] * inverse_N1.pow(3) / -x.shape[-1]
+        grad_x_NE = (grad_NE * weight_E).mul_(inverse_N1).addcmul_(x_NE, pull_N1)
+        return grad_x_NE.view_as(x), torch.mv(slope_NE.T, inverse_N1[:, 0]), None
 
 
 class ZeroCenteredRMSNorm(nn.RMSNorm):
@@ -32,4 +82,4 @@ def make_norm(config: ModelConfig, width: int, *, bias: bool | None = None) -> n
     if config.norm.kind == "layer":
         layer = ZeroCenteredLayerNorm if config.norm.zero_centered else nn.LayerNorm
         return layer(width, eps=config.norm_eps, bias=bias)
-    return (ZeroCenteredRMSNorm if config.norm.zero_centered else nn.RMSNorm)(width, eps=config.norm_eps)
+    return (ZeroCenteredRMSNorm if config.norm.zero_centered else RMSNorm)(width, eps=config.norm_eps)

@@ -4,9 +4,11 @@ B batch, T position, H heads, D head width, R turned features, F = R/2 frequenci
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..config import RopeConfig
 
@@ -90,6 +92,35 @@ def rotate(x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
     if turned < x_BHTD.shape[-1]:
         x_BHTR, rest = x_BHTD[..., :turned], x_BHTD[..., turned:]
         return torch.cat([rotate(x_BHTR, cos_BTR, sin_BTR), rest], -1)
-    first, second = x_BHTD.chunk(2, -1)
-    crossed_BHTD = torch.cat([-second, first], -1)
-    return x_BHTD * cos_BTR.unsqueeze(-3) + crossed_BHTD * sin_BTR.unsqueeze(-3)
+    if torch.compiler.is_compiling():  # which fuses plain operations itself
+        first, second = x_BHTD.chunk(2, -1)
+        return x_BHTD * cos_BTR.unsqueeze(-3) + torch.cat([-second, first], -1) * sin_BTR.unsqueeze(-3)
+    turned_BHTD: Tensor = Turn.apply(x_BHTD, cos_BTR, sin_BTR)  # type: ignore[no-untyped-call]
+    return turned_BHTD
+
+
+class Turn(torch.autograd.Function):
+    """Rotation of all features in three passes; its gradient is turned back by the same angles."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
+        """[B, H, T, D] -> [B, H, T, D]."""
+        ctx.save_for_backward(cos_BTR, sin_BTR)
+        return turn(x_BHTD, cos_BTR, sin_BTR)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BHTD: Tensor) -> tuple[Tensor, None, None]:
+        """Gradient of the input."""
+        cos_BTR, sin_BTR = ctx.saved_tensors
+        return turn(grad_BHTD, cos_BTR, -sin_BTR), None, None
+
+
+def turn(x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
+    """Each pair turned by its angle, with no copy of crossed features."""
+    half = x_BHTD.shape[-1] // 2
+    sin_BHTF = sin_BTR[..., :half].unsqueeze(-3)
+    y_BHTD = x_BHTD * cos_BTR.unsqueeze(-3)
+    y_BHTD[..., :half].addcmul_(x_BHTD[..., half:], sin_BHTF, value=-1)
+    y_BHTD[..., half:].addcmul_(x_BHTD[..., :half], sin_BHTF)
+    return y_BHTD

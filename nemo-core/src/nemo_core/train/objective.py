@@ -14,8 +14,9 @@ from torch import Tensor
 from ..data.batch import IGNORED, Batch
 from ..model.decoder import Decoder
 from ..model.heads import cap_slope_, capped_
+from ..model.linear import product
 
-CHUNK = 1024
+CHUNK = 512
 
 
 class Objective(Protocol):
@@ -57,16 +58,17 @@ class SummedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(targets_N), chunk):
             rows = slice(start, start + chunk)
             targets_C1 = targets_N[rows, None]
-            score_CV = capped_((hidden_NE[rows] @ weight_VE.T).float(), softcap)
-            capped_CV = score_CV.clone() if softcap is not None else score_CV
-            normalizer_C1 = score_CV.logsumexp(-1, keepdim=True)
-            total += (normalizer_C1 - score_CV.gather(1, targets_C1)).sum()
-            slope_CV = score_CV.sub_(normalizer_C1).exp_()
-            slope_CV.scatter_add_(1, targets_C1, torch.full_like(normalizer_C1, -1.0))
-            slope_CV = cap_slope_(slope_CV, capped_CV, softcap).to(hidden_NE.dtype)
-            grad_hidden_NE[rows] = slope_CV @ weight_VE
+            score_CV = capped_(product(hidden_NE[rows], weight_VE).float(), softcap)
+            logp_CV = score_CV.log_softmax(-1)
+            logp_C1 = logp_CV.gather(1, targets_C1)
+            total -= logp_C1.sum()
+            slope_CV = logp_CV.exp_()
+            slope_CV.scatter_add_(1, targets_C1, torch.full_like(logp_C1, -1.0))
+            slope_CV = cap_slope_(slope_CV, score_CV, softcap).to(hidden_NE.dtype)
+            del score_CV, logp_CV  # before the products, which need room themselves
+            grad_hidden_NE[rows] = product(slope_CV, weight_VE.T)
             if grad_weight_VE is not None:
-                grad_weight_VE += slope_CV.T @ hidden_NE[rows]
+                grad_weight_VE += product(slope_CV.T, hidden_NE[rows].T)
         ctx.grad_hidden_NE, ctx.grad_weight_VE = grad_hidden_NE, grad_weight_VE
         return total
 
