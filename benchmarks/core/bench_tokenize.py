@@ -26,7 +26,7 @@ def make_documents(path: Path, *, megabytes: float) -> int:
     for module in sorted(sys.stdlib_module_names - {"this", "antigravity"}):
         try:
             texts.append(pydoc.plain(pydoc.render_doc(module)))
-        except Exception:
+        except (ImportError, pydoc.ErrorDuringImport):  # of another platform, or not built
             continue
     for source in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
         texts.append(source.read_text(encoding="utf-8", errors="replace"))

@@ -166,6 +166,16 @@ def test_a_server_that_stays_busy_is_given_up_in_the_end(site, tmp_path):
     assert slept == [5.0, 5.0]
 
 
+def test_a_closed_client_stops_what_it_fetches_and_another_one_goes_on(site, tmp_path):
+    site.files["/a.bin"] = BODY
+    made, _ = client()
+    with pytest.raises(InterruptedError, match="the download was stopped"):
+        made.fetch(remote(site), tmp_path, arrived=lambda _: made.close())
+    assert not (tmp_path / "a.bin").exists()
+    assert client()[0].fetch(remote(site), tmp_path).read_bytes() == BODY
+    assert len(site.ranges) == 1
+
+
 def test_a_file_that_is_gone_is_not_asked_for_again(site, tmp_path):
     made, slept = client()
     with pytest.raises(GoneError, match=r"/a\.bin: answers 404 Not Found"):

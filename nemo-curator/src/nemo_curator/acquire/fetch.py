@@ -1,5 +1,6 @@
 """The files of a source, downloaded into a raw-web artifact."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -39,7 +40,8 @@ def run(settings: Acquire) -> Acquired:
             write_text(listing, json.dumps([asdict(remote) for remote in remotes], indent=1))
         remotes = [Remote(**entry) for entry in json.loads(listing.read_text(encoding="utf-8"))]
         fetch = getattr(source, "fetch", client.fetch)
-        failed = fetch_all(fetch, remotes, draft.path / "data", connections=settings.download.connections)
+        with contextlib.closing(client):  # an interruption does not wait for files of gigabytes
+            failed = fetch_all(fetch, remotes, draft.path / "data", connections=settings.download.connections)
         if len(failed) == len(remotes):
             raise InputError(
                 f"source={settings.source}: none of its files could be had, e.g. {next(iter(failed.values()))}"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -38,17 +38,23 @@ class MismatchError(TryAgainError):
 
 @dataclass
 class Client:
-    """A pool of connections with the limits of `settings`."""
+    """A pool of connections with the limits of `settings`; `close` ends what runs in other threads."""
 
     settings: Download
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
     pool: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        self.closed = threading.Event()
+        self.sleep = self.sleep or self.closed.wait
         timeout = urllib3.Timeout(connect=self.settings.timeout_s, read=self.settings.timeout_s)
         self.pool = urllib3.PoolManager(maxsize=self.settings.connections, timeout=timeout, retries=False)
         self.bytes = Limiter(self.settings.max_bytes_per_s)
         self.requests = Limiter(self.settings.max_requests_per_s)
+
+    def close(self) -> None:
+        """Make every download under way raise InterruptedError with its next piece, and every wait end."""
+        self.closed.set()
 
     def get(self, url: str) -> bytes:
         """A small file, such as a listing. Raises GoneError, or RetryableError after the last try."""
@@ -79,6 +85,7 @@ class Client:
                     raise RetryableError(
                         f"{url}: {error} (tried {number} times); run the same command again to go on"
                     ) from None
+                assert self.sleep is not None
                 self.sleep(self.wait(number, getattr(error, "wait_s", None)))
         raise AssertionError("attempts is at least 1")
 
@@ -137,6 +144,9 @@ class Client:
         """Write the body as it comes. Raises TryAgainError where it ends too early."""
         count = 0
         for piece in response.stream(CHUNK):
+            if self.closed.is_set():
+                response.close()
+                raise InterruptedError("the download was stopped")
             self.bytes.take(len(piece))
             handle.write(piece)
             arrived(len(piece))
