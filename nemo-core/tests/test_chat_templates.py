@@ -163,7 +163,7 @@ def test_templates_and_special_tokens_are_found_wherever_folders_keep_them(tmp_p
 
 
 def test_a_folder_of_an_older_kind_says_how_to_make_it_one_of_ours(tmp_path):
-    with pytest.raises(ArtifactError, match="no tokenizer.json; give a folder that holds a tokenizer"):
+    with pytest.raises(ArtifactError, match=r"no tokenizer.json; give a folder that holds a tokenizer"):
         load_tokenizer(tmp_path)
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(ArtifactError, match=r"make one of its older files: AutoTokenizer.from_pretrained"):
