@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHARE_BINS = 20
-PREFIXES = ("datatrove_", "nemo_")
+PREFIXES = ("datatrove_", "nemo_", "data_juicer_")
 COUNTED = ("words", "characters", "longest_line", "third_longest_line", "longest_word", "lines", "tokens", "perplexity")
 
 

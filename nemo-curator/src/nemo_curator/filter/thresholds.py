@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigError
 from ..foundation.settings import did_you_mean
-from .presets import DEFINED, PRESETS
+from .presets import DEFINED, PRESETS, Definitions
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[float, Meta(ge=0)]
@@ -128,7 +128,7 @@ class Quality(Thresholds):
         default_factory=list
     )
     definitions: Annotated[
-        Literal["paper", "datatrove", "nemo"] | None,
+        Definitions | None,
         Meta(description="whose definitions of words, lines and shares; those of the preset unless said"),
     ] = None
     custom: Annotated[

@@ -25,6 +25,7 @@ FAMILIES = (
     "datatrove",
     "c4",
     "repetition",
+    "data_juicer",
     "lists",
     "code",
     "tokens",
