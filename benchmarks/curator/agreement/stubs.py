@@ -19,7 +19,7 @@ class Nothing:
     def __or__(self, _: Any) -> "Nothing":
         return self
 
-    __ror__ = __or__
+    __ror__ = __truediv__ = __rtruediv__ = __or__
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())

@@ -143,11 +143,8 @@ class Quality(Thresholds):
     flagged_words: Annotated[Path | None, Meta(description="file of flagged words, one a line")] = None
     stop_words: Annotated[Path | None, Meta(description="file of stop words in place of the English ones")] = None
     stop_word_language: Annotated[
-        str | None,
-        Meta(
-            pattern="^(auto|[a-z]{2,3})$",
-            description="ISO 639 code whose stop words the rules on stop words take; auto: each document's column language",
-        ),
+        Annotated[str, Meta(pattern="^(auto|[a-z]{2,3})$")] | None,
+        Meta(description="ISO 639 code whose stop words its rules take; auto: each document's column language"),
     ] = None
     segment: Annotated[
         Literal["none", "characters", "dictionary"],
