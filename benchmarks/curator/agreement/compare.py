@@ -46,7 +46,7 @@ def judged(peer: Peer, texts: list[str]) -> dict[str, list[tuple[list[float], bo
         rules = [rule for rule in RULES if rule.threshold in limits]
         scores = registry.compute(documents, [settings.score_of(rule.score) for rule in rules])
         faults = [rule.at_fault(scores[settings.score_of(rule.score)], limits[rule.threshold]) for rule in rules]
-        (values,) = scores.values()
+        values = next(iter(scores.values()))
         found[name] = [(float(v), not any(f[i] for f in faults)) for i, v in enumerate(values)]
     return found
 
@@ -82,7 +82,7 @@ def compare(theirs: Any, value: float, stays: bool) -> str:
         return f"peer fails: {theirs}, ours {'keeps' if stays else 'drops'}"
     if theirs[1] != stays:
         return "verdict"
-    return "same" if abs(theirs[0] - value) < 1e-9 else "score"
+    return "same" if theirs[0] is None or abs(theirs[0] - value) < 1e-9 else "score"
 
 
 if __name__ == "__main__":
