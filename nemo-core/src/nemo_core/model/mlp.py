@@ -77,7 +77,8 @@ class GatedProduct(torch.autograd.Function):
         ctx.save_for_backward(gate, up, weight_EF)
         ctx.activation, ctx.slope = activation, slope
         wide_NF = activation(gate).mul_(up).flatten(0, -2)
-        return product(wide_NF, weight_EF, bias_E).unflatten(0, gate.shape[:-1])
+        y: Tensor = product(wide_NF, weight_EF, bias_E).unflatten(0, gate.shape[:-1])
+        return y
 
     @staticmethod
     @once_differentiable
