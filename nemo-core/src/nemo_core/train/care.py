@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+NotNegative = Annotated[float, Meta(ge=0)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class GuardSettings:
@@ -27,6 +29,20 @@ class EmaSettings:
 
     decay: Annotated[
         float, Meta(ge=0, lt=1, description="share of the average kept at each step, such as 0.999; 0: no average")
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertSettings:
+    """How the experts of a mixture are kept equally busy while it learns."""
+
+    balance_loss: Annotated[
+        NotNegative | None,
+        Meta(description="weight of the balancing loss; null: what the model's folder says; 0: none"),
+    ] = None
+    bias_rate: Annotated[
+        float,
+        Meta(ge=0, description="step of the correction bias towards idle experts (DeepSeek V3: 0.001); 0: it stays"),
     ] = 0.0
 
 

@@ -10,8 +10,9 @@ import torch
 from torch.optim import Optimizer
 
 from ..checkpoint.state import restore_rng, rng_tensors
+from ..checkpoint.state_names import StateNames, decoder_prefix
 from ..checkpoint.state_step import SavedState
-from ..checkpoint.state_store import FIGURES, PLAN
+from ..checkpoint.state_store import FIGURES, NAMES, PLAN
 from ..data.batch import Batch
 from ..foundation.errors import ArtifactError
 from ..foundation.progress import Progress
@@ -20,6 +21,7 @@ from ..model.decoder import Decoder
 from ..parallel.mesh import Layout
 from ..parallel.model import ParallelModel
 from ..parallel.plan import ParallelPlan
+from .balance import Balanced, moved_biases
 from .device import Compute
 from .early_stop import Patience
 from .efficiency import Efficiency
@@ -105,6 +107,7 @@ class StepResult:
     grad_norm: float
     tokens: int
     row_tokens: int
+    more: dict[str, float] = field(default_factory=dict)
 
 
 def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[str, Any]] | None = None) -> Account:
@@ -114,7 +117,8 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     account's notes. Raises Preempted or KeyboardInterrupt once the state is saved, when asked to stop, and Diverged
     when losses stay infinite.
     """
-    saver = Saver(folder / "state", plan.run.state, parts.world, select=parts.laid_out.select)
+    names = StateNames(parts.model.config, prefix=decoder_prefix(parts.model))
+    saver = Saver(folder / "state", plan.run.state, parts.world, select=parts.laid_out.select, names=names)
     account = restore(parts, saver)
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
         loop = Loop(parts, plan, account, saver=saver, stop=stop, progress=progress)
@@ -182,6 +186,7 @@ class Loop:
                 learning_rate=rate,
                 grad_norm=result.grad_norm,
                 data_wait_s=round(waited, 5),
+                **result.more,
                 **spent,
             )
         if run.validation_every and step % run.validation_every == 0 and step < self.plan.steps:
@@ -249,10 +254,15 @@ def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable
     """One optimizer step on a global batch; weights stay as they are where `skip` says so."""
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
     norm = parts.laid_out.clip(plan.max_grad_norm)
-    result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1])
-    if not skip(result.loss, result.grad_norm):
+    balancing = parts.objective if isinstance(parts.objective, Balanced) else None
+    more = balancing.taken_figures(parts.world) if balancing else {}
+    result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1], more)
+    skipped = skip(result.loss, result.grad_norm)
+    if not skipped:
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
+    if balancing:
+        balancing.move_biases(parts.world, skip=skipped)
     return result
 
 
@@ -268,7 +278,8 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
     average = parts.ema.tensors() if parts.ema is not None else {}
-    return {**parts.laid_out.state(parts.optimizer), **average, **rng_tensors(parts.world.rank)}
+    moved = {**average, **moved_biases(parts.objective, parts.model)}
+    return {**parts.laid_out.state(parts.optimizer), **moved, **rng_tensors(parts.world.rank)}
 
 
 @torch.no_grad()
@@ -277,12 +288,15 @@ def restore(parts: Parts, saver: Saver) -> Account:
     saved = saver.load()
     if saved is None:
         return Account()
-    check_same_model(saved, parts.laid_out.trained_names(), parts.laid_out.is_complete)
+    biases = moved_biases(parts.objective, parts.model)
+    check_same_model(saved, parts.laid_out.trained_names() | biases.keys(), parts.laid_out.is_complete)
     parts.laid_out.restore(saved, parts.optimizer)
+    for name, bias in biases.items():
+        bias.copy_(saved.fill(name, bias))
     if parts.ema is not None:
         parts.ema.restore(saved.fill)
     restore_rng(saved, parts.world.rank)
-    return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN)})
+    return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN, NAMES)})
 
 
 def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> None:
