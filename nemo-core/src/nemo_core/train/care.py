@@ -54,3 +54,7 @@ class EarlyStopSettings:
         int, Meta(ge=0, description="measurements without a better held-out loss until the run ends; 0: never")
     ] = 0
     min_improvement: Annotated[float, Meta(ge=0, description="nats by which a loss must be better to count")] = 0.0
+    restore_best: Annotated[
+        bool,
+        Meta(description="end with the weights that measured best by state.best_metric, not with the last"),
+    ] = False

@@ -1,5 +1,6 @@
 """Saving states while training goes on: copied to memory, written in the background, made valid at a later step."""
 
+import math
 import shutil
 import sys
 import threading
@@ -106,6 +107,14 @@ class Saver:
         if problems:
             raise state_store.all_damaged(self.root, problems)
         return None
+
+    def best(self) -> SavedState | None:
+        """The saved state with the least figure of `settings.best_metric`, the later of equals; None without any."""
+        figures = state_store.figures_of(self.root, self.settings.best_metric)
+        ranked = sorted((figure, -step) for step, figure in figures.items() if not math.isnan(figure))
+        if not ranked:
+            return None
+        return named(SavedState(self.root / state_store.step_name(-ranked[0][1])), self.names)
 
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Begin to save, after the state before is finished; returns once `tensors` may change again."""
