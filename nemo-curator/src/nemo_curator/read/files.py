@@ -1,6 +1,7 @@
 """The files of an input, in an order and under names that depend on nothing but the input itself."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,7 @@ SUFFIXES: dict[str, Format] = {
     ".pdf": "pdf",
 }
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".parquet")
+IGNORED_SHOWN = 5
 ARTIFACTS = ("raw-web", "documents")
 
 
@@ -96,6 +98,13 @@ class Listing:
 
     files: list[InputFile]
     ignored: list[str]
+
+    def report_ignored(self, path: Path) -> None:
+        """Say on stderr what is left out."""
+        if self.ignored:
+            count = len(self.ignored)
+            shown = ", ".join(self.ignored[:IGNORED_SHOWN]) + (", …" if count > IGNORED_SHOWN else "")
+            print(f"input={path}: {count} file{'s' * (count > 1)} left out: {shown}", file=sys.stderr)
 
 
 def format_of(name: str) -> str | None:

@@ -40,12 +40,24 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
 <p class="lead">Curated from {escape(str(config.get("input", "documents")))}. Every record that was dropped is in
 <code>rejects/</code> with its reason; <code>nemo-curator explain ID documents=FOLDER</code> tells what happened to
 one.</p>
-{overall(stats)}
+{left_out(stats)}{overall(stats)}
 <div class="figures">{figures(stats)}</div>
 {"".join(sections)}
 </main></body>
 </html>
 """
+
+
+def left_out(stats: Stats) -> str:
+    """The files of the input that were not read."""
+    names = stats.get("ignored_files", [])
+    count = stats.get("num_ignored_files", len(names))
+    if not count:
+        return ""
+    said = "1 file was left out" if count == 1 else f"{number(count)} files were left out"
+    items = "".join(f"<li><code>{escape(name)}</code></li>" for name in names)
+    more = f"<li>and {number(count - len(names))} more</li>" if count > len(names) else ""
+    return f"<details><summary>{said}: of no known format, or no files</summary><ul>{items}{more}</ul></details>"
 
 
 def title(stats: Stats) -> str:

@@ -48,6 +48,7 @@ def open_source(path: Path, *, text_field: str = "text", id_field: str = "id") -
         raise InputError(
             f"input={path}: {page.name} holds pages, not texts; make documents of them first: run input=..."
         )
+    listing.report_ignored(path)
     reading = Reading(text_field=text_field, id_field=id_field, keep_fields=False)
     return Source(files=listing.files, schema=unified(listing.files, reading), reading=reading)
 
