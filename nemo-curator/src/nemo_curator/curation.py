@@ -197,6 +197,7 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
+        "changes": tallies.add_changes(totals),
         "costs": costs_of(segments, totals),
         "duplicate_groups": duplicates.groups(layout.root),
         "comparisons": [

@@ -150,7 +150,7 @@ def pass_step(
     with timed(into):
         verdict = step(documents) if documents.num_rows else Verdict(documents=documents, reason=pa.nulls(0))
     kept, dropped = part(verdict)
-    tally.scored(verdict.scores)
+    tally.judged(verdict)
     rejects.write(dropped)
     return count(tally, into, kept, dropped)[0]
 
