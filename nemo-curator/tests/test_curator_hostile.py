@@ -26,10 +26,11 @@ from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
 MEGABYTE = b"x y " * 250_000
 MEASURED = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 from nemo_curator import curate
 result = curate(sys.argv[1], sys.argv[2], pipeline=json.loads(sys.argv[3]), workers=1)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps([result.documents_in, result.documents_out, result.dropped, peak]))
 """
 
