@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from ...clean.policies import POLICY_PHRASES
 from .registry import Scores, texts_of
 from .resources import Resources
 
@@ -29,19 +30,6 @@ ELLIPSES = ("...", "[...]", "\u2026", "(...)", "[\u2026]", "-\u00bb", "read more
 HASHES = re.compile("#+")
 END_MARKS = (".", "?", "!", '"', "'")
 STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
-POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "privacy overview",
-    "use of cookies",
-    "use cookies",
-    "privacy & cookies policy",
-    "privacy and cookies policy",
-    "necessary cookies are absolutely essential",
-    "changing your cookie settings",
-)
 
 
 def compute(documents: pa.Table, _: Resources) -> dict[str, Scores]:

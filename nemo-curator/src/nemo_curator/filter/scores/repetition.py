@@ -1,8 +1,11 @@
 """Repetition of characters and words as data-juicer measures it: over runs of ten."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from math import isqrt
+from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +18,7 @@ SCORES = {
     "word_repetition": "share of runs of ten words that occur more than once",
 }
 RUN = 10
-STRIPPED = " \t\n.,;:!?\"'()[]{}<>*#-_/\\|`~\u2026\u2013\u2014\u2018\u2019\u201c\u201d"
+BETWEEN_WORDS = re.compile("[ \n\t]+")
 
 
 def compute(documents: pa.Table, _: Resources) -> dict[str, Scores]:
@@ -48,5 +51,18 @@ def repeated(words: Sequence[str]) -> float:
 
 
 def plain_words(text: str) -> list[str]:
-    """Words in lower case without signs around them."""
-    return [word for each in text.lower().split() if (word := each.strip(STRIPPED))]
+    """Words in lower case, cut at blanks, tabs and newlines, without signs and digits around them.
+
+    Whatever is neither letter nor mark is a sign here; data-juicer has a list of punctuation, symbols and emoji.
+    """
+    return [word for each in BETWEEN_WORDS.split(text) if (word := bare(each.lower()))]
+
+
+@lru_cache(maxsize=1 << 16)
+def bare(word: str) -> str:
+    """The word from its first letter to its last letter or mark."""
+    if word.isalpha():
+        return word
+    first = next((i for i, c in enumerate(word) if c.isalpha()), len(word))
+    last = next((i for i in range(len(word), first, -1) if category(word[i - 1])[0] in "LM"), first)
+    return word[first:last]
