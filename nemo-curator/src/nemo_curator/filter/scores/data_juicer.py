@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
+from .plain_words import words_of
 from .registry import Scores, texts_of
-from .repetition import plain_words
 from .resources import Resources
 
 SCORES = {
@@ -16,11 +16,13 @@ SCORES = {
 
 def compute(documents: pa.Table, _: Resources) -> dict[str, Scores]:
     """Every score of the family."""
-    rows = [score(text) for text in texts_of(documents)]
-    return dict(zip(SCORES, np.array(rows, np.float64).reshape(-1, len(SCORES)).T.copy(), strict=True))
+    texts = texts_of(documents)
+    lines = np.array([of_lines(text) for text in texts], np.float64).reshape(-1, 2)
+    words = np.diff(words_of(texts)[1]).astype(np.float64)
+    return dict(zip(SCORES, (words, *lines.T.copy()), strict=True))
 
 
-def score(text: str) -> tuple[int, float, int]:
-    """The scores of one text."""
+def of_lines(text: str) -> tuple[float, int]:
+    """Mean and greatest length of the lines of one text."""
     lines = text.splitlines()
-    return len(plain_words(text)), len(text) / max(len(lines), 1), max(map(len, lines), default=0)
+    return len(text) / max(len(lines), 1), max(map(len, lines), default=0)

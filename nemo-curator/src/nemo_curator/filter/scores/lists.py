@@ -4,16 +4,17 @@ In languages whose words no blank parts, a list's words are looked for anywhere 
 """
 
 import re
-from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ...foundation.errors import InputError
+from ...kernels.runs import listed_words
 from ...language.stop_words import UNSPACED, has_list, stop_words
+from .plain_words import Hashes, Starts, hashes_of, words_of
 from .registry import Scores, texts_of
-from .repetition import plain_words
 from .resources import Resources, read_words
 
 SCORES = {
@@ -27,17 +28,25 @@ NO_LIST = np.nan  # of a language without a list nothing can be said, and no rul
 
 def compute(documents: pa.Table, resources: Resources) -> dict[str, Scores]:
     """Every score of the family."""
-    flagged = read_words(resources.flagged_words) if resources.flagged_words else frozenset()
     texts = texts_of(documents)
-    words = [plain_words(text) for text in texts]
-    languages = languages_of(documents, resources)
-    found = [
-        in_list(text, each, language, resources) for text, each, language in zip(texts, words, languages, strict=True)
-    ]
+    words = words_of(texts)
+    everywhere = np.arange(len(texts))
+    flagged = read_words(resources.flagged_words) if resources.flagged_words else frozenset()
+    stop = np.full((2, len(texts)), NO_LIST)
+    languages = np.array(languages_of(documents, resources), object)
+    for language in dict.fromkeys(languages):
+        rows = np.flatnonzero(languages == language)
+        listed = list_of(language, resources)
+        if listed is None:
+            continue
+        if language in UNSPACED and resources.segment == "none":
+            stop[:, rows] = np.array([anywhere(texts[row], listed) for row in rows], np.float64).T
+        else:
+            stop[:, rows] = in_list(words, rows, listed)
     return {
-        "flagged_words": np.array([share(each, flagged) for each in words], np.float64),
-        "stop_word_share": np.array([portion for portion, _ in found], np.float64),
-        "listed_stop_words": np.array([number for _, number in found], np.float64),
+        "flagged_words": in_list(words, everywhere, flagged)[0],
+        "stop_word_share": stop[0],
+        "listed_stop_words": stop[1],
     }
 
 
@@ -50,17 +59,20 @@ def languages_of(documents: pa.Table, resources: Resources) -> list[str]:
     return [language or "" for language in documents["language"].to_pylist()]
 
 
-def in_list(text: str, words: list[str], language: str, resources: Resources) -> tuple[float, float]:
-    """Share of stop words in a text, and how many different ones; NO_LIST of a language without a list."""
+def list_of(language: str, resources: Resources) -> frozenset[str] | None:
+    """The stop words to look for in a language; None where there are none."""
     if resources.stop_words:
-        listed = read_words(resources.stop_words)
-    elif resources.stop_word_language != AUTO or has_list(language):
-        listed = stop_words(language)
-    else:
-        return NO_LIST, NO_LIST
-    if language in UNSPACED and resources.segment == "none":
-        return anywhere(text, listed)
-    return share(words, listed), float(len(listed.intersection(words)))
+        return read_words(resources.stop_words)
+    if resources.stop_word_language != AUTO or has_list(language):
+        return stop_words(language)
+    return None
+
+
+def in_list(words: tuple[Hashes, Starts], rows: npt.NDArray[np.int64], listed: frozenset[str]) -> Scores:
+    """Shares of words that are in the list, 0 where there are no words, and how many different ones, of some texts."""
+    hashes, starts = words
+    number, different = listed_words(hashes, starts, rows, hashes_of(listed))
+    return np.array([number / np.maximum(starts[rows + 1] - starts[rows], 1), different], np.float64)
 
 
 def anywhere(text: str, listed: frozenset[str]) -> tuple[float, float]:
@@ -74,8 +86,3 @@ def anywhere(text: str, listed: frozenset[str]) -> tuple[float, float]:
 def matcher(listed: frozenset[str]) -> re.Pattern[str]:
     """Any word of a list, the longest that fits."""
     return re.compile("|".join(map(re.escape, sorted(listed, key=lambda word: (-len(word), word)))))
-
-
-def share(words: list[str], of: Iterable[str]) -> float:
-    """Share of words that are in `of`; 0 where there are none."""
-    return sum(word in of for word in words) / len(words) if words and of else 0.0
