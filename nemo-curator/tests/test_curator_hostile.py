@@ -30,7 +30,7 @@ import json, re, sys
 from pathlib import Path
 from nemo_curator import curate
 result = curate(sys.argv[1], sys.argv[2], pipeline=json.loads(sys.argv[3]), workers=1)
-peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+peak = int(re.search(r"VmHWM:[^0-9]*([0-9]+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps([result.documents_in, result.documents_out, result.dropped, peak]))
 """
 

@@ -14,6 +14,7 @@ from ..columns import filled, schema_behind
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
+from ..read.parquet import rows_at_a_time
 from ..read.records import read_file
 from . import plan as plans
 from .compare import left_out
@@ -138,7 +139,7 @@ def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, reject
         removal(layout, segment - 1, shard) if removal else left_out(layout, segment - 1, shard, reason=settings.reason)
     )
     with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
-        for batch in table.iter_batches(batch_size=BATCH_DOCUMENTS):
+        for batch in table.iter_batches(batch_size=rows_at_a_time(table.metadata)):
             documents = pa.Table.from_batches([batch])
             yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
 
