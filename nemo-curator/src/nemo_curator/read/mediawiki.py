@@ -30,7 +30,7 @@ EMPTY_BRACKETS = re.compile(r" ?\((?:\s*[,;:]?\s*)*\)")
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every article; ordinals count all pages of the dump. Redirects and pages about other things are left out."""
-    number = 0
+    number = -1
     try:
         with open_unpacked(file) as handle:
             for number, page in enumerate(pages(handle, reading.max_document_bytes + 1)):
@@ -38,9 +38,9 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
                 if record is not None:
                     yield record
     except expat.ExpatError as error:
-        yield broken(file, number, "corrupt_xml", error)
+        yield broken(file, number + 1, "corrupt_xml", error)
     except DAMAGES as error:
-        yield broken(file, number, damage(file, error), error)
+        yield broken(file, number + 1, damage(file, error), error)
 
 
 def broken(file: InputFile, number: int, reason: str, error: Exception) -> Reject:
