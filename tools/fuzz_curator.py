@@ -37,7 +37,9 @@ def archive() -> bytes:
     """An arXiv archive of one paper."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as opened:
-        packed = gzip.compress(rb"\documentclass{a}\begin{document}\section{x} Said. \newcommand{\a}{b}\a\end{document}")
+        packed = gzip.compress(
+            rb"\documentclass{a}\begin{document}\section{x} Said. \newcommand{\a}{b}\a\end{document}"
+        )
         member = tarfile.TarInfo("2401.00001.gz")
         member.size = len(packed)
         opened.addfile(member, io.BytesIO(packed))
@@ -54,7 +56,7 @@ def table() -> bytes:
     return buffer.getvalue()
 
 
-PAGE = b"<html><head><title>T</title></head><body><main><h1>A</h1><p>Some words &amp; more of them.</p></main></body></html>"
+PAGE = b"<html><head><title>T</title></head><body><main><h1>A</h1><p>Some &amp; more.</p></main></body></html>"
 CONVERSION = b"WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 5\r\n\r\nwords\r\n\r\n"
 SEEDS = {
     "warc": [

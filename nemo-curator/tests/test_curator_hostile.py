@@ -1,4 +1,4 @@
-"""Input made to break a reader: what cannot be used is a reject with its place, memory stays bounded, the rest is read."""
+"""Input made to break a reader: what is of no use is a reject with its place, memory is bounded, the rest is read."""
 
 import bz2
 import gzip
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,8 +97,8 @@ SMALL_PAGE = b"\r\n\r\n" + record_head(9) + b"<p>hi</p>\r\n\r\n"
 
 def long_file(path, before, after, *, megabytes=1000):
     """A file with so many megabytes between two pieces, packed where its name says so."""
-    opened = gzip.open(path, "wb", 1) if path.name.endswith(".gz") else open(path, "wb")
-    with opened as handle:
+    opened = partial(gzip.open, compresslevel=1) if path.name.endswith(".gz") else open
+    with opened(path, "wb") as handle:
         handle.write(before)
         for _ in range(megabytes):
             handle.write(MEGABYTE)
@@ -405,7 +406,7 @@ class FailingDisk(io.BytesIO):  # as a drive that went bad
 def test_a_disk_that_fails_ends_the_run_with_a_word_on_how_to_go_on(tmp_path, name, monkeypatch):
     monkeypatch.setattr(InputFile, "open", lambda self: FailingDisk(b"x" * 100))
     file = InputFile(path=Path(name), name=name, format=name[2:].replace("txt", "text"), num_bytes=1)
-    with pytest.raises(RetryableError, match="cannot be read .*Input/output error.*run the same command again"):
+    with pytest.raises(RetryableError, match=r"cannot be read .*Input/output error.*run the same command again"):
         list(read_file(file, Reading()))
 
 

@@ -118,7 +118,9 @@ def article(page: dict[str, str], *, file: InputFile, number: int, reading: Read
     known: dict[str, Any] = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
     wikitext = page.get("text", "")
     if len(wikitext) > reading.max_document_bytes:
-        return Reject(**known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}")
+        return Reject(
+            **known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}"
+        )
     text = plain(wikitext)
     fault = text_fault(text, reading)
     if fault:

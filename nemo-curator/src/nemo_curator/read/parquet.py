@@ -16,9 +16,7 @@ BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
 Fields = dict[str, object]
 
 
-def read(
-    file: InputFile, reading: Reading, *, notice: Callable[[Fields], object] = lambda _: None
-) -> Iterator[Record]:
+def read(file: InputFile, reading: Reading, *, notice: Callable[[Fields], object] = lambda _: None) -> Iterator[Record]:
     """Every row of the file; `notice` sees the fields of each before its record comes."""
     number = 0
     try:
