@@ -14,8 +14,8 @@ from ..columns import filled, schema_behind
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
-from ..read.parquet import rows_at_a_time
 from ..read.records import read_file
+from . import draft
 from . import plan as plans
 from .compare import left_out
 from .layout import Layout
@@ -24,6 +24,9 @@ from .tally import StepTally, Tally, timed
 BATCH_DOCUMENTS = 256
 BATCH_REJECTS = 4096
 BATCH_BYTES = 8_000_000
+GROUP_BYTES = 8_000_000
+DISTINCT = ("id", "text", "url", "title", "source", "source_id", "metadata", "detail")
+"""Columns whose values seldom come twice, so that a dictionary of them is no use."""
 Batch = tuple[pa.Table, pa.Table]
 
 
@@ -37,10 +40,8 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     schema = columns_of(plan, segment)
     tally = Tally()
     with ExitStack() as stack:
-        last = gather is None
-        path = layout.documents(shard, segment, last=last)
-        kept = Table(stack, path, schema, compression="zstd" if last else "lz4")
-        rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
+        kept = opened_output(stack, layout.documents(shard, segment, last=gather is None), schema, last=gather is None)
+        rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA, group_bytes=GROUP_BYTES)
         later = segment > 0
         batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
         for documents, dropped in batches:
@@ -54,7 +55,6 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
             elif documents.num_rows:
                 with timed(tally.comparison):
                     gather.add(documents)
-        kept.open()
     if gather is not None:
         gather.write(layout.keys(shard, segment))
     tally.save(layout.tally(shard, segment))
@@ -67,27 +67,55 @@ def columns_of(plan: plans.Plan, segment: int) -> pa.Schema:
     return schema_behind(steps)
 
 
-class Table:
-    """A Parquet file that is begun with its first rows and appears whole when the stack closes."""
+def opened_output(stack: ExitStack, path: Path, schema: pa.Schema, *, last: bool) -> "draft.Draft | Table":
+    """Where a segment's documents go; a file without rows is a table all the same."""
+    if not last:
+        return draft.Draft(stack, path, schema)
+    table = Table(stack, path, schema, group_bytes=GROUP_BYTES)
+    table.open()
+    return table
 
-    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
-        self._stack, self._path, self._schema, self._compression = stack, path, schema, compression
+
+class Table:
+    """A Parquet file that is begun with its first rows and appears whole when the stack closes.
+
+    A row group gathers `group_bytes` of rows or more.
+    """
+
+    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, group_bytes: int = 0) -> None:
+        self._stack, self._path, self._schema, self._group_bytes = stack, path, schema, group_bytes
         self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
         path.unlink(missing_ok=True)
 
     def open(self) -> pq.ParquetWriter:
         """The writer; a file without rows is a table all the same."""
         if self._writer is None:
             handle = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(
-                pq.ParquetWriter(handle, self._schema, compression=self._compression)
-            )
+            few = [name for name in self._schema.names if name not in DISTINCT]
+            writer = pq.ParquetWriter(handle, self._schema, compression="zstd", use_dictionary=few)
+            self._writer = self._stack.enter_context(writer)
+            self._stack.push(self._write_rest)
         return self._writer
 
     def write(self, rows: pa.Table) -> None:
         """Append rows."""
         if rows.num_rows:
-            self.open().write_table(rows.cast(self._schema).combine_chunks())
+            self.open()
+            self._waiting.append(rows.cast(self._schema))
+            self._waiting_bytes += rows.nbytes
+            if self._waiting_bytes >= self._group_bytes:
+                self._write_group()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            self.open().write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._waiting, self._waiting_bytes = [], 0
+
+    def _write_rest(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self._write_group()
 
 
 @lru_cache(maxsize=4)
@@ -138,10 +166,8 @@ def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, reject
     step = (
         removal(layout, segment - 1, shard) if removal else left_out(layout, segment - 1, shard, reason=settings.reason)
     )
-    with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
-        for batch in table.iter_batches(batch_size=rows_at_a_time(table.metadata)):
-            documents = pa.Table.from_batches([batch])
-            yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
+    for documents in draft.batches(layout.documents(shard, segment - 1, last=False)):
+        yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
 
 
 def pass_step(
@@ -167,6 +193,8 @@ def part(verdict: Verdict) -> Batch:
     """The documents of a verdict that stay, and those that are dropped with reason and detail."""
     reason = verdict.reason.cast(pa.string())
     dropped = pc.is_valid(reason)
+    if reason.null_count == len(reason):
+        return verdict.documents, REJECT_SCHEMA.empty_table()
     detail = verdict.detail if verdict.detail is not None else pa.nulls(len(reason), pa.string())
     rejects = verdict.documents.filter(dropped).select(SCHEMA.names)
     rejects = rejects.append_column("reason", reason.filter(dropped))
