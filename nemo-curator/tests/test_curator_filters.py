@@ -173,7 +173,16 @@ def tokens(text):
 
 def test_tokens_are_words_and_runs_of_signs():
     assert tokens("Don't stop... “été” x_1 (a,b) 3.5") == [
-        *("Don't", "stop", "...", "“", "été", "”", "x_1", "(", "a", ",", "b", ")", "3", ".", "5")
+        *("Don't", "stop", "...", "“", "été", "”", "x_1", "(", "a", ",", "b", ")", "3.5")
+    ]
+
+
+def test_signs_within_words_part_them_as_spacy_has_it():
+    """Words of spaCy's blank English tokenizer, version 3.8."""
+    text = "os.path end.Start f(x) well-known 1-2 a/b 1/2 key=value x=1 a@b.org 3*4 a_b! x:y 12:30 (z)"
+    assert tokens(text) == [
+        *("os.path", "end", ".", "Start", "f(x", ")", "well", "-", "known", "1", "-", "2", "a", "/", "b", "1/2"),
+        *("key", "=", "value", "x=1", "a@b.org", "3", "*", "4", "a_b", "!", "x", ":", "y", "12:30", "(", "z", ")"),
     ]
 
 

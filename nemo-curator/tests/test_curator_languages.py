@@ -129,9 +129,7 @@ def test_long_chinese_passes_gopher_with_words_and_fails_without():
 def test_repetition_by_words_agrees_with_the_same_text_with_blanks():
     spaced = "漢 字 漢 字 漢 字 天 地 天"
     packed = spaced.replace(" ", "")
-    found = [
-        [score(f"top_{n}_gram", [text], segment="characters")[0] for n in (2, 3, 4)] for text in (spaced, packed)
-    ]
+    found = [[score(f"top_{n}_gram", [text], segment="characters")[0] for n in (2, 3, 4)] for text in (spaced, packed)]
     assert found[0] == found[1] and found[0][0] > 0.6
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from nemo_curator.cli import PROGRAM, main
+from nemo_curator.filter.presets import PRESETS
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.command import resolve
 from nemo_curator.foundation.errors import UserError
-from nemo_curator.filter.presets import PRESETS
 from nemo_curator.foundation.settings import load
 from nemo_curator.old_names import data, markdown, modern, table, translate
 from nemo_curator.old_names.filter_config import limits_of, settings_of_config
@@ -150,9 +150,18 @@ def test_filter_configurations_of_the_scripts_are_read(tmp_path, capsys):
     (row,) = read_folder(tmp_path / "out/data")
     assert row["score_unique_lines"] == 1
     settings = settings_of_config(tmp_path / "filters.yaml")
-    wanted = {"min_words": 5, "max_words": 100_000, "max_top_3_gram": 0.18, "min_unique_lines": 0.7, "min_stop_words": 1}
+    wanted = {
+        "min_words": 5,
+        "max_words": 100_000,
+        "max_top_3_gram": 0.18,
+        "min_unique_lines": 0.7,
+        "min_stop_words": 1,
+    }
     assert settings == {
-        **{"preset": "none", "definitions": "nemo", "text_field": "body", "keep_scores": True},
+        "preset": "none",
+        "definitions": "nemo",
+        "text_field": "body",
+        "keep_scores": True,
         **wanted,
     }
 

@@ -1,12 +1,14 @@
-"""Ask a peer and nemo-curator about the same texts, and say where they differ.
+"""Ask a peer and nemo-curator about the same texts; print a Markdown table of agreement, or where they differ.
 
-python compare.py PEER PYTHON [WORD …], where PYTHON runs the peer's runner with these words; see README.md.
+python compare.py PEER PYTHON [WORD …] [--examples N], where PYTHON runs the peer's runner with these words.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +22,87 @@ from nemo_curator.filter.scores import registry
 from nemo_curator.filter.thresholds import Quality
 
 HERE = Path(__file__).parent
-GROUPS = {
-    "odd": list(sources.ODD),
-    "mixed": list(sources.mixtures(1500, seed=7)),
-    "real": sources.real(),
-}
+SEEDS = ("0", "1", "2")  # of Python's hashes: what differs between them, the peer leaves to chance
+TINY = 1e-9
+Case = tuple[str, str, Any, Any]  # kind of agreement, text, the peer's answer, ours
 
 
-def ask(peer: Peer, texts: list[str], command: list[str]) -> list[dict[str, Any]]:
+def ask(peer: Peer, texts: list[str], command: list[str], seed: str) -> list[dict[str, Any]]:
     """The peer's answers."""
     asked = "".join(json.dumps(text) + "\n" for text in texts)
     words = [command[0], str(HERE / peer.runner), *command[1:]]
-    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTHONHASHSEED": seed}
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def judged(peer: Peer, texts: list[str]) -> dict[str, list[tuple[list[float], bool]]]:
-    """Our scores and verdicts for each of the peer's filters."""
+def judged(peer: Peer, part: str, texts: list[str]) -> list[tuple[float, bool]]:
+    """Our scores, and whether documents stay, for one of the peer's filters."""
     documents = pa.table({"text": pa.array(texts, pa.string())})
-    found = {}
-    for name, limits in peer.filters.items():
-        settings = Quality(preset="none", definitions=peer.definitions, **limits)
-        rules = [rule for rule in RULES if rule.threshold in limits]
-        scores = registry.compute(documents, [settings.score_of(rule.score) for rule in rules])
-        faults = [rule.at_fault(scores[settings.score_of(rule.score)], limits[rule.threshold]) for rule in rules]
-        (values,) = scores.values()
-        found[name] = [(float(v), not any(f[i] for f in faults)) for i, v in enumerate(values)]
-    return found
+    limits = peer.filters[part]
+    settings = Quality(preset="none", definitions=peer.definitions, **limits)
+    rules = [rule for rule in RULES if rule.threshold in limits]
+    scores = registry.compute(documents, [settings.score_of(rule.score) for rule in rules])
+    faults = [rule.at_fault(scores[settings.score_of(rule.score)], limits[rule.threshold]) for rule in rules]
+    return [
+        (float(value), not any(fault[row] for fault in faults)) for row, value in enumerate(next(iter(scores.values())))
+    ]
 
 
-def main(name: str, *command: str) -> None:
-    """Print a row for every filter and modifier of the peer, and examples of differences."""
-    peer = PEERS[name]
-    for group, texts in GROUPS.items():
-        answers = ask(peer, texts, list(command))
-        ours = judged(peer, texts)
-        for part in peer.filters:
-            tally, examples = Counter(), []
-            for text, theirs, (value, stays) in zip(texts, (a[part] for a in answers), ours[part], strict=True):
-                kind = compare(theirs, value, stays)
-                tally[kind] += 1
-                if kind in ("verdict", "score"):
-                    examples.append((kind, text[:120], theirs, (value, stays)))
-            print(group, part, dict(tally))
-            for each in sorted(examples, key=lambda e: e[0] != "verdict")[:3]:
-                print("    ", each)
-        for part, (ours_name, settings) in peer.modifiers.items():
-            modifier = getattr(modifiers, ours_name)(**settings)
-            pairs = [(t, a[part], modifier.rewrite(t)) for t, a in zip(texts, answers, strict=True)]
-            differing = [p for p in pairs if p[1] != p[2]]
-            print(group, part, {"same": len(pairs) - len(differing), "text": len(differing)})
-            for each in differing[:4]:
-                print("    ", *(repr(w[:150] if isinstance(w, str) else w) for w in each), sep="\n        ")
+def of_filter(peer: Peer, part: str, texts: list[str], answers: list[list[dict[str, Any]]]) -> Iterator[Case]:
+    """How one filter agrees on every text."""
+    for row, (text, ours) in enumerate(zip(texts, judged(peer, part, texts), strict=True)):
+        theirs = [each[row][part] for each in answers]
+        yield compare(theirs, ours), text, theirs[0], ours
 
 
-def compare(theirs: Any, value: float, stays: bool) -> str:
+def compare(theirs: list[Any], ours: tuple[float, bool]) -> str:
     """Whether score and verdict are the same."""
-    if isinstance(theirs, str):
-        return f"peer fails: {theirs}, ours {'keeps' if stays else 'drops'}"
-    if theirs[1] != stays:
+    if isinstance(theirs[0], str):
+        return "fails"
+    if any(each != theirs[0] for each in theirs):
+        return "chance"
+    if theirs[0][1] != ours[1]:
         return "verdict"
-    return "same" if abs(theirs[0] - value) < 1e-9 else "score"
+    return "same" if theirs[0][0] is None or abs(theirs[0][0] - ours[0]) < TINY else "score"
+
+
+def of_modifier(peer: Peer, part: str, texts: list[str], answers: list[list[dict[str, Any]]]) -> Iterator[Case]:
+    """How one modifier agrees on every text."""
+    name, settings = peer.modifiers[part]
+    modifier = getattr(modifiers, name)(**settings)
+    for text, answer in zip(texts, answers[0], strict=True):
+        ours = modifier.rewrite(text)
+        yield "same" if answer[part] == ours else "verdict", text, answer[part], ours
+
+
+def main(name: str, *words: str) -> None:
+    """Print a row for every filter and modifier of the peer, and examples of differences."""
+    peer, command, examples = PEERS[name], list(words), 0
+    if "--examples" in command:
+        at = command.index("--examples")
+        examples = int(command[at + 1])
+        del command[at : at + 2]
+    texts = [*sources.ODD, *sources.mixtures(1500, seed=7), *sources.real()]
+    answers = [ask(peer, texts, command, seed) for seed in SEEDS]
+    print(f"{peer.title}: {len(texts)} texts\n")
+    print("| theirs | ours | same verdict | same score, too | it fails | left to chance |\n|---|---|---|---|---|---|")
+    for part in [*peer.filters, *peer.modifiers]:
+        compared = (of_filter if part in peer.filters else of_modifier)(peer, part, texts, answers)
+        show(part, list(peer.filters.get(part, [])) or [peer.modifiers[part][0]], list(compared), examples)
+
+
+def show(part: str, ours: list[str], cases: list[Case], examples: int) -> None:
+    """Print one row, and the first differences."""
+    tally = Counter(kind for kind, *_ in cases)
+    rest = len(cases) - tally["fails"] - tally["chance"]
+    named = ", ".join(f"`{each}`" for each in ours[:2]) + (" …" if len(ours) > 2 else "")
+    equal = f"{rest - tally['verdict']} of {rest}"
+    print(f"| {part} | {named} | {equal} | {tally['same']} | {tally['fails'] or '-'} | {tally['chance'] or '-'} |")
+    for _, text, theirs, mine in [case for case in cases if case[0] in ("verdict", "score")][:examples]:
+        print("   ", repr(text[:100]), str(theirs)[:100], str(mine)[:100])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from nemo_curator.filter.presets import GOPHER, PRESETS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
@@ -80,6 +82,25 @@ PEERS = {
             "word_repetition": {"max_word_repetition": 0.5},
             "words_num": {"min_words": 10},
             "stopwords": {"min_stop_word_share": 0.3},
+        },
+    ),
+    "datatrove": Peer(
+        title="datatrove 0.10, words by spaCy",
+        runner="peer_datatrove.py",
+        definitions="datatrove",
+        filters={
+            "GopherQuality": {k: v for k, v in GOPHER.items() if "gram" not in k and "duplicate" not in k},
+            "GopherRepetition": {k: v for k, v in GOPHER.items() if "gram" in k or "duplicate" in k},
+            "FineWebQuality": {k: v for k, v in PRESETS["fineweb"].limits.items() if k not in GOPHER},
+        },
+    ),
+    "dolma": Peer(
+        title="dolma 1.2",
+        runner="peer_dolma.py",
+        definitions="paper",
+        filters={
+            "word_count": {"min_words": 50, "max_words": 100_000},
+            "words_with_alpha": {"min_alphabetic_words": 0.8},
         },
     ),
 }

@@ -12,12 +12,46 @@ from typing import Any
 
 import stubs
 
-ABSENT = (
-    "PIL av cv2 datasets dill fsspec httpx jsonargparse librosa multiprocess networkx nltk pandas psutil pyarrow ray "
-    "requests samplerate scipy tabulate torch tqdm uv wandb zstandard loguru yaml huggingface_hub data_juicer.utils.model_utils data_juicer.utils.mm_utils "
-    "data_juicer.utils.process_utils data_juicer.utils.ray_utils data_juicer.utils.resource_utils "
-    "data_juicer.core data_juicer.utils.lazy_loader data_juicer.utils.asset_utils data_juicer.ops.op_env data_juicer.ops.op_fusion"
-).split()
+ABSENT = [
+    "PIL",
+    "av",
+    "cv2",
+    "datasets",
+    "dill",
+    "fsspec",
+    "httpx",
+    "jsonargparse",
+    "librosa",
+    "multiprocess",
+    "networkx",
+    "nltk",
+    "pandas",
+    "psutil",
+    "pyarrow",
+    "ray",
+    "requests",
+    "samplerate",
+    "scipy",
+    "tabulate",
+    "torch",
+    "tqdm",
+    "uv",
+    "wandb",
+    "zstandard",
+    "loguru",
+    "yaml",
+    "huggingface_hub",
+    "data_juicer.utils.model_utils",
+    "data_juicer.utils.mm_utils",
+    "data_juicer.utils.process_utils",
+    "data_juicer.utils.ray_utils",
+    "data_juicer.utils.resource_utils",
+    "data_juicer.core",
+    "data_juicer.utils.lazy_loader",
+    "data_juicer.utils.asset_utils",
+    "data_juicer.ops.op_env",
+    "data_juicer.ops.op_fusion",
+]
 FILTERS = {
     "alphanumeric": "alnum_ratio",
     "average_line_length": "avg_line_length",

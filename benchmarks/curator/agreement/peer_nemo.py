@@ -12,8 +12,20 @@ from typing import Any
 
 import stubs
 
-ABSENT = ("transformers", "platformdirs", "sentencepiece", "requests", "ray", "pandas", "dask", "numpy", "openai",
-          "nemo_curator._compat", "nemo_curator.utils.distributed_utils", "nemo_curator.utils.decorators")
+ABSENT = (
+    "transformers",
+    "platformdirs",
+    "sentencepiece",
+    "requests",
+    "ray",
+    "pandas",
+    "dask",
+    "numpy",
+    "openai",
+    "nemo_curator._compat",
+    "nemo_curator.utils.distributed_utils",
+    "nemo_curator.utils.decorators",
+)
 DASK = {"filters": "filters.heuristic_filter", "code": "filters.code", "modifiers": "modifiers"}
 RAY = {
     "filters": "stages.text.filters.heuristic.string",
@@ -21,21 +33,59 @@ RAY = {
     "code": "stages.text.filters.heuristic.code.code",
     "modifiers": "stages.text.modifiers",
 }
-FILTERS = (
-    "NonAlphaNumeric SymbolsToWords Numbers Urls Bullets WhiteSpace Parentheses LongWord WordCount BoilerPlateString "
-    "MeanWordLength RepeatedLines RepeatedParagraphs RepeatedLinesByChar RepeatedParagraphsByChar Punctuation Ellipsis "
-    "WordsWithoutAlphabets PornographicUrls PythonCommentToCode NumberOfLinesOfCode XMLHeader Alpha HTMLBoilerplate"
-).split()
-MODIFIERS = ("newline_normalizer.NewlineNormalizer", "url_remover.UrlRemover", "quotation_remover.QuotationRemover",
-             "markdown_remover.MarkdownRemover", "c4.BoilerPlateStringModifier")
+FILTERS = [
+    "NonAlphaNumeric",
+    "SymbolsToWords",
+    "Numbers",
+    "Urls",
+    "Bullets",
+    "WhiteSpace",
+    "Parentheses",
+    "LongWord",
+    "WordCount",
+    "BoilerPlateString",
+    "MeanWordLength",
+    "RepeatedLines",
+    "RepeatedParagraphs",
+    "RepeatedLinesByChar",
+    "RepeatedParagraphsByChar",
+    "Punctuation",
+    "Ellipsis",
+    "WordsWithoutAlphabets",
+    "PornographicUrls",
+    "PythonCommentToCode",
+    "NumberOfLinesOfCode",
+    "XMLHeader",
+    "Alpha",
+    "HTMLBoilerplate",
+]
+MODIFIERS = (
+    "newline_normalizer.NewlineNormalizer",
+    "url_remover.UrlRemover",
+    "quotation_remover.QuotationRemover",
+    "markdown_remover.MarkdownRemover",
+    "c4.BoilerPlateStringModifier",
+)
 
 
 def parts(checkout: Path) -> tuple[dict[str, Any], dict[str, Callable[[str], str]]]:
     """The filters and the modifiers of a checkout by name."""
     root = checkout / "nemo_curator"
     modern = (root / "stages").is_dir()
-    for name in ("", *([".stages", ".stages.text", ".stages.text.filters", ".stages.text.modifiers",
-                        ".stages.text.filters.heuristic"] if modern else [".filters", ".modifiers"])):
+    for name in (
+        "",
+        *(
+            [
+                ".stages",
+                ".stages.text",
+                ".stages.text.filters",
+                ".stages.text.modifiers",
+                ".stages.text.filters.heuristic",
+            ]
+            if modern
+            else [".filters", ".modifiers"]
+        ),
+    ):
         stubs.package(f"nemo_curator{name}", str(root / name.replace(".", "/").strip("/")))
     homes = RAY if modern else DASK
     if not modern:  # its modifiers import their base class from their package
@@ -66,12 +116,12 @@ def answer(text: str, filters: dict[str, Any], modifiers: dict[str, Callable[[st
         try:
             score = each.score_document(text)
             found[name] = [float(score), bool(each.keep_document(score))]
-        except Exception as error:  # noqa: BLE001 - that a filter fails is what is to be seen
+        except Exception as error:
             found[name] = type(error).__name__
     for name, modify in modifiers.items():
         try:
             found[name] = modify(text)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             found[name] = [type(error).__name__]
     return found
 

@@ -97,7 +97,10 @@ class NormalizeWhitespace(Rewriting):
 
 @dataclass(frozen=True, kw_only=True)
 class RemoveUrls(Rewriting):
-    """Web addresses go (UrlRemover, which takes what follows up to the next blank), or `replacement` takes their place."""
+    """Web addresses go (UrlRemover), or `replacement` takes their place.
+
+    UrlRemover also takes the marks and brackets that follow, up to the next blank.
+    """
 
     replacement: Annotated[str, Meta(description="what is written instead")] = ""
 

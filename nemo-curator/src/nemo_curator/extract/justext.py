@@ -1,4 +1,4 @@
-"""Extraction with jusText (Pomikálek 2011): paragraphs kept by length, links and stop words, as NeMo Curator sets it."""
+"""Extraction with jusText (Pomikálek 2011): paragraphs kept by length, links and stop words, as in NeMo Curator."""
 
 from collections.abc import Callable
 from dataclasses import asdict

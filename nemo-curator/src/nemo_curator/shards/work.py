@@ -22,6 +22,7 @@ from .layout import Layout
 from .tally import StepTally, Tally, timed
 
 BATCH_DOCUMENTS = 256
+BATCH_REJECTS = 4096
 BATCH_BYTES = 8_000_000
 GROUP_BYTES = 8_000_000
 DISTINCT = ("id", "text", "url", "title", "source", "source_id", "metadata", "detail")
@@ -144,7 +145,7 @@ def take(records: Iterator[Document | Reject]) -> tuple[list[Document], list[Rej
     documents: list[Document] = []
     rejects: list[Reject] = []
     room = BATCH_BYTES
-    while room > 0 and len(documents) < BATCH_DOCUMENTS and len(rejects) < BATCH_DOCUMENTS:
+    while room > 0 and len(documents) < BATCH_DOCUMENTS and len(rejects) < BATCH_REJECTS:
         record = next(records, None)
         if record is None:
             break
@@ -176,7 +177,7 @@ def pass_step(
     with timed(into):
         verdict = step(documents) if documents.num_rows else Verdict(documents=documents, reason=pa.nulls(0))
     kept, dropped = part(verdict)
-    tally.scored(verdict.scores)
+    tally.judged(verdict)
     rejects.write(dropped)
     return count(tally, into, kept, dropped)[0]
 

@@ -33,8 +33,19 @@ FAMILIES = (
     "table",
 )
 OF_WORDS = frozenset(
-    "words mean_word_length symbols_per_word alphabetic_words stop_words longest_word word_repetition flagged_words "
-    "stop_word_share listed_stop_words newlines_per_word".split()
+    [
+        "words",
+        "mean_word_length",
+        "symbols_per_word",
+        "alphabetic_words",
+        "stop_words",
+        "longest_word",
+        "word_repetition",
+        "flagged_words",
+        "stop_word_share",
+        "listed_stop_words",
+        "newlines_per_word",
+    ]
 )
 OF_ALL_CHARACTERS = ("datatrove_top", "datatrove_dup", "nemo_top", "nemo_dup")  # shares of the text as it was
 
