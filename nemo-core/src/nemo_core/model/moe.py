@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig, MoEConfig
+from .linear import Linear
 from .mlp import make_mlp
 
 
@@ -70,6 +71,7 @@ class MoE(nn.Module):
         self.gate = Router(config.hidden_size, moe)
         self.experts = nn.ModuleList(make_mlp(config, moe.ffn_size) for _ in range(moe.num_experts))
         self.shared_experts = make_mlp(config, moe.shared_ffn_size) if moe.shared_ffn_size else None
+        self.shared_expert_gate = Linear(config.hidden_size, 1, bias=False) if moe.shared_gate else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Send tokens to experts, expert by expert."""
@@ -81,7 +83,10 @@ class MoE(nn.Module):
             share = weight_NC[token, place, None].to(x.dtype)
             mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
         if self.shared_experts is not None:
-            mixed_NE = mixed_NE + self.shared_experts(x_NE)
+            shared_NE = self.shared_experts(x_NE)
+            if self.shared_expert_gate is not None:
+                shared_NE = shared_NE * self.shared_expert_gate(x_NE).sigmoid()
+            mixed_NE = mixed_NE + shared_NE
         return mixed_NE.view_as(x)
 
 
