@@ -87,9 +87,9 @@ class Runner:
         """What an adapter does to a layer, laid out for the kernels; DoRA's gains are those of the weights now."""
         placed = [tensor.to(self.device, self.dtype) for tensor in weights]
         if isinstance(weights, OutputScale):
-            return Gain(*placed)
+            return Gain(placed[0])
         if isinstance(weights, InputScale):
-            return Rescaled(*placed)
+            return Rescaled(placed[0])
         low_rank = LowRank.of(*placed[:2])
         if isinstance(weights, LowRankWeights):
             return low_rank

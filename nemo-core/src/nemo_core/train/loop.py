@@ -278,14 +278,14 @@ def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
     norm = parts.laid_out.clip(plan.max_grad_norm)
     balancing = parts.objective if isinstance(parts.objective, Balanced) else None
-    more = balancing.taken_figures(parts.world) if balancing else {}
+    more = balancing.taken_figures(parts.world, parts.compute.device) if balancing else {}
     result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1], more)
     skipped = skip(result.loss, result.grad_norm)
     if not skipped:
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
     if balancing:
-        balancing.move_biases(parts.world, skip=skipped)
+        balancing.move_biases(parts.model, parts.world, skip=skipped)
     return result
 
 
