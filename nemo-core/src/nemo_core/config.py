@@ -102,6 +102,10 @@ class MoEConfig:
     balance_loss: Annotated[
         float, Meta(ge=0, description="weight of the loss that balances experts, as the folder names it")
     ] = 0.0
+    balance_over: Annotated[
+        Literal["batch", "sequence"],
+        Meta(description="whose tokens it balances: those of all layers and rows together, or layer by row (DeepSeek)"),
+    ] = "batch"
 
     def __post_init__(self) -> None:
         if self.top_k > self.num_experts:

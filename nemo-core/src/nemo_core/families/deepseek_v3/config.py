@@ -36,6 +36,8 @@ def read_experts(hf: HFConfig, defaults: dict[str, int], *, shared: int = 1) -> 
         ffn_size=values["moe_intermediate_size"],
         shared_ffn_size=values["moe_intermediate_size"] * hf.get("n_shared_experts", shared),
         dense_layers=tuple(range(min(values["first_k_dense_replace"], layers))),
+        balance_loss=hf.get("aux_loss_alpha", 0.001),
+        balance_over="sequence" if hf.get("seq_aux", True) else "batch",
     )
 
 
@@ -48,12 +50,8 @@ def read_latent(hf: HFConfig) -> dict[str, Any]:
         rotary_dim=hf.get("qk_rope_head_dim", 64),
         value_dim=hf.get("v_head_dim", 128),
     )
-    heads, head_dim, bias = (
-        hf.need("num_attention_heads"),
-        mla.plain_dim + mla.rotary_dim,
-        bool(hf.get("attention_bias")),
-    )
-    rope = read_rope(hf)
+    heads, head_dim = hf.need("num_attention_heads"), mla.plain_dim + mla.rotary_dim
+    bias, rope = bool(hf.get("attention_bias")), read_rope(hf)
     return {
         "vocab_size": hf.need("vocab_size"),
         "hidden_size": hf.need("hidden_size"),
@@ -127,4 +125,6 @@ def write_experts(config: ModelConfig) -> dict[str, Any]:
         "n_group": moe.groups,
         "topk_group": moe.top_groups,
         "moe_layer_freq": 1,
+        "aux_loss_alpha": moe.balance_loss,
+        "seq_aux": moe.balance_over == "sequence",
     }
