@@ -75,7 +75,7 @@ def lay_out(
     check_settings(settings)
     plan = plan_of(settings, world.size)
     model = MegatronDecoder(native.config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
-    load_weights(model.to(compute.device), dict(native.named_parameters()).__getitem__)
+    load_weights(model.to(compute.device), native.state_dict().__getitem__)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
     return MegatronLaidOut(model, placed, plan, buckets)
