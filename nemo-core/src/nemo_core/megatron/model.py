@@ -3,6 +3,10 @@
 B batch, T position, E hidden width, V vocabulary, F rotary frequencies.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
@@ -33,7 +37,8 @@ class MegatronDecoder(nn.Module):
 
     Under pipeline parallelism it is this process's stage: after `set_input`, all but the last give hidden states
     [T,B,E] for the next one. `stage` numbers the stages of one process where it has several.
-    `process_groups(degrees)` must be entered. Raises ConfigError for what megatron.core cannot represent.
+    `training` adds to the settings of its layers. `process_groups(degrees)` must be entered. Raises ConfigError for
+    what megatron.core cannot represent.
     """
 
     def __init__(
@@ -45,15 +50,16 @@ class MegatronDecoder(nn.Module):
         dtype: torch.dtype = torch.float32,
         fp8: Fp8Settings = NO_FP8,
         stage: int | None = None,
+        training: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         check_representable(config, degrees, on_gpu=on_gpu, fp8=fp8)
         self.config, self.degrees, self.packs = config, degrees, on_gpu
-        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype, fp8=fp8)
+        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype, fp8=fp8, training=training)
         first = parallel_state.is_pipeline_first_stage(ignore_virtual=stage is None, vp_stage=stage)
         last = parallel_state.is_pipeline_last_stage(ignore_virtual=stage is None, vp_stage=stage)
-        # It copies a tied embedding to the last stage on a GPU only; on a CPU the last stage loads a copy of its own.
-        keeps_copies = degrees.pipeline > 1 and not torch.cuda.is_available()
+        # Its tie between the first stage and the last is made on a GPU; to compute only, the last loads a copy.
+        keeps_copies = degrees.pipeline > 1 and not training
         self.gpt = GPTModel(
             config=settings,
             transformer_layer_spec=block_spec(config, settings, transformer_engine=on_gpu, stage=stage),

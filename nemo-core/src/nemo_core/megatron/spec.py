@@ -63,7 +63,7 @@ def local_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tu
 
 
 def with_cpu_router(parts: Any) -> Any:
-    """A layer with experts and our router, and the norm before them saved under the name Transformer Engine gives it."""
+    """A layer with experts and our router; the norm before them is saved under the name Transformer Engine gives it."""
     experts = replace(parts.mlp.submodules, router=CpuRouter)
     names = {name: key for name, key in parts.sharded_state_dict_keys_map.items() if "mlp" not in name}
     return replace(parts, mlp=replace(parts.mlp, submodules=experts), sharded_state_dict_keys_map=names)

@@ -1,6 +1,8 @@
 """megatron.core's TransformerConfig of a ModelConfig."""
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,13 +30,20 @@ ACTIVATIONS = {
 
 
 def transformer_settings(
-    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype, fp8: Fp8Settings = NO_FP8
+    config: ModelConfig,
+    degrees: Degrees,
+    *,
+    on_gpu: bool,
+    dtype: torch.dtype,
+    fp8: Fp8Settings = NO_FP8,
+    training: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
     return TransformerConfig(
         **architecture(config),
         **experts(config, on_gpu=on_gpu),
         **(recommended(config, fp8) if on_gpu else {}),
+        **training,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         params_dtype=dtype,

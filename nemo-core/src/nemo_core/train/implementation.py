@@ -10,7 +10,7 @@ from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from ..parallel.plan import check_optimizer
 from .device import Compute
-from .settings import PretrainSettings
+from .settings import PretrainSettings, SftSettings
 from .world import World
 
 IMPLEMENTATIONS = {"megatron": Backend(module="nemo_core.megatron.train", extra="megatron")}
@@ -21,7 +21,7 @@ def megatron() -> ModuleType:
     return load_backend("implementation", "megatron", IMPLEMENTATIONS, package="nemo-core")
 
 
-def process_groups(settings: PretrainSettings) -> contextlib.AbstractContextManager[None]:
+def process_groups(settings: PretrainSettings | SftSettings) -> contextlib.AbstractContextManager[None]:
     """Groups of processes that the implementation keeps beside torch's own; `lay_out` needs them."""
     if settings.implementation == "native":
         return contextlib.nullcontext()
@@ -29,7 +29,9 @@ def process_groups(settings: PretrainSettings) -> contextlib.AbstractContextMana
     return groups
 
 
-def lay_out(settings: PretrainSettings, model: Decoder, *, world: World, compute: Compute) -> ParallelModel:
+def lay_out(
+    settings: PretrainSettings | SftSettings, model: Decoder, *, world: World, compute: Compute
+) -> ParallelModel:
     """The model over all processes, with the weights of the native `model` whichever the implementation."""
     if settings.implementation == "native":
         if settings.fp8.format != "none":
@@ -44,6 +46,17 @@ def lay_out(settings: PretrainSettings, model: Decoder, *, world: World, compute
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
-        model, settings=settings.parallel, world=world, compute=compute, fp8=settings.fp8
+        model,
+        settings=settings.parallel,
+        world=world,
+        compute=compute,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate or 0.0,  # set before every step
+        fp8=settings.fp8,
     )
+    if laid_out.own_optimizer is not None and settings.guard.rollback_after:
+        raise ConfigError(
+            f"guard.rollback_after={settings.guard.rollback_after} keeps weights and moments in memory, which "
+            "implementation=megatron shares out over processes; set it to 0, or use implementation=native"
+        )
     return laid_out

@@ -103,7 +103,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         model=parallel.model,
         data=data,
         objective=next_token_loss,
-        optimizer=make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
+        optimizer=parallel.own_optimizer or make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
