@@ -66,8 +66,8 @@ def forward_and_backward(
         seq_length=(rows * length if packed else length) * decoders[0].degrees.context,
         micro_batch_size=1 if packed else rows,
     )
-    total = torch.zeros((), device=micros[0].ids_BT.device)
-    return total + sum(losses)
+    zero = torch.zeros((), device=micros[0].ids_BT.device)
+    return torch.stack([zero, *losses]).sum()
 
 
 def with_count(loss: Tensor, *, count: int) -> tuple[Tensor, Tensor, Tensor]:
