@@ -75,19 +75,19 @@ def measured(words: Sequence[str]) -> dict[str, float]:
 
 READ_AND_WRITE = """
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-import pyarrow.parquet as pq
 from nemo_curator.document import SCHEMA, to_table
 from nemo_curator.read.files import list_input
 from nemo_curator.read.records import Reading, read_file
-from nemo_curator.shards.work import take
-output = Path(sys.argv[2])
-output.mkdir()
+from nemo_curator.shards.work import GROUP_BYTES, Table, take
+import nemo_curator.curation, nemo_curator.dedup.exact
 for number, file in enumerate(list_input(Path(sys.argv[1])).files):
     records = read_file(file, Reading())
-    with pq.ParquetWriter(output / f"{number}.parquet", SCHEMA, compression="zstd") as out:
+    with ExitStack() as stack:
+        out = Table(stack, Path(sys.argv[2]) / f"{number}.parquet", SCHEMA, group_bytes=GROUP_BYTES)
         while documents := take(records)[0]:
-            out.write_table(to_table(documents).select(SCHEMA.names).cast(SCHEMA).combine_chunks())
+            out.write(to_table(documents).select(SCHEMA.names))
 """
 
 

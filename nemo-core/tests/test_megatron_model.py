@@ -73,6 +73,7 @@ VARIANTS = {
             groups=4,
             top_groups=2,
             shared_ffn_size=40,
+            shared_gate=True,
             scale=2.5,
             dense_layers=(0,),
         )

@@ -86,7 +86,7 @@ def test_estimates_scale_with_the_input_and_divide_by_the_workers():
     steps = [
         Measured("read", documents=10, bytes=1000, seconds=1.0),
         Measured("repair", documents=8, bytes=800, dropped=2, seconds=2.0, rejected_bytes=20),
-        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, stored_bytes=100),
+        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, draft_bytes=700, stored_bytes=100),
     ]
     sample = Sample(files=1, input_bytes=1000, documents=10, steps=steps, resident_bytes=50_000_000)
     machine = Machine(workers=2, free_disk_bytes=10**9, free_memory_bytes=10**9, sort_s=0.0)
@@ -96,6 +96,7 @@ def test_estimates_scale_with_the_input_and_divide_by_the_workers():
     assert found.seconds == pytest.approx(1.5 + 400 / 2)
     assert found.memory_bytes == 3 * 50_000_000 + 48 * 800
     assert found.output_bytes == 100 * (100 + 20)
+    assert found.work_bytes == 100 * 700 + 800 * 3 * 8
     one = estimate(sample, pipeline, total_bytes=100_000, shards=1, machine=machine)
     assert one.seconds == pytest.approx(1.5 + 400)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..checkpoint.folder import check_folder, load_model
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..train.balance import balanced
 from ..train.loop import Parts, train
 from ..train.pretrain import assemble as assemble_pretraining
 from ..train.pretrain import inputs_of, open_collections
@@ -43,7 +44,8 @@ def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     loss = DistillationLoss(
         teacher, temperature=settings.temperature, share=settings.share, hidden_weight=settings.hidden_weight
     )
-    return replace(parts, objective=loss)
+    objective = balanced(loss, parts.model.config, settings.experts, settings.parallel)
+    return replace(parts, objective=objective)
 
 
 def check_pair(settings: DistillSettings, student: Decoder, teacher: Decoder) -> None:

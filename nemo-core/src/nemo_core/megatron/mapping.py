@@ -173,6 +173,8 @@ def expert_rows(config: ModelConfig, layer: int) -> Iterator[Row]:
         yield from mlp_rows(config, name=EXPERTS, part=f"mlp.experts.{expert}.")
     if moe.shared_ffn_size:
         yield from mlp_rows(config, name="mlp.shared_experts.", part="mlp.shared_experts.")
+    if moe.shared_gate:
+        yield "mlp.shared_experts.gate_weight", ("mlp.shared_expert_gate.weight",), same()
 
 
 def row_axis(kind: str) -> int | None:

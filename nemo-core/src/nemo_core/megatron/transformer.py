@@ -96,6 +96,7 @@ def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
         else 1,
         "moe_ffn_hidden_size": moe.ffn_size,
         "moe_shared_expert_intermediate_size": moe.shared_ffn_size or None,
+        "moe_shared_expert_gate": moe.shared_gate,
         "moe_router_topk": moe.top_k,
         "moe_router_score_function": moe.score,
         "moe_router_pre_softmax": moe.score == "softmax" and not moe.normalize,

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
+from ..checkpoint.state_names import StateNames, decoder_prefix
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
@@ -168,7 +169,8 @@ class ParallelModel:
         own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"rng.{world.rank}.")}
         rest = {name: t for name, t in tensors.items() if name not in own and not self.is_mirrored(name)}
         layout = self.layout
-        pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns)
+        group = StateNames(self.model.config, prefix=decoder_prefix(self.model)).group
+        pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns, group=group)
         return [*pieces, *pieces_to_write(own, rank=0, size=1)]
 
     def trained_names(self) -> set[str]:

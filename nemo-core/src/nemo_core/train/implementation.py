@@ -43,6 +43,7 @@ def lay_out(
         raise ConfigError(
             f"ema.decay={settings.ema.decay} is not offered by implementation=megatron; use implementation=native"
         )
+    check_balance(settings, model)
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
@@ -60,3 +61,14 @@ def lay_out(
             "implementation=megatron shares out over processes; set it to 0, or use implementation=native"
         )
     return laid_out
+
+
+def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
+    """Raise ConfigError where experts are to be balanced: that looks at the native implementation's routers."""
+    moe, experts = model.config.moe, settings.experts
+    weight = 0.0 if moe is None else moe.balance_loss if experts.balance_loss is None else experts.balance_loss
+    if moe is not None and (weight or experts.bias_rate):
+        raise ConfigError(
+            f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
+            "routers of megatron.core are not balanced here; set both to 0, or use implementation=native"
+        )

@@ -196,6 +196,7 @@ def figures(objective: str, model: Decoder, account: Account) -> dict[str, Any]:
         "rollbacks": account.rollbacks,
         "stopped_early": account.stopped_early,
         "mfu": account.mfu,
+        **({} if account.restored_step is None else {"restored_step": account.restored_step}),
     }
 
 

@@ -31,6 +31,7 @@ from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
 from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
+from .balance import balanced
 from .device import Compute, choose_compute
 from .implementation import lay_out, process_groups
 from .loop import Account, Parts, train
@@ -118,7 +119,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     parts = Parts(
         model=model,
         data=data,
-        objective=next_token_loss,
+        objective=balanced(next_token_loss, model.config, settings.experts, settings.parallel),
         optimizer=parallel.own_optimizer or make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
         validate=functools.partial(validate, parallel, held_out(settings, conversations.validation), compute),
@@ -139,6 +140,11 @@ def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> No
         raise ConfigError(
             f"method={settings.method} needs implementation=native: megatron.core's joined matrices take no adapters "
             "here; use method=full, or implementation=native"
+        )
+    if settings.experts.bias_rate and settings.method != "full":
+        raise ConfigError(
+            f"experts.bias_rate={settings.experts.bias_rate} moves biases of the model itself; set it to 0, or use "
+            "method=full"
         )
     check_positions(settings, model)
 

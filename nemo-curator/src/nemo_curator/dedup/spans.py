@@ -167,11 +167,12 @@ def hash_windows(*, root: str, segment: int, shard: int) -> int:
     return total
 
 
-def text_batches(layout: "Layout", segment: int, shard: int) -> Iterator[pa.Array]:
+def text_batches(layout: "Layout", segment: int, shard: int) -> Iterator[pa.ChunkedArray]:
     """The texts of a shard's documents, some at a time."""
-    with pq.ParquetFile(layout.documents(shard, segment, last=False)) as table:
-        for batch in table.iter_batches(columns=["text"], batch_size=256):
-            yield batch.column(0)
+    from ..shards import draft
+
+    for batch in draft.batches(layout.documents(shard, segment, last=False), columns=["text"]):
+        yield batch["text"]
 
 
 def among(values: Keys, known: Keys) -> npt.NDArray[np.bool_]:

@@ -94,6 +94,6 @@ def num_keys(settings: Any) -> int:
 def work_bytes(sample: Sample, pipeline: Pipeline, compared: list[tuple[int, int]], scale: float) -> int:
     """Most disk that files between steps take at once: the texts of two neighbouring segments, and the keys of one."""
     behind = zip(pipeline.steps, sample.steps[1:], strict=True)
-    between = [round(measured.stored_bytes * scale) for step, measured in behind if step.compares_documents]
+    between = [round(measured.draft_bytes * scale) for step, measured in behind if step.compares_documents]
     texts = max((sum(between[i : i + 2]) for i in range(len(between))), default=0)
     return texts + max((documents * keys * KEY_BYTES for documents, keys in compared), default=0)

@@ -90,6 +90,8 @@ def resources_of(settings: Quality) -> Resources:
     resources = Resources(
         flagged_words=settings.flagged_words,
         stop_words=settings.stop_words,
+        stop_word_language=settings.stop_word_language,
+        segment=settings.segment,
         tokenizer=settings.tokenizer,
         ngram_model=settings.ngram_model,
         comments_of=settings.comments_of,

@@ -1,1 +1,5 @@
 """Compiled loops over Arrow string buffers; they release the GIL and are cached on disk."""
+
+from . import cache
+
+cache.install()
