@@ -100,7 +100,13 @@ def learn(config: ModelConfig, *, implementation: str, saved=None) -> tuple[list
         optimizer = build_optimizer(native, learning_rate=1e-3, weight_decay=settings.weight_decay, betas=betas)
     else:
         laid_out = lay_out(
-            native, settings=ParallelSettings(), world=ALONE, compute=compute, optimizer=settings, learning_rate=1e-3
+            native.config,
+            native.state_dict().__getitem__,
+            settings=ParallelSettings(),
+            world=ALONE,
+            compute=compute,
+            optimizer=settings,
+            learning_rate=1e-3,
         )
         optimizer = laid_out.own_optimizer
     if saved is not None:

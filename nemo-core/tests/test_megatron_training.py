@@ -132,3 +132,17 @@ def test_adapters_need_the_native_implementation(pretrained, questions, tmp_path
     words = [f"model={pretrained}", f"conversations={questions}", "method=lora", f"output={tmp_path / 'x'}"]
     assert main(["sft", *words, MEGATRON, "sequence_length=128"]) == 2
     assert "method=lora needs implementation=native" in capsys.readouterr().err
+
+
+def test_a_model_is_gone_on_with_without_building_the_native_one(tiny_words, pretrained, tmp_path, monkeypatch):
+    """Each process reads the tensors it holds from the folder."""
+    words = [word for word in tiny_words if not word.startswith(("model.", "size="))]
+    words = ["pretrain", *words, f"continue_from={pretrained}", "steps=2"]
+    assert main([*words, f"output={tmp_path / 'native'}"]) == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the whole model was read")
+
+    monkeypatch.setattr("nemo_core.train.implementation.load_model", refuse)
+    assert main([*words, MEGATRON, f"output={tmp_path / 'megatron'}"]) == 0
+    assert losses(tmp_path / "megatron") == pytest.approx(losses(tmp_path / "native"), rel=1e-4)

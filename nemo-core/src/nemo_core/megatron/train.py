@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..foundation.errors import ConfigError
-from ..model.decoder import Decoder
 from ..parallel.buckets import Buckets
 from ..parallel.fsdp import shard_modules
 from ..parallel.plan import ParallelPlan, mismatch
@@ -66,7 +65,8 @@ def plan_of(settings: ParallelSettings, world_size: int) -> ParallelPlan:
 
 
 def lay_out(
-    native: Decoder,
+    config: ModelConfig,
+    read: Callable[[str], Tensor],
     *,
     settings: ParallelSettings,
     world: World,
@@ -75,7 +75,7 @@ def lay_out(
     learning_rate: float,
     fp8: Fp8Settings = NO_FP8,
 ) -> MegatronLaidOut | MegatronScheduled:
-    """A megatron model with the weights of the native one, shared out over all processes; `groups` is entered.
+    """A megatron model with the canonical tensors that `read` gives, shared out over all processes in `groups`.
 
     Raises ConfigError where model or settings cannot be had with this implementation.
     """
@@ -86,8 +86,8 @@ def lay_out(
         torch.cuda.set_device(compute.device)  # megatron.core allocates on the current one
     if on_gpu and settings.fsdp == 1:
         return lay_out_stages(
-            native.config,
-            native.state_dict().__getitem__,
+            config,
+            read,
             settings=settings,
             world=world,
             compute=compute,
@@ -95,8 +95,8 @@ def lay_out(
             learning_rate=learning_rate,
             fp8=fp8,
         )
-    model = MegatronDecoder(native.config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
-    load_weights(model.to(compute.device), native.state_dict().__getitem__)
+    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
+    load_weights(model.to(compute.device), read)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
     return MegatronLaidOut(model, placed, plan, buckets)

@@ -1,8 +1,14 @@
 """The implementations of a model that pretraining can use."""
 
 import contextlib
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
+import torch
+from torch import Tensor
+
+from ..checkpoint.folder import load_model, open_model
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
@@ -47,7 +53,8 @@ def lay_out(
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
-        model,
+        model.config,
+        first_weights(settings, model),
         settings=settings.parallel,
         world=world,
         compute=compute,
@@ -72,3 +79,17 @@ def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> N
             f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
             "routers of megatron.core are not balanced here; set both to 0, or use implementation=native"
         )
+
+
+def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, device: torch.device) -> Decoder:
+    """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
+    if settings.implementation == "native":
+        return load_model(folder, device=device)
+    with torch.device("meta"):
+        return Decoder(open_model(folder).config)
+
+
+def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
+    """Canonical tensors by name, of the folder that a run begins with or of the new model."""
+    folder = settings.model if isinstance(settings, SftSettings) else settings.continue_from
+    return model.state_dict().__getitem__ if folder is None else open_model(folder).canonical

@@ -33,7 +33,7 @@ from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
-from .implementation import lay_out, process_groups
+from .implementation import lay_out, outline_or_model, process_groups
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -106,7 +106,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, device=str(compute.device))
+    model = outline_or_model(settings, folder, device=compute.device)
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
