@@ -143,9 +143,8 @@ def test_a_process_that_does_not_answer_ends_the_others_in_time(tiny_words, tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["parallel.tensor=2"], "parallel.tensor=2 does not divide model.num_kv_heads=1; use one of [1]"),
+        (["parallel.tensor=4"], "parallel.tensor=4 does not divide model.num_heads=2; use one of [1, 2]"),
         (["parallel.fsdp=3"], "parallel.fsdp=3 needs a multiple of 3 processes, but WORLD_SIZE=2"),
-        (["parallel.fsdp=2", "optimizer.kind=muon"], "optimizer.kind=muon needs whole matrices"),
     ],
 )
 def test_impossible_plans_are_named_by_every_process(tiny_words, tmp_path, words, message):

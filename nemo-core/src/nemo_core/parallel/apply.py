@@ -37,10 +37,10 @@ def parallelize(model: Decoder, settings: ParallelSettings, world: World, comput
         assert layout.mesh is not None
         split_tensors(model, layout.mesh["tensor"])
     recompute_and_compile(model, settings)
-    sum_over_batch(result, settings, compute.dtype)
     if views:
         kind, group = settings.schedule, layout.group("pipeline")
         result.pipeline = Pipeline(model, views, group, kind=kind, device=compute.device)
+    sum_over_batch(result, settings, compute.dtype)
     return result
 
 
@@ -86,7 +86,9 @@ def sum_over_batch(result: ParallelModel, settings: ParallelSettings, dtype: tor
     if mesh is None:
         return
     if plan.fsdp > 1:
-        shard_weights(model, shard_mesh(mesh, plan), dtype=dtype, reshard=settings.reshard)
+        shards = shard_mesh(mesh, plan)
+        for root in result.roots:
+            shard_weights(root, shards, dtype=dtype, reshard=settings.reshard)
     elif plan.data * plan.context > 1:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         group = mesh["data", "fsdp", "context"]._flatten("batch").get_group()

@@ -8,7 +8,7 @@ M micro batches, B rows of one, T places, E hidden width.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,8 @@ def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool)
         view.__class__ = Continued
     if not is_last:
         trunk.norm = PassOn()
+    elif not is_first and model.config.tied_embeddings:
+        view.tied_head = model.model.embed_tokens  # used by the objective: whoever gathers the stage gathers it, too
     view.model = trunk
     view.layer_ropes = [model.layer_ropes[n] for n in numbers]
     kinds = tuple(model.config.layer_kind(n) for n in numbers) if model.config.window is not None else ()
@@ -126,7 +128,7 @@ class Pipeline:
         self.num_stages = self.size * len(views)
         self.objective: Objective | None = None
         self.divisor = 1
-        self.schedules: dict[tuple[int, ...], Any] = {}
+        self.schedules: dict[tuple[Any, ...], Any] = {}
 
     @property
     def is_last(self) -> bool:
@@ -139,24 +141,26 @@ class Pipeline:
             return -(-wanted // self.size) * self.size
         return max(wanted, self.num_stages)
 
-    def accumulate(self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int) -> Tensor:
+    def accumulate(
+        self, objective: Objective, batch: Batch, extra: Mapping[str, Any], *, micro_rows: int, num_targets: int
+    ) -> Tensor:
         """Leave gradients in the weights; the summed loss over `num_targets` at the last stage, 0 elsewhere.
 
-        `batch` has a whole number of micro batches of `micro_rows` rows.
+        `batch` has a whole number of micro batches of `micro_rows` rows; `extra` is what every stage is called with
+        besides its input.
         """
         self.objective, self.divisor = objective, max(1, num_targets)
-        schedule = self.schedule(len(batch.ids_BT) // micro_rows, micro_rows, batch)
-        extra = {"positions_BT": batch.positions_BT, "segments_BT": batch.segments_BT}
         extra = {name: value for name, value in extra.items() if value is not None}
+        schedule = self.schedule(len(batch.ids_BT) // micro_rows, micro_rows, batch, tuple(extra))
         first = (batch.ids_BT,) if self.rank == 0 else ()
         losses: list[Tensor] = []
         last = {"target": batch.targets_BT, "losses": losses} if self.is_last else {}
         schedule.step(*first, **extra, **last)
         return torch.stack([loss.detach() for loss in losses]).sum() if losses else torch.zeros((), device=self.device)
 
-    def schedule(self, count: int, rows: int, batch: Batch) -> Any:
+    def schedule(self, count: int, rows: int, batch: Batch, extra: tuple[str, ...]) -> Any:
         """The schedule for micro batches of this form."""
-        key = (count, rows, batch.ids_BT.shape[1], batch.segments_BT is not None, batch.positions_BT is not None)
+        key = (count, rows, batch.ids_BT.shape[1], extra)
         if key not in self.schedules:
             numbers = own_stages(self.rank, self.size, len(self.views))
             stages: list[Any] = [
