@@ -313,7 +313,7 @@ def whole_matrix_steps(world: Any, kind: str, placements: tuple[int | None, ...]
     """Whether `kind` does to weights cut along those axes (None: copied) what it does to whole ones, bit for bit."""
     mesh = init_device_mesh("cpu", (world.size,))
     draw = torch.Generator().manual_seed(0)
-    shapes = [(6, 10), (10, 6), (8, 8), (7, 5)]
+    shapes = [(6, 10), (10, 6), (8, 8), (7, 5), (9,)]
     whole, cut = nn.ParameterDict(), nn.ParameterDict()
     for number, (shape, axis) in enumerate(zip(shapes, placements, strict=True)):
         weight = torch.randn(shape, generator=draw)

@@ -29,8 +29,7 @@ from .tensor_styles import (
     PerHead,
     Placed,
     Replicated,
-    SharedHeads,
-    SharedKey,
+    Shared,
     WholeNorm,
     copied,
     shared_output,
@@ -114,10 +113,8 @@ class Split:
             return LocalRouting()
         if leaf in ("q_norm", "k_norm"):
             return PerHead() if self.config.qk_norm == "head" else WholeNorm()
-        if leaf == "kv_a_proj_with_mqa" and self.config.mla is not None:
-            return SharedKey(self.config.mla.rotary_dim)
-        if leaf in ("k_proj", "v_proj") and self.shares_heads:
-            return SharedHeads(self.config)
+        if self.is_shared(leaf):
+            return Shared(shared_output(leaf, self.config))
         if leaf in ROWS:
             return RowwiseParallel()
         if leaf in COLUMNS or leaf == "lm_head":

@@ -53,26 +53,19 @@ class Entered(ParallelStyle):
         return module
 
 
-class SharedHeads(ParallelStyle):
-    """A projection to fewer key/value heads than there are processes: all compute it and use one head."""
+class Shared(ParallelStyle):
+    """A module that every process computes alike, and of whose output each goes on with what `finish` makes of it."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, finish: Finish) -> None:
         super().__init__()
-        self.finish = own_head(config)
+        self.finish = finish
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        return distribute_module(module, device_mesh, None, enter, lambda _, output, mesh: self.finish(output, mesh))
+        return distribute_module(module, device_mesh, None, enter, self.end)
 
-
-class SharedKey(ParallelStyle):
-    """A projection to a latent vector, computed by all, and to a turned key that the heads of all processes share."""
-
-    def __init__(self, rotary_dim: int) -> None:
-        super().__init__()
-        self.finish = latent_and_key(rotary_dim)
-
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        return distribute_module(module, device_mesh, None, enter, lambda _, output, mesh: self.finish(output, mesh))
+    def end(self, _: nn.Module, output: Any, mesh: DeviceMesh) -> Any:
+        """This process's part."""
+        return self.finish(output, mesh)
 
 
 class LowRank(ParallelStyle):

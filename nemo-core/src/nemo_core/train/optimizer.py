@@ -20,19 +20,22 @@ def build_optimizer(
     return adamw([weight for _, weight in trained_weights(model)], learning_rate, weight_decay, betas)
 
 
-def build_muon(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
-) -> "MuonWithAdamW":
-    """Muon for the hidden matrices, AdamW for embeddings, output head, norms and biases; one learning rate for both."""
+def build_muon(model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> Optimizer:
+    """Muon for the hidden matrices, AdamW for embeddings, output head, norms and biases; one learning rate for both.
+
+    Where there are weights of one kind only, as in many adapters, it is that kind's optimizer.
+    """
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in trained_weights(model):
         is_hidden = weight.ndim == 2 and not any(part in name for part in EMBEDDINGS)
         (hidden if is_hidden else rest).append(weight)
+    if not hidden:
+        return adamw(rest, learning_rate, weight_decay, betas)
     groups = [{"params": hidden, "lr": learning_rate, "weight_decay": weight_decay}]
     make = functools.partial(Muon, adjust_lr_fn="match_rms_adamw")
     muon = ByWholeMatrix(make, groups) if is_in_parts(hidden) else make(groups)
-    return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas))
+    return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas)) if rest else muon
 
 
 def build_adafactor(
