@@ -301,6 +301,15 @@ def test_layers_gathered_in_bfloat16_keep_weights_and_gradients_in_float32(two):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["pipeline x fsdp", "data x pipeline"])
+def test_a_pipeline_in_bfloat16_keeps_weights_and_gradients_in_float32(four, name):
+    for loss, reference, formats in four(half_precision_loss, FOURS[name]):
+        assert loss != reference
+        assert loss == pytest.approx(reference, abs=0.02)
+        assert formats == {torch.float32}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [{}, {"recompute": "full"}], ids=["plain", "recomputing"])
 def test_compiled_layers_have_the_same_gradients(degrees):
     (found,) = worst_gradients(ALONE, plan(compile=True, **degrees), PLAIN, [(ragged_batch(4), 0)])

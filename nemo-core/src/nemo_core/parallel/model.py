@@ -272,7 +272,7 @@ class PipelinedDecoder:
         config, pipeline = self.pipeline.model.config, self.pipeline
         if pipeline.is_last:
             weight = pipeline.model.head_weight.detach()
-            weight = (weight.full_tensor() if isinstance(weight, DTensor) else weight).contiguous()
+            weight = (weight.full_tensor() if isinstance(weight, DTensor) else weight).to(pipeline.dtype).contiguous()
         else:
             weight = torch.empty(config.vocab_size, config.hidden_size, dtype=pipeline.dtype, device=pipeline.device)
         dist.broadcast(weight, dist.get_global_rank(pipeline.group, pipeline.size - 1), group=pipeline.group)
