@@ -26,6 +26,7 @@ from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.data.packing import Example, pack, packed_batch
 from nemo_core.model.decoder import Decoder
 from nemo_core.model.linear import product
+from nemo_core.train.device import keep_freed_memory
 from nemo_core.train.objective import next_token_loss
 from nemo_core.train.optimizer import build_optimizer
 
@@ -72,6 +73,7 @@ def documents(size: str, *, ragged: bool, rounds: int) -> Iterator[Rows]:
 
 def ours(folder: str, *, ragged: bool) -> Step:
     """A step as `nemo-core pretrain` and `nemo-core sft` make it."""
+    keep_freed_memory()
     model = load_model(folder).train()
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.1, betas=(0.9, 0.95))
 

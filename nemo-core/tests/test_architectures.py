@@ -65,6 +65,10 @@ VARIANTS = {
     "parallel, one norm": {"norm": LAYER_NORM, "residual": "parallel_shared_norm", "num_kv_heads": 1},
     "window everywhere": {"window": 4},
     "experts": {"moe": EXPERTS},
+    "expert of all tokens behind a gate": {
+        "moe": dataclasses.replace(EXPERTS, shared_ffn_size=18, shared_gate=True, balance_loss=0.0)
+    },
+    "layers without positions": {"unturned_layers": (0, 2), "window": 6, "layer_kinds": ("sliding", "full", "full")},
     "grouped experts and latent attention": {"moe": DEEPSEEK, **LATENT},
     "latent attention, direct queries": {**LATENT, "mla": dataclasses.replace(LATENT["mla"], q_rank=None)},
     "yarn": {"rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16)},

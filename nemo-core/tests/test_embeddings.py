@@ -1,6 +1,9 @@
 """Texts become vectors as transformers and torch have it, and learn from pairs."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ import torch.nn.functional as F
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from nemo_core.checkpoint.state_store import saved_steps
 from nemo_core.cli import main
+from nemo_core.embedding import command
 from nemo_core.embedding.model import contrastive_loss, load_embedder, pool, text_encoder
 
 WORDS = ["alpha", "beta", "gamma", "delta", "red", "blue", "green", "grey", "one", "two", "three", "four"]
@@ -103,6 +108,42 @@ def test_texts_that_belong_together_come_close(bert, pairs, tmp_path):
         queries = model(*encoder.rows(WORDS[:4]))
         found = model(*encoder.rows([f"{WORDS[4 + n]} {WORDS[8 + n]}" for n in range(4)]))
     assert (queries @ found.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_was_cut_short_ends_with_the_bytes_of_an_uninterrupted_one(
+    bert, pairs, tmp_path, monkeypatch, number
+):
+    words = ["train-embedding", f"model={bert}", f"pairs={pairs}", "steps=12", "batch_size=4", "threads=1"]
+    assert main([*words, f"output={tmp_path / 'whole'}"]) == 0
+    cut = [*words, "save_every_s=0.000001", f"output={tmp_path / 'cut'}"]
+    if number == signal.SIGKILL:
+        killed = (
+            "import os, signal, sys; from nemo_core.cli import main; from nemo_core.embedding import command as c;"
+            "real = c.one_step; steps = iter(range(99));"
+            "c.one_step = lambda *a: os.kill(os.getpid(), signal.SIGKILL) if next(steps) == 7 else real(*a);"
+            "main(sys.argv[1:])"
+        )
+        assert subprocess.run([sys.executable, "-c", killed, *cut], capture_output=True).returncode == -signal.SIGKILL
+    else:
+        steps, real = iter(range(99)), command.one_step
+
+        def stopped(*inputs):
+            if next(steps) == 7:
+                signal.raise_signal(number)
+            return real(*inputs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(command, "one_step", stopped)
+            assert main(cut) == 75
+    assert not (tmp_path / "cut").exists()
+    assert saved_steps(tmp_path / "cut.partial/state")[-1] == (7 if number == signal.SIGKILL else 8)
+    assert main(cut) == 0
+    for path in (tmp_path / "whole").rglob("*.safetensors"):
+        assert path.read_bytes() == (tmp_path / "cut" / path.relative_to(tmp_path / "whole")).read_bytes()
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert metrics[0] == metrics[1]
+    assert not (tmp_path / "cut/state").exists()
 
 
 def test_sentence_transformers_reads_the_folder(bert, pairs, tmp_path):

@@ -1,11 +1,13 @@
-"""Products through oneDNN, the RMS norm and rotations equal torch's own, forwards and backwards."""
+"""Products through oneDNN, the RMS norm, gated feed-forward layers and rotations equal torch's own, both ways."""
 
 import pytest
 import torch
 from torch import nn
 
+from nemo_core.config import ModelConfig
 from nemo_core.model import linear
 from nemo_core.model.linear import Linear, onednn_takes, prefers_onednn
+from nemo_core.model.mlp import ACTIVATIONS, SLOPES, GatedMLP
 from nemo_core.model.norm import RMSNorm
 from nemo_core.model.rope import rotate
 
@@ -81,3 +83,46 @@ def test_rotations_have_the_gradient_of_their_formula(turned):
     expected = torch.cat([pairs.real, pairs.imag, x[..., turned:]], -1)
     torch.testing.assert_close(rotate(x, cos, sin), expected)
     assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), [x])
+
+
+def gated(activation: str, *, bias: bool) -> GatedMLP:
+    config = ModelConfig(
+        vocab_size=8, hidden_size=24, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=24, ffn_size=40,
+        activation=activation, mlp_bias=bias,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    return GatedMLP(config)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_a_gated_layer_has_the_values_and_gradients_of_its_formula(activation, bias):
+    layer = gated(activation, bias=bias)
+    exact = gated(activation, bias=bias).double()
+    x = torch.randn(3, 17, 24, generator=torch.Generator().manual_seed(0))
+    for mine, reference in zip(gradients(layer, x), gradients(exact, x.double()), strict=True):
+        torch.testing.assert_close(mine.double(), reference, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gated_layer_keeps_two_wide_matrices_for_the_way_back():
+    layer = gated("silu", bias=False)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(torch.randn(64, 24))
+    assert sum(tensor.shape == (64, 40) for tensor in kept) == 2
+
+
+def test_a_frozen_gated_layer_passes_the_gradient_on():
+    layer, exact = gated("gelu_tanh", bias=True).requires_grad_(False), gated("gelu_tanh", bias=True).double()
+    x = torch.randn(40, 24, requires_grad=True)
+    layer(x).square().sum().backward()
+    y = x.detach().double().requires_grad_()
+    exact(y).square().sum().backward()
+    torch.testing.assert_close(x.grad.double(), y.grad, rtol=1e-5, atol=1e-5)
+    assert all(weight.grad is None for weight in layer.parameters())
+
+
+def test_slopes_are_those_of_the_activations():
+    for activation, slope in SLOPES.items():
+        x = torch.randn(50, dtype=torch.float64, requires_grad=True)
+        torch.testing.assert_close(slope(torch.ones_like(x), x), torch.autograd.grad(activation(x).sum(), x)[0])

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from nemo_core.checkpoint.folder import load_model
+from nemo_core.checkpoint.state_step import SavedState
+from nemo_core.checkpoint.state_store import saved_steps
 from nemo_core.cli import main
 from nemo_core.foundation import settings as settings_module
-from nemo_core.foundation.errors import Preempted
+from nemo_core.foundation.errors import ConfigError, Preempted
 from nemo_core.train.care import EarlyStopSettings, EmaSettings, GuardSettings
 from nemo_core.train.early_stop import Patience
 from nemo_core.train.guard import FEWEST, RecentLoss
@@ -32,6 +34,10 @@ def settings(tiny_words, tmp_path) -> PretrainSettings:
 
 def plan_of(settings):
     return make_plan(settings, label="test", steps=settings.steps)
+
+
+def steps_done(folder) -> int:
+    return max(saved_steps(folder / "state"), default=0)
 
 
 @dataclasses.dataclass
@@ -159,6 +165,43 @@ def test_a_run_stops_early_and_says_so(settings, tmp_path):
     settings = dataclasses.replace(settings, validation_every=2, early_stop=stop)
     account = train(assemble(settings), plan_of(settings), tmp_path)
     assert (account.step, account.stopped_early) == (4, True)
+
+
+def test_a_run_ends_with_its_best_weights_where_that_is_asked_for(settings, tmp_path):
+    """From step 6 on the objective teaches the opposite, so a measurement before the last is the best."""
+    best = EarlyStopSettings(restore_best=True)
+    settings = dataclasses.replace(settings, validation_every=2, early_stop=best)
+
+    def trained(folder, *stops):
+        for steps in stops:
+            parts = assemble(settings)
+            wrong = Leaping(range(max(0, 6 - steps_done(folder)), 99), by=-1.0)
+            account = train(
+                dataclasses.replace(parts, objective=wrong),
+                dataclasses.replace(plan_of(settings), steps=steps),
+                folder,
+            )
+        return account, parts.model.state_dict()
+
+    account, weights = trained(tmp_path / "whole", settings.steps)
+    rows = [row for row in read_metrics(tmp_path / "whole/metrics.jsonl") if "validation_loss" in row]
+    losses = {row["step"]: row["validation_loss"] for row in rows}
+    best_step = min(losses, key=losses.get)
+    assert 0 < best_step < account.step == 12
+    assert account.restored_step == best_step
+    assert account.after["validation_loss"] == losses[best_step]
+    state = SavedState(tmp_path / f"whole/state/step-{best_step:06d}")
+    assert all(torch.equal(state[name], weight) for name, weight in weights.items() if name in state)
+    again, found = trained(tmp_path / "whole", settings.steps)
+    assert again.restored_step == best_step
+    assert all(torch.equal(found[name], weight) for name, weight in weights.items())
+
+
+def test_going_back_to_the_best_needs_something_held_out(settings, tmp_path):
+    settings = dataclasses.replace(settings, early_stop=EarlyStopSettings(restore_best=True))
+    parts = dataclasses.replace(assemble(settings), validate=dict)
+    with pytest.raises(ConfigError, match=r"no figure state.best_metric=validation_loss \(measured: nothing, since"):
+        train(parts, dataclasses.replace(plan_of(settings), steps=1), tmp_path)
 
 
 def test_a_run_goes_on_from_a_model(tiny_words, pretrained, tokens, documents, tmp_path, capsys):

@@ -21,6 +21,7 @@ from nemo_curator.arrange.separate import separate
 from nemo_curator.arrange.settings import AddId, Blend, Sample, Separate, Shard, Shuffle
 from nemo_curator.arrange.stable import fractions, shares
 from nemo_curator.cli import main
+from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError, InputError
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
@@ -111,12 +112,43 @@ def test_separate_makes_an_artifact_for_each_value(own, tmp_path):
     assert done.values == {"": 1, "../x": 1, "a": 60, "b": 60}
     assert done.unread == {"not_json": 1}
     assert {row["tag"] for row in data(tmp_path / "out" / "a")} == {"a"}
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["%2E%2E%2Fx", "_none", "a", "b"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["%2E%2E%2Fx", "_none", "_unread", "a", "b"]
     with pytest.raises(ConfigError, match="has more than 1 values"):
         separate(Separate(input=own, output=tmp_path / "few", by="tag", max_values=1))
     assert not list((tmp_path / "few").rglob("*.parquet"))
     with pytest.raises(InputError, match=r"by=tags: the input has no such column; it has id, text"):
         separate(Separate(input=own, output=tmp_path / "no", by="tags"))
+
+
+def test_separate_keeps_what_could_not_be_read(tmp_path):
+    rows = [{"text": "a", "tag": "x"}, "no json", {"tag": "x"}, {"text": "b", "tag": "_unread"}, {"text": "c"}]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    done = separate(Separate(input=tmp_path / "in", output=tmp_path / "out", by="tag"))
+    assert (done.documents_in, done.unread) == (3, {"not_json": 1, "missing_text": 1})
+    assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["%5Funread", "_none", "_unread", "x"]
+    kept = read_folder(tmp_path / "out/_unread/rejects")
+    assert [(row["reason"], row["source"]) for row in kept] == [
+        ("not_json", "a.jsonl:2"),
+        ("missing_text", "a.jsonl:3"),
+    ]
+    assert artifact.read(tmp_path / "out/_unread", "documents").stats["documents_in"] == 2
+
+
+def test_a_blend_by_bytes_has_shares_of_text(tmp_path):
+    write_jsonl(tmp_path / "long.jsonl", [{"text": f"{n:04d}" * 250} for n in range(100)])
+    write_jsonl(tmp_path / "short.jsonl", [{"text": f"{n:04d}" * 10} for n in range(3000)])
+    inputs = [tmp_path / "long.jsonl", tmp_path / "short.jsonl"]
+    for asked, expected in ((None, 150_000), (40_000, 40_000), (320_000, 320_000)):
+        output = tmp_path / f"out-{asked}"
+        blend(Blend(inputs=inputs, weights=[2, 1], by="bytes", text_bytes=asked, output=output))
+        size = dict.fromkeys(("long.jsonl", "short.jsonl"), 0)
+        for row in read_folder(output / "data"):
+            size[row["origin"]] += len(row["text"])
+        assert size["long.jsonl"] == pytest.approx(expected * 2 / 3, abs=500)
+        assert size["short.jsonl"] == pytest.approx(expected / 3, abs=20)
+    for wrong in ({"by": "bytes", "documents": 5}, {"text_bytes": 5}):
+        with pytest.raises(ConfigError, match="text_bytes"):
+            Blend(inputs=inputs, weights=[1, 1], output=tmp_path / "no", **wrong)
 
 
 def test_ids_of_ones_own(own, tmp_path):

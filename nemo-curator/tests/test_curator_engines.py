@@ -1,7 +1,9 @@
 """Where a run is done changes nothing in what it makes, and a dead worker loses nothing."""
 
+import contextlib
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def digest(output) -> str:
 def scheduler():
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         yield cluster
 
 
@@ -98,6 +100,20 @@ def test_a_scheduler_that_is_not_there_is_named(corpus, tmp_path, monkeypatch):
         curate_placed(corpus, tmp_path / "out", {"engine": "dask", "dask": {"address": "tcp://127.0.0.1:9"}})
 
 
+def test_a_cluster_of_its_own_takes_a_free_port_for_its_dashboard(recwarn):
+    from nemo_curator.backends import dask
+    from nemo_curator.placement import DaskCluster
+
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # somebody else's, which serves as well
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with dask.start(DaskCluster(), workers=0) as cluster:
+            assert cluster.scheduler.services["dashboard"].port != 8787
+    assert [str(each.message) for each in recwarn if "8787" in str(each.message)] == []
+
+
 def test_a_slurm_cluster_asks_for_the_jobs_that_were_described():
     cluster_options = {
         "queue": "batch",
@@ -106,7 +122,7 @@ def test_a_slurm_cluster_asks_for_the_jobs_that_were_described():
         "memory": "8GB",
         "walltime": "01:00:00",
         "interface": "lo",
-        "scheduler_options": {"dashboard_address": None},
+        "scheduler_options": {"dashboard_address": ":0"},
     }
     started = cluster("slurm").start(cluster_options)
     try:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nemo_curator.filter.bitext import Bitext
 from nemo_curator.filter.c4_lines import C4Lines
+from nemo_curator.filter.contains import Contains
 from nemo_curator.filter.overview import markdown
 from nemo_curator.filter.presets import PRESETS
 from nemo_curator.filter.quality import first_faults
@@ -63,8 +64,9 @@ NEMO = {
             "nothing\t here",
             "1\n\n2\n\n3\n\n4\n\n5\n\n6\n\nterms of use\n\n privacy policy\n\n cookie policy\n\nuses cookies",
             "too much \n\n privacy & cookies policy",
+            "Any cookies that may not be particularly necessary are set",
         ],
-        [1, 1, 0],
+        [1, 1, 0, 0],
     ),
     "min_unique_paragraph_characters": (
         0.8,
@@ -171,7 +173,16 @@ def tokens(text):
 
 def test_tokens_are_words_and_runs_of_signs():
     assert tokens("Don't stop... “été” x_1 (a,b) 3.5") == [
-        *("Don't", "stop", "...", "“", "été", "”", "x_1", "(", "a", ",", "b", ")", "3", ".", "5")
+        *("Don't", "stop", "...", "“", "été", "”", "x_1", "(", "a", ",", "b", ")", "3.5")
+    ]
+
+
+def test_signs_within_words_part_them_as_spacy_has_it():
+    """Words of spaCy's blank English tokenizer, version 3.8."""
+    text = "os.path end.Start f(x) well-known 1-2 a/b 1/2 key=value x=1 a@b.org 3*4 a_b! x:y 12:30 (z)"
+    assert tokens(text) == [
+        *("os.path", "end", ".", "Start", "f(x", ")", "well", "-", "known", "1", "-", "2", "a", "/", "b", "1/2"),
+        *("key", "=", "value", "x=1", "a@b.org", "3", "*", "4", "a_b", "!", "x", ":", "y", "12:30", "(", "z", ")"),
     ]
 
 
@@ -382,6 +393,14 @@ def test_xml_headers_and_visible_text():
     assert score("visible_text", ["<p>too short</p>", ""]) == [0, 0]
 
 
+def test_comments_and_visible_text_are_counted_as_nemo_curator_counts_them():
+    """Figures of NeMo Curator 0.9: docstrings are joined by newlines; blanks alone between tags count as one."""
+    source = '"""One."""\n# two\ndef f():\n    """Three"""\n'
+    assert score("comments", [source]) == [pytest.approx(len("One.\nThree" + "# two") / len(source))]
+    page = "<ul>\n   <li>" + "word " * 30 + "</li>\n\n\n</ul><pre>  \n  </pre>"
+    assert score("visible_text", [page]) == [pytest.approx((1 + 150 + 1 + 5) / len(page))]
+
+
 def test_files_fit_their_extension():
     source = "int main() {\n  return add_all_the_numbers(1, 2, 3);\n}\n"
     found = score(
@@ -525,6 +544,34 @@ def test_addresses_on_lists_are_dropped(tmp_path):
     assert verdict.reason.to_pylist() == list(urls.values())
     with pytest.raises(ConfigError, match="give at least one list"):
         Urls().open()
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({"text": "all"}, [None, None, "lacks_wanted_text", "lacks_wanted_text"]),
+        ({"text": "all", "position": "prefix"}, [None, "lacks_wanted_text", "lacks_wanted_text", "lacks_wanted_text"]),
+        ({"text": "ones", "position": "suffix"}, [None, "lacks_wanted_text", "lacks_wanted_text", "lacks_wanted_text"]),
+        ({"pattern": "(?i)copy.ight", "keep": False}, [None, None, "holds_unwanted_text", None]),
+    ],
+)
+def test_documents_are_kept_or_dropped_by_a_text(settings, wanted):
+    texts = documents(["all good ones", "not all", "a CoPyRiGhT", ""])
+    assert Contains(**settings).open()(texts).reason.to_pylist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "set either text or pattern"),
+        ({"text": "a", "pattern": "b"}, "set either text or pattern"),
+        ({"pattern": "("}, r"contains.pattern='\(' is no regular expression"),
+        ({"pattern": "a", "position": "prefix"}, r"contains.position=prefix goes with text; say \\A or \\Z"),
+    ],
+)
+def test_what_to_look_for_must_be_said_once_and_rightly(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Contains(**settings)
 
 
 def test_pairs_that_are_no_translations_are_dropped(tmp_path):

@@ -14,6 +14,7 @@ from nemo_curator.clean.modifiers import (
     RemoveLines,
     RemoveMarkdown,
     RemoveOuterQuotes,
+    RemoveSymbolLines,
     RemoveUrls,
     SliceText,
     UnifyQuotes,
@@ -33,7 +34,10 @@ CASES = [
     (UnifyQuotes(), "\u201cIt\u2019s\u201d \u00abso\u00bb \u201eja\u201c", '"It\'s" "so" "ja"'),
     (RemoveOuterQuotes(), '"quoted text"', "quoted text"),
     (RemoveOuterQuotes(), '"one" and "two"', '"one" and "two"'),
-    (RemoveOuterQuotes(), '"a\nb"', '"a\nb"'),
+    (RemoveOuterQuotes(), '"a\nb"', "a\nb"),
+    (RemoveOuterQuotes(), '"a"\nb"', '"a"\nb"'),
+    (RemoveOuterQuotes(), '  "a"', '  "a"'),
+    (RemoveOuterQuotes(), '""', '""'),
     (
         RemoveMarkdown(),
         "# Title #\n**bold** and *it* and _u_ and `code` ~~no~~",
@@ -42,6 +46,8 @@ CASES = [
     (RemoveMarkdown(), "[text](http://x) ![alt](y.png) [ref][1]\n[1]: http://z\n", "text alt ref\n"),
     (RemoveMarkdown(), "> quoted\n---\n```python\nx = 1\n```\n", "quoted\nx = 1\n"),
     (RemoveMarkdown(), "2 * 3 * 4 snake_case_name a_b", "2 * 3 * 4 snake_case_name a_b"),
+    (RemoveMarkdown(), "**a *b* c** ***d*** **e****f** *g", "a b c d ef *g"),
+    (RemoveMarkdown(), "2**3**4, f(**a, **b), f(**a,**b)", "2**3**4, f(**a, **b), f(**a,**b)"),
     (RemoveBoilerplate(), "We use cookies.\n\nText.\n\nAll rights reserved.", "Text."),
     (RemoveBoilerplate(), "Text.\n\nOur Privacy Policy.\n\nMore.", "Text.\n\nOur Privacy Policy.\n\nMore."),
     (RemoveBoilerplate(everywhere=True), "Text.\n\nOur Privacy Policy.\n\nMore.", "Text.\n\nMore."),
@@ -50,6 +56,17 @@ CASES = [
     (SliceText(after="BEGIN", before="END"), "x BEGIN kept END y", "kept"),
     (SliceText(start=2, stop=-1, strip=False), "ab cd.", " cd"),
     (SliceText(after="nowhere"), " all ", "all"),
+    (SliceText(after="nowhere", missing="empty"), " all ", ""),
+    (SliceText(before="nowhere", missing="empty"), " all ", ""),
+    (SliceText(after="--", before="--", keep_marks=True, last=True), "a--b--c--d", "--b--c--"),
+    (SliceText(after="--", before="--", keep_marks=True), "a--b--c--d", "--b--"),
+    (SliceText(after="<", keep_marks=True), "a <b> c", "<b> c"),
+    (SliceText(start=7, stop=12), "Hello, world!", "world"),
+    (SliceText(start=10), "short", ""),
+    (RemoveBoilerplate(), "Our Privacy & Cookies Policy\n\nText.", "Text."),
+    (RemoveSymbolLines(), "-\n--\n> a -\n\n \n| *\nb - \n\u2022", "> a -\n\n \nb - "),
+    (RemoveSymbolLines(replacement="~"), "a\n-\n-\nb\n...\n", "a\n~\nb\n~"),
+    (RemoveSymbolLines(), "1\n\u5b57\n\u3002\n\u00e9", "1\n\u5b57\n\u00e9"),
 ]
 
 
@@ -137,6 +154,6 @@ def test_what_a_page_says_of_itself_is_kept_when_asked_for(tmp_path):
     }
 
 
-def test_justext_names_the_languages_it_knows():
-    with pytest.raises(ConfigError, match=r"extract\.language=xx: jusText has no stop words for it; it has ar, bg"):
+def test_justext_names_the_languages_that_have_stop_words():
+    with pytest.raises(ConfigError, match=r"no stop words of language 'xx' \(af, an, ar, .*zh\)"):
         extract(PAGE.encode(), "", Extract(engine="justext", language="xx"))

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from nemo_curator.cli import PROGRAM, main
+from nemo_curator.filter.presets import PRESETS
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.command import resolve
 from nemo_curator.foundation.errors import UserError
 from nemo_curator.foundation.settings import load
-from nemo_curator.old_names import markdown, modern, table, translate
+from nemo_curator.old_names import data, markdown, modern, table, translate
+from nemo_curator.old_names.filter_config import limits_of, settings_of_config
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
 SCRIPTS = """
@@ -29,7 +31,8 @@ llm_pii_redaction
 
 NAMES = SCRIPTS.split()
 VALUES = {"mode": "mask", "mask": "x", "language": "en", "wikipedia.language": "en"}
-VALUES |= {"files[]": "a.txt", "inputs[]": "a,b", "only[]": "en,de", "validation_share": "0.2"}
+VALUES |= {"bytes_per_file~bytes": "3M", "validation_share~complement": "0.8"}
+VALUES |= {"files[]": "a.txt", "inputs[]": "a,b", "only[]": "en,de"}
 
 
 def test_all_of_them_are_known():
@@ -48,6 +51,8 @@ def test_every_flag_of_every_name_makes_settings_that_its_command_takes(name):
     given = []
     for flag, target in old.flags.items():
         value = VALUES.get(target, "3")
+        if target == "@filters":
+            continue
         given += [flag] if "=" in target or target.startswith("+") else [flag, value]
     words = translate(old, given).words
     assert words[0] == old.now
@@ -96,11 +101,99 @@ def test_negations_and_values_are_translated():
     deidentify = translate(table()["deidentify"], ["--anonymize-action", "redact"])
     assert deidentify.words == ["redact", "mode=remove"]
     crawl = translate(table()["get_common_crawl_urls"], ["--no-cc-news", "--starting-snapshot", "2024-10"])
-    assert crawl.words == ["acquire", "source=common-crawl", "common_crawl.start=2024-10"]
+    assert crawl.words == [
+        *("acquire", "source=common-crawl", "common_crawl.start=2024-10", "common_crawl.end=2020-50")
+    ]
     blend = translate(table()["blend_datasets"], ["--input-data-dirs", "a,b", "--weights=1,2"])
-    assert blend.words == ["blend", "inputs=[a,b]", "weights=[1,2]"]
+    assert blend.words == ["blend", "documents=10000", "inputs=[a,b]", "weights=[1,2]"]
     hashes = translate(table()["gpu_compute_minhashes"], ["--char-ngram", "20"])
     assert hashes.words == ["dedup-fuzzy", "width=20"]
+
+
+def test_what_a_script_did_without_a_flag_it_still_does():
+    """Defaults and units of the scripts of 0.9: sizes by 1024, the share of lines to train on, a blend of 10 000."""
+    shards = translate(table()["make_data_shards"], ["--output-file-size", "1.5k"])
+    assert shards.words == ["shard", "rows_per_file=null", "bytes_per_file=1536"]
+    assert "bytes_per_file=104857600" in translate(table()["make_data_shards"], []).words
+    train = translate(table()["train_fasttext"], ["--validation-split", "0.9"])
+    assert train.words == ["train-classifier", "seed=1992", "dimension=100", "validation_share=0.1"]
+    assert translate(table()["separate_by_metadata"], []).words == ["separate", "by=language"]
+    for name, flag, value, message in [
+        ("make_data_shards", "--output-file-size", "12", "'12' is no size such as 100M"),
+        ("train_fasttext", "--validation-split", "most", "'most' is no number"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            translate(table()[name], [flag, value])
+
+
+CONFIG = """
+input_field: body
+filters:
+  - name: nemo_curator.filters.heuristic_filter.WordCountFilter
+    params: {min_words: 5}
+    log_score: True
+  - name: nemo_curator.filters.heuristic_filter.RepeatingTopNGramsFilter
+    params: {n: 3, max_repeating_ngram_ratio: 0.18}
+  - name: RepeatedLinesFilter
+  - name: nemo_curator.filters.heuristic_filter.CommonEnglishWordsFilter
+    params: {min_num_common_words: 1, stop_at_false: True}
+"""
+
+
+def test_filter_configurations_of_the_scripts_are_read(tmp_path, capsys):
+    (tmp_path / "filters.yaml").write_text(CONFIG)
+    write_jsonl(tmp_path / "in/a.jsonl", [{"body": prose(1)}, {"body": "too few"}, {"body": "and so " * 9}])
+    words = ["filter_documents", "--input-data-dir", f"{tmp_path}/in", f"--filter-config-file={tmp_path}/filters.yaml"]
+    assert main([*words, "--output-retained-document-dir", f"{tmp_path}/out"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["dropped"] == {"too_few_words": 1, "one_3_gram_too_often": 1}
+    (row,) = read_folder(tmp_path / "out/data")
+    assert row["score_unique_lines"] == 1
+    settings = settings_of_config(tmp_path / "filters.yaml")
+    wanted = {
+        "min_words": 5,
+        "max_words": 100_000,
+        "max_top_3_gram": 0.18,
+        "min_unique_lines": 0.7,
+        "min_stop_words": 1,
+    }
+    assert settings == {
+        "preset": "none",
+        "definitions": "nemo",
+        "text_field": "body",
+        "keep_scores": True,
+        **wanted,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "is no filter configuration, but list"),
+        ("a: [", "cannot be read as a filter configuration"),
+        ("filters: 3", "has no list 'filters'"),
+        ("filters: [{params: {}}]", "filter 1 has no name"),
+        ("filters: [{name: a.FastTextLangId}]", "filter 1: FastTextLangId is no rule of filter; use the step language"),
+        ("filters: [{name: a.MyFilter}]", "filter 1: MyFilter is no rule of filter$"),
+        ("filters: [{name: BulletsFilter, params: {max: 1}}]", "filter 1: BulletsFilter has no parameter 'max'"),
+        ("filters: [{name: RepeatingTopNGramsFilter, params: {n: 9}}]", "filter has no threshold max_top_9_gram"),
+    ],
+)
+def test_configurations_that_say_nothing_we_know_are_refused(tmp_path, text, message):
+    (tmp_path / "filters.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        settings_of_config(tmp_path / "filters.yaml")
+
+
+def test_every_filter_of_a_configuration_becomes_thresholds_with_its_defaults():
+    """The limits of `preset=nemo` are those of the filters' defaults, repetition by n-grams set aside."""
+    found = {}
+    for name in data("filters.yaml"):
+        found |= limits_of(name, {"n": 5} if "Duplicate" in name else {}, "here")
+    preset = PRESETS["nemo"].limits
+    assert {name: found[name] for name in preset if "gram" not in name} == {
+        name: limit for name, limit in preset.items() if "gram" not in name
+    }
 
 
 @pytest.mark.parametrize("name", ["add_id", "minhash_buckets", "deidentify"])

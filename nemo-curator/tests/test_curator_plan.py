@@ -15,7 +15,7 @@ from nemo_curator.cli import main
 from nemo_curator.estimate.advice import idle_workers, wasteful_order
 from nemo_curator.estimate.command import as_text
 from nemo_curator.estimate.counting import CountedFile
-from nemo_curator.estimate.figures import Machine, estimate, num_keys
+from nemo_curator.estimate.figures import Machine, bytes_kept, estimate, num_keys
 from nemo_curator.estimate.sample import Measured, Sample, spaced
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError, InputError
@@ -86,7 +86,7 @@ def test_estimates_scale_with_the_input_and_divide_by_the_workers():
     steps = [
         Measured("read", documents=10, bytes=1000, seconds=1.0),
         Measured("repair", documents=8, bytes=800, dropped=2, seconds=2.0, rejected_bytes=20),
-        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, stored_bytes=100),
+        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, draft_bytes=700, stored_bytes=100),
     ]
     sample = Sample(files=1, input_bytes=1000, documents=10, steps=steps, resident_bytes=50_000_000)
     machine = Machine(workers=2, free_disk_bytes=10**9, free_memory_bytes=10**9, sort_s=0.0)
@@ -96,6 +96,7 @@ def test_estimates_scale_with_the_input_and_divide_by_the_workers():
     assert found.seconds == pytest.approx(1.5 + 400 / 2)
     assert found.memory_bytes == 3 * 50_000_000 + 48 * 800
     assert found.output_bytes == 100 * (100 + 20)
+    assert found.work_bytes == 100 * 700 + 800 * 3 * 8
     one = estimate(sample, pipeline, total_bytes=100_000, shards=1, machine=machine)
     assert one.seconds == pytest.approx(1.5 + 400)
 
@@ -188,6 +189,14 @@ def test_an_unknown_pipeline_is_named(capsys):
 def test_keys_of_a_deduplication_are_counted():
     exact, fuzzy = Pipeline.parse(["exact_dedup", {"fuzzy_dedup": {"bands": 14, "rows": 8}}]).steps
     assert (num_keys(exact.settings), num_keys(fuzzy.settings)) == (3, 15)
+
+
+def test_embeddings_are_counted_twice_on_disk(tmp_path):
+    (tmp_path / "config.json").write_text('{"hidden_size": 384}')
+    (step,) = Pipeline.parse([{"semantic_dedup": {"model": str(tmp_path)}}]).steps
+    assert bytes_kept(step.settings) == 2 * 384 * 4 + 24
+    (exact,) = Pipeline.parse(["exact_dedup"]).steps
+    assert bytes_kept(exact.settings) == 24
 
 
 def killed(words, folder, work, *, finished):

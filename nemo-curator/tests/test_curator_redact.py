@@ -23,6 +23,9 @@ FOUND = {
         "email@example.museum",
         "email@example.co.jp",
         "NAME@MYSITE.COM",
+        "_______@example.com",
+        "email@123.123.123.123",
+        "email@[123.123.123.123]",
     ],
     "ip_address": [
         "163.36.107.25",
@@ -94,6 +97,13 @@ def test_modes():
     assert redacted(text, mode="mask", mask="#")["text"].to_pylist() == ["From ######### to ######### at #######"]
     assert redacted(text, mode="remove", kinds=["email"])["text"].to_pylist() == ["From  to  at 8.8.8.8"]
     assert redacted(text, skip=["email"])["text"].to_pylist() == ["From a.b@c.org to a.b@c.org at <IP_ADDRESS>"]
+
+
+@pytest.mark.parametrize("before", [".", "abc..", "email@", "very.unusual.\u201d@\u201d.", "(", "<"])
+def test_an_address_is_found_behind_what_is_none(before):
+    """As in datatrove's test: what stands before and cannot belong to it stays."""
+    kept = "" if before == "email@" else before
+    assert redacted(f"{before}name@example.com", kinds=["email"])["text"].to_pylist()[0].endswith(f"{kept}<EMAIL>")
 
 
 def test_hashes_are_keyed_and_equal_for_equal_data(monkeypatch):

@@ -17,6 +17,7 @@ from nemo_curator.foundation.errors import ConfigError
 from nemo_curator.report import duplicates
 from nemo_curator.report.charts import HEIGHT, WIDTH, duration, histogram, pieces, place, share
 from nemo_curator.report.page import render
+from nemo_curator.report.sections import scores
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
 PIPELINE = ["repair", {"language": {"keep": ["en"]}}, "quality", "exact_dedup", "fuzzy_dedup"]
@@ -72,6 +73,31 @@ def test_the_page_has_every_section_and_stands_alone(documents):
     assert 'name="viewport"' in page
     assert "prefers-color-scheme: dark" in page
     assert not re.search(r"<(script|link|img|iframe)|https?://|url\(", page)
+
+
+def test_limits_of_language_and_classifiers_are_drawn():
+    pipeline = [
+        {"language": {"keep": ["en"], "threshold": 0.3}},
+        {"fasttext": {"model": "q.bin", "keep": "above", "column": "hq", "min_score": 0.25}},
+        {"fasttext": {"model": "q.bin", "keep": "pareto", "column": "sampled", "min_score": 0.25}},
+        {"classify": {"model": "m", "family": "fineweb_edu", "min_score": 3.0}},
+    ]
+    counts = [5] * 20
+    names = ("language_score", "hq", "sampled", "fineweb_edu_score")
+    drawn = scores({"histograms": dict.fromkeys(names, counts)}, {"pipeline": pipeline})
+    captions = [re.sub("<.*?>", "", each).strip() for each in re.findall("<figcaption>(.*?)</figcaption>", drawn)]
+    assert captions == ["language score ≥ 0.3", "hq ≥ 0.25", "fineweb edu score ≥ 3", "sampled"]
+
+
+def test_passages_replaced_are_counted_by_kind(tmp_path):
+    rows = [{"text": "Write to ann@mail.com or bob@mail.com."}, {"text": "Ask cat@mail.com at 8.8.8.8."}]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    curate(tmp_path / "in", tmp_path / "out", pipeline=["redact"], workers=1)
+    assert artifact.load_manifest(tmp_path / "out").stats["changes"] == {"email": 3, "ip_address": 1}
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<h2>Personal data replaced</h2>" in page
+    assert main(["redact", f"input={tmp_path}/in", f"output={tmp_path}/again"]) == 0
+    assert artifact.load_manifest(tmp_path / "again").stats["changes"] == {"email": 3, "ip_address": 1}
 
 
 def test_bars_never_leave_their_frame(documents):

@@ -8,6 +8,9 @@ import openai
 import pytest
 import torch
 
+from nemo_core.checkpoint.folder import load_model
+from nemo_core.inference import SamplingParams, generate
+from nemo_core.tokenizer.load import load_tokenizer
 from nemo_deploy.serve.run import in_background
 from nemo_deploy.serve.settings import ServeSettings
 
@@ -100,6 +103,68 @@ def test_stop_logprobs_and_n_through_the_client(client, tiny_model):
         for entry in choice.logprobs.content:
             assert entry.top_logprobs[0].logprob >= entry.top_logprobs[1].logprob
             assert entry.logprob <= entry.top_logprobs[0].logprob + 1e-6
+
+
+OPTIONS = {
+    "presence": {"presence_penalty": 2.0},
+    "frequency": {"frequency_penalty": 1.5},
+    "bias": {"logit_bias": {"11": 4.0, "12": -100.0}},
+    "min-p": {"min_p": 0.9, "temperature": 1.0, "seed": 5},
+    "repetition": {"repetition_penalty": 1.8},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_sampling_options_reach_the_engine(client, tiny_model, name):
+    options = {"temperature": 0.0, **OPTIONS[name]}
+    model, tokenizer = load_model(tiny_model), load_tokenizer(tiny_model)
+    own = {key: {11: 4.0, 12: -100.0} if key == "logit_bias" else value for key, value in options.items()}
+    prompt_ids = tokenizer.encode("What is json? ")
+
+    def engine_says(**changes) -> str:
+        sampling = SamplingParams(max_tokens=24, ignore_eos=True, **changes)
+        (answer,) = generate(model, tokenizer, [prompt_ids], sampling=sampling)
+        return answer.text
+
+    extra = {key: options.pop(key) for key in ("min_p", "repetition_penalty") if key in options}
+    reply = client.completions.create(
+        model=tiny_model.name,
+        prompt="What is json? ",
+        max_tokens=24,
+        **options,
+        extra_body={"ignore_eos": True, **extra},
+    )
+    assert reply.choices[0].text == engine_says(**own)
+    plain = {key: own[key] for key in ("temperature", "seed") if key in own}
+    assert reply.choices[0].text != engine_says(**plain)
+
+
+def test_stop_tokens_end_an_answer_but_not_before_its_least_length(http, reference):
+    tokenizer = reference[1]
+    ask = {"prompt": "What is json? ", "max_tokens": 12, "temperature": 0, "ignore_eos": True}
+    free = http.post("/v1/completions", {**ask, "logprobs": 0}).json["choices"][0]
+    first = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(free["text"]))[0]
+    stopped = http.post("/v1/completions", {**ask, "logit_bias": {first: 100}, "stop_token_ids": [first]}).json
+    assert (stopped["choices"][0]["finish_reason"], stopped["usage"]["completion_tokens"]) == ("stop", 1)
+    longer = http.post("/v1/completions", {**ask, "min_tokens": 5, "stop_token_ids": [first]}).json
+    assert longer["usage"]["completion_tokens"] >= 5
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"logit_bias": {"999999": 1}}, "logit_bias: token 999999 is outside the vocabulary of "),
+        ({"logit_bias": {"word": 1}}, "logit_bias"),
+        ({"logit_bias": {"3": 101}}, "logit_bias"),
+        ({"stop_token_ids": [999999]}, "stop_token_ids: token 999999 is outside the vocabulary of "),
+        ({"presence_penalty": 2.5}, "presence_penalty: expected float <= 2"),
+        ({"frequency_penalty": -3}, "frequency_penalty: expected float >= -2"),
+    ],
+)
+def test_sampling_options_out_of_range_are_named(http, body, said):
+    reply = http.post("/v1/completions", {"prompt": "a", "max_tokens": 2, **body})
+    assert reply.status == 400
+    assert said in reply.error["message"]
 
 
 def test_concurrent_answers_equal_sequential_ones(client, tiny_model):

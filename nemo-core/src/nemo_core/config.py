@@ -97,10 +97,15 @@ class MoEConfig:
     top_groups: Annotated[int, Meta(ge=1, description="groups that a token may choose from")] = 1
     group_best: Annotated[int, Meta(ge=1, description="a group is judged by the sum of its best so many")] = 2
     shared_ffn_size: Annotated[int, Meta(ge=0, description="width of the expert that every token passes; 0: none")] = 0
+    shared_gate: Annotated[bool, Meta(description="each token has a share of that expert of its own (Qwen 2)")] = False
     dense_layers: Annotated[tuple[int, ...], Meta(description="layers with a plain feed-forward instead")] = ()
     balance_loss: Annotated[
         float, Meta(ge=0, description="weight of the loss that balances experts, as the folder names it")
     ] = 0.0
+    balance_over: Annotated[
+        Literal["batch", "sequence"],
+        Meta(description="whose tokens it balances: those of all layers and rows together, or layer by row (DeepSeek)"),
+    ] = "batch"
 
     def __post_init__(self) -> None:
         if self.top_k > self.num_experts:
@@ -112,6 +117,8 @@ class MoEConfig:
             )
         if self.top_groups > self.groups:
             raise ConfigError(f"moe.top_groups={self.top_groups} is more than moe.groups={self.groups}")
+        if self.shared_gate and not self.shared_ffn_size:
+            raise ConfigError("moe.shared_gate=true needs moe.shared_ffn_size: it weighs the expert of all tokens")
         reachable = self.top_groups * (self.num_experts // self.groups)
         if self.top_k > reachable:
             raise ConfigError(
@@ -155,6 +162,7 @@ class ModelConfig:
         default_factory=RopeConfig
     )
     local_rope: Annotated[RopeConfig | None, Meta(description="of sliding layers, where it differs (Gemma 3)")] = None
+    unturned_layers: Annotated[tuple[int, ...], Meta(description="layers without positions (NoPE, SmolLM 3)")] = ()
     window: Annotated[Positive | None, Meta(description="sliding layers: tokens a query sees, itself included")] = None
     layer_kinds: Annotated[
         tuple[LayerKind, ...], Meta(description="of each layer; empty: all sliding where there is a window")
@@ -224,7 +232,9 @@ class ModelConfig:
         return self.window if self.layer_kind(layer) == "sliding" else None
 
     def layer_rope(self, layer: int) -> RopeConfig | None:
-        """How `layer` turns by position."""
+        """How `layer` turns by position; None: not at all."""
+        if layer in self.unturned_layers:
+            return None
         return self.local_rope if self.local_rope and self.layer_kind(layer) == "sliding" else self.rope
 
     def layer_moe(self, layer: int) -> MoEConfig | None:
@@ -296,9 +306,14 @@ def check_layers(config: ModelConfig) -> None:
         raise ConfigError("layer_kinds has sliding layers, but window is not set")
     if config.local_rope is not None and config.rope is None:
         raise ConfigError("local_rope needs rope: learned positions are added once, for all layers")
-    outside = [layer for layer in (config.moe.dense_layers if config.moe else ()) if not 0 <= layer < config.num_layers]
-    if outside:
-        raise ConfigError(f"moe.dense_layers names layer {outside[0]}; there are layers 0 to {config.num_layers - 1}")
+    named = {
+        "moe.dense_layers": config.moe.dense_layers if config.moe else (),
+        "unturned_layers": config.unturned_layers,
+    }
+    for name, layers in named.items():
+        outside = [layer for layer in layers if not 0 <= layer < config.num_layers]
+        if outside:
+            raise ConfigError(f"{name} names layer {outside[0]}; there are layers 0 to {config.num_layers - 1}")
 
 
 def divisors(number: int) -> list[int]:

@@ -55,6 +55,8 @@ def layer_specs(config: "ModelConfig", layer: int) -> Named:
         yield from mlp_specs(config, f"mlp.experts.{expert}", moe.ffn_size)
     if moe.shared_ffn_size:
         yield from mlp_specs(config, "mlp.shared_experts", moe.shared_ffn_size)
+    if moe.shared_gate:
+        yield "mlp.shared_expert_gate.weight", TensorSpec((1, hidden))
 
 
 def norm_names(config: "ModelConfig") -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from .shards.layout import Layout
 
 PLACEMENT = ("workers", "engine", "dask", "memory_limit")
 """Settings that say where and how a run is done, and change nothing in what it makes."""
+IGNORED_KEPT = 100
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
 
 
@@ -68,6 +69,7 @@ def run(settings: Run) -> Curated:
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
     check_writable(settings.output)
+    listing.report_ignored(settings.input)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     for placed in PLACEMENT:
         config.pop(placed)
@@ -195,6 +197,7 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "examples": {reason: shown for total in totals for reason, shown in total.examples.items()},
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
+        "changes": tallies.add_changes(totals),
         "costs": costs_of(segments, totals),
         "duplicate_groups": duplicates.groups(layout.root),
         "comparisons": [
@@ -202,7 +205,8 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
             for index, segment in enumerate(segments)
             if segment.together
         ],
-        "ignored_files": listing.ignored[:100],
+        "ignored_files": listing.ignored[:IGNORED_KEPT],
+        "num_ignored_files": len(listing.ignored),
     }
 
 

@@ -1,6 +1,6 @@
 """What a document is at every step: one row of an Arrow table with these columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,13 +62,15 @@ class Reject:
 class Verdict:
     """A step's answer for a batch: the documents, perhaps rewritten, and why each is dropped (null: it stays).
 
-    `scores` are the figures behind it, one per document, for the report's histograms.
+    `scores` are the figures behind it, one per document, for the report's histograms; `counts` says how often the step
+    changed what, by kind.
     """
 
     documents: pa.Table
     reason: pa.Array
     detail: pa.Array | None = None
     scores: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def keep_all(documents: pa.Table) -> Verdict:

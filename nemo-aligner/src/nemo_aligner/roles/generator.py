@@ -42,6 +42,7 @@ class Generator:
         self.model.requires_grad_(False)
         self.tokenizer = load_tokenizer(folder)
         self.version = 0
+        self.engine: Engine | None = None
 
     def answer(
         self, wanted: Sequence[Wanted], weights: Weights | None, max_tokens: int, temperature: float
@@ -51,14 +52,29 @@ class Generator:
             unpack(weights, self.learning)
             self.version = weights.version
         longest = max(len(want.prompt_ids) for want in wanted)
-        slots = min(len(wanted), MAX_SLOTS)
-        engine = Engine(self.model, self.tokenizer, max_slots=slots, max_length=longest + max_tokens, stream_text=False)
+        engine = self.fresh_engine(min(len(wanted), MAX_SLOTS), longest + max_tokens)
         for index, want in enumerate(wanted):
             sampling = SamplingParams(
                 max_tokens=max_tokens, temperature=temperature, seed=want.seed, logprobs=0, scaled_logprobs=True
             )
             engine.add(Request(id=index, prompt_ids=want.prompt_ids, sampling=sampling))
-        return drain(engine, len(wanted))
+        answers = drain(engine, len(wanted))
+        self.engine = engine
+        return answers
+
+    def fresh_engine(self, slots: int, length: int) -> Engine:
+        """The engine of the call before with the weights as they are now, or a larger one.
+
+        Nothing computed before is used again, so answers do not depend on what was asked before. A call that fails
+        leaves no engine behind, and none of its requests.
+        """
+        engine, self.engine = self.engine, None
+        if engine is not None and engine.max_slots >= slots and engine.max_length >= length:
+            engine.refresh()
+            return engine
+        if engine is not None:
+            slots, length = max(slots, engine.max_slots), max(length, engine.max_length)
+        return Engine(self.model, self.tokenizer, max_slots=slots, max_length=length, stream_text=False)
 
 
 def drain(engine: Engine, count: int) -> list[Answer]:

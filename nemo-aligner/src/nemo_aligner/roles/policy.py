@@ -10,6 +10,8 @@ import torch
 
 from nemo_core.checkpoint.folder import save_model
 from nemo_core.checkpoint.state import load_state, optimizer_tensors, restore_optimizer, save_state
+from nemo_core.checkpoint.state_names import StateNames
+from nemo_core.checkpoint.state_store import NAMES
 from nemo_core.peft.merge import merge_adapters
 from nemo_core.train.optimizer import build_optimizer, set_learning_rate, trained_weights
 from nemo_core.train.recovery import Diverged
@@ -89,15 +91,17 @@ class Policy:
 
     def save_state(self, folder: Path, step: int) -> None:
         """Write everything that the next step depends on."""
-        tensors = {f"model.{name}": tensor.detach() for name, tensor in trained_weights(self.model)}
-        save_state(folder, {**tensors, **optimizer_tensors(self.optimizer, self.model)}, {"step": step})
+        tensors = {name: tensor.detach() for name, tensor in trained_weights(self.model)}
+        tensors |= optimizer_tensors(self.optimizer, self.model)
+        save_state(folder, tensors, {"step": step}, names=StateNames(self.model.config))
 
     def load_state(self, folder: Path) -> int:
         """Take up the state in `folder`; the number of steps it has behind it."""
-        tensors, facts = load_state(folder)
+        tensors, facts = load_state(folder, names=StateNames(self.model.config))
+        former = NAMES not in facts  # a version before put `model.` before every weight
         with torch.no_grad():
             for name, tensor in trained_weights(self.model):
-                tensor.copy_(tensors[f"model.{name}"])
+                tensor.copy_(tensors[f"model.{name}" if former else name])
         restore_optimizer(self.optimizer, self.model, tensors)
         return int(facts["step"])
 

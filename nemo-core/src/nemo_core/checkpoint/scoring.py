@@ -47,6 +47,12 @@ def load_scoring_model(
     return model.to(device).requires_grad_(True).eval()
 
 
+def is_scoring_folder(folder: Path) -> bool:
+    """Whether a model folder holds a sequence classifier."""
+    named = read_json(folder / "config.json").get("architectures") or [""]
+    return str(named[0]).endswith(ENDING)
+
+
 def causal(values: dict[str, Any], place: str) -> dict[str, Any]:
     """The config.json of the language model that a classifier is made of."""
     named = (values.get("architectures") or [""])[0]

@@ -15,6 +15,8 @@ from ..shapes import tensor_specs
 from .mapping.rules import Read, Rule, TensorMap
 from .reader import TensorFolder, TensorInfo
 
+HEAD = "lm_head.weight"
+
 
 class ModelFolder:
     """The tensors of a model folder under both their names; it may hold those called `beside` as well.
@@ -29,8 +31,11 @@ class ModelFolder:
         self.specs = tensor_specs(config)
         self.files = TensorFolder(folder)
         self.names = stored_names(self.map.by_left, self.files.infos, layout.prefix)
-        tied = {layout.rename("lm_head.weight")} if config.tied_embeddings else set()
+        self.head, self.embedding = layout.rename(HEAD), layout.rename("model.embed_tokens.weight")
+        tied = {self.head} if config.tied_embeddings else set()
         self.check(tied | set(beside))
+        if self.head in tied & self.files.infos.keys() and not beside:
+            self.check_tied()
         self._last: tuple[Rule | None, dict[str, Tensor]] = (None, {})
 
     @property
@@ -69,8 +74,9 @@ class ModelFolder:
                 )
         missing = sorted(self.map.by_left.keys() - self.names.keys())
         if missing:
+            hint = " (saved without its output head; it predicts no tokens)" if missing == [self.head] else ""
             raise ArtifactError(
-                f"{self.folder}: lacks {len(missing)} tensor(s) that config.json asks for: {some(missing)}"
+                f"{self.folder}: lacks {len(missing)} tensor(s) that config.json asks for: {some(missing)}{hint}"
             )
         for name, shape in left_shapes(self.map, {name: spec.shape for name, spec in self.specs.items()}).items():
             found = self.files.infos[self.names[name]].shape
@@ -78,6 +84,15 @@ class ModelFolder:
                 raise ArtifactError(
                     f"{self.folder}: tensor {name!r} is {list(found)}, config.json asks for {list(shape)}"
                 )
+
+    def check_tied(self) -> None:
+        """Raise ArtifactError where a folder with tied embeddings has an output head of other numbers."""
+        head, embedding = self.files.read(self.head), self.read(self.embedding)
+        if head.shape != embedding.shape or not bool((head == embedding).all()):
+            raise ArtifactError(
+                f"{self.folder}: tensor {self.head!r} differs from {self.embedding!r}, but config.json says "
+                "tie_word_embeddings=true (or has it by default); set it to false, or remove the tensor"
+            )
 
 
 def stored_names(wanted: Iterable[str], stored: Iterable[str], prefix: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..foundation.errors import ArtifactError
 from . import state_store
+from .state_names import StateNames, named, noted_names, to_write
 from .state_piece import pieces_to_write
 from .state_settings import StateSettings
 from .state_step import SavedState, write_index, write_part
@@ -19,8 +20,12 @@ from .state_step import SavedState, write_index, write_part
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 
 
-def save_state(folder: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def save_state(
+    folder: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, names: StateNames | None = None
+) -> None:
     """Save the state of a run of one process after step facts["step"] under `folder`, in place of earlier ones.
+
+    With `names`, tensors are named and laid out as in the Hugging Face folder of the model.
 
     A kill at any moment leaves the former state or the new one, whole.
     """
@@ -28,19 +33,22 @@ def save_state(folder: str | Path, tensors: Mapping[str, Tensor], facts: Mapping
     step = int(facts.get("step", 0))
     draft = folder / (state_store.step_name(step) + state_store.WRITING)
     state_store.clear_unfinished(folder)
-    write_part(draft, pieces_to_write(tensors, rank=0, size=1), rank=0)
-    write_index(draft, num_parts=1, facts=facts)
+    write_part(draft, to_write(pieces_to_write(tensors, rank=0, size=1), names, is_staged=False), rank=0)
+    write_index(draft, num_parts=1, facts={**facts, **noted_names(names)})
     state_store.publish(draft, folder / state_store.step_name(step))
     state_store.prune(folder, {}, StateSettings(keep_last=1))
 
 
-def load_state(folder: str | Path) -> tuple[SavedState, dict[str, Any]]:
-    """Tensors and facts of the newest state that is whole. ArtifactError where there is none."""
+def load_state(folder: str | Path, *, names: StateNames | None = None) -> tuple[SavedState, dict[str, Any]]:
+    """Tensors and facts of the newest state that is whole. ArtifactError where there is none.
+
+    With `names`, tensors have canonical names whichever they were saved under; without, those they were saved under.
+    """
     state_store.refuse_former_layout(Path(folder))
     state = state_store.newest(Path(folder))
     if state is None:
         raise ArtifactError(f"{folder}: no training state here")
-    return state, state.facts
+    return named(state, names), state.facts
 
 
 def has_state(folder: str | Path) -> bool:

@@ -1,5 +1,6 @@
 """Blocks of tensors: what one process holds of a tensor, and where that lies in the whole."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,25 +42,39 @@ def is_first_holder(tensor: DTensor) -> bool:
     return all(at == 0 for at, placement in zip(coordinate, tensor.placements) if isinstance(placement, Replicate))
 
 
+def alone(name: str) -> str:
+    """A group for each tensor."""
+    return name
+
+
 def pieces_to_write(
-    tensors: Mapping[str, Tensor], *, rank: int, size: int, owns: Callable[[DTensor], bool] = is_first_holder
+    tensors: Mapping[str, Tensor],
+    *,
+    rank: int,
+    size: int,
+    owns: Callable[[DTensor], bool] = is_first_holder,
+    group: Callable[[str], str] = alone,
 ) -> list[Piece]:
     """The blocks that holder `rank` of `size` writes, so that together they write every block once.
 
-    A shard is written where `owns` says so; plain tensors, which all `size` processes hold, are shared out by size.
+    A shard is written where `owns` says so; plain tensors, which all `size` processes hold, are shared out by size,
+    those of one `group` to the same process.
     """
     sharded = [piece_of(name, t) for name, t in tensors.items() if isinstance(t, DTensor) and owns(t)]
-    plain = [piece_of(name, t) for name, t in tensors.items() if not isinstance(t, DTensor)]
-    mine = [piece for piece, holder in zip(plain, share_out(plain, size)) if holder == rank]
-    return [piece for piece in (*sharded, *mine) if piece.data.numel()]
+    groups: dict[str, list[Piece]] = {}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, DTensor):
+            groups.setdefault(group(name), []).append(piece_of(name, tensor))
+    mine = [pieces for pieces, holder in zip(groups.values(), share_out(groups.values(), size)) if holder == rank]
+    return [piece for piece in (*sharded, *itertools.chain(*mine)) if piece.data.numel()]
 
 
-def share_out(pieces: Iterable[Piece], size: int) -> Iterator[int]:
-    """A holder for each piece, always the one with the fewest bytes so far; the same answer in every process."""
+def share_out(groups: Iterable[Sequence[Piece]], size: int) -> Iterator[int]:
+    """A holder for each group, always the one with the fewest bytes so far; the same answer in every process."""
     load = [0] * size
-    for piece in pieces:
+    for pieces in groups:
         holder = min(range(size), key=load.__getitem__)
-        load[holder] += piece.num_bytes
+        load[holder] += sum(piece.num_bytes for piece in pieces)
         yield holder
 
 

@@ -22,7 +22,7 @@ from .state_file import FileEntry, write_pieces
 from .state_piece import Extent, Piece, like, overlap, piece_of, slices
 from .tensors import dtype_name
 
-INDEX, VERSION = "index.json", 1
+INDEX, VERSION = "index.json", 2  # since 2, facts may say that names are those of the model's folder
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from .state_step import INDEX, SavedState
 
 STEP = re.compile(r"step-(\d{6,})")
 WRITING, REPLACED = ".writing", ".replaced"
-FIGURES, PLAN = "figures", "plan"
+FIGURES, PLAN, NAMES = "figures", "plan", "names"
+FOLDER_NAMES = "folder"  # of NAMES: tensors are named and laid out as in the model's Hugging Face folder
 FORMER = ("facts.json", "tensors.safetensors")
 
 

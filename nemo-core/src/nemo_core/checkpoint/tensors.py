@@ -87,7 +87,21 @@ def tensor_files(folder: Path) -> list[Path]:
         return [folder / name for name in names]
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    raise ArtifactError(f"{folder}: neither {SINGLE} nor {INDEX}; this is no Hugging Face folder with safetensors")
+    raise ArtifactError(f"{folder}: neither {SINGLE} nor {INDEX}; {what_instead(folder)}")
+
+
+def what_instead(folder: Path) -> str:
+    """What to do about a folder that holds weights in another form, or in part."""
+    pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in sorted(folder.glob(pattern))]
+    shards = [path.name for path in sorted(folder.glob("*.safetensors"))]
+    if shards:
+        return f"it has {shards[0]}, but no index says which files belong together; fetch {INDEX} as well"
+    if pickles:
+        return (
+            f"it has {pickles[0]}, a pickle, which can run code and is never read; write it anew with transformers "
+            "(from_pretrained, then save_pretrained) in a place of trust"
+        )
+    return "this is no Hugging Face folder with safetensors"
 
 
 def iterate_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

@@ -79,6 +79,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        name="classify",
+        summary="write what a classifier or a reward model says of texts",
+        settings="nemo_core.scoring.settings:ClassifySettings",
+        run="nemo_core.scoring.classify:run",
+        examples=(
+            "nemo-core classify model=runs/classifier texts=runs/documents output=labels.parquet",
+            "nemo-core classify model=runs/reward texts=chats.jsonl output=rewards.jsonl",
+        ),
+    ),
+    Command(
         name="sft",
         summary="fine-tune a model on conversations; only answers are learnt",
         settings="nemo_core.train.settings:SftSettings",

@@ -1,8 +1,11 @@
 """`nemo-core embed` and `nemo-core train-embedding`."""
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,15 @@ import numpy as np
 import torch
 
 from ..checkpoint.folder import check_folder
+from ..checkpoint.state import (
+    has_state,
+    load_state,
+    optimizer_tensors,
+    restore_optimizer,
+    restore_rng,
+    rng_tensors,
+    save_state,
+)
 from ..data.documents import parse_object, read_lines
 from ..data.rows import read_conversations
 from ..data.sampler import Sampler
@@ -19,6 +31,7 @@ from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..train.metrics import MetricsLog
 from ..train.optimizer import build_optimizer, set_learning_rate
+from ..train.recovery import StopRequest
 from ..train.schedule import learning_rate_at
 from .model import Embedder, TextEncoder, contrastive_loss, load_embedder, save_embedder, text_encoder
 from .settings import EmbedSettings, TrainEmbeddingSettings
@@ -108,7 +121,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
-    """Make the embedding model of `settings`; a run that is cut short starts again."""
+    """Make the embedding model of `settings`; a run that is cut short goes on where its last state was saved."""
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     with artifact.create(
         settings.output,
@@ -117,46 +130,99 @@ def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
         config=to_plain(settings),
         inputs={"model": settings.model, "pairs": settings.pairs},
         overwrite=settings.overwrite,
+        incidental=frozenset({"save_every_s"}),
     ) as draft:
         check_folder(settings.model)
         pairs = read_pairs(settings.pairs)
         model = load_embedder(settings.model, settings.pooling)
         encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)
-        losses = learn(model, encoder, pairs, settings, draft.path)
+        course = learn(model, encoder, pairs, settings, draft.path)
         save_embedder(model, draft.path, tokenizer=settings.model, max_tokens=encoder.max_tokens)
         draft.stats |= {"objective": "embedding", "pairs": len(pairs), "pooling": model.pooling}
-        draft.stats |= {"first_loss": losses[0], "last_loss": losses[-1]}
-    return {"output": str(settings.output), "pairs": len(pairs), "first_loss": losses[0], "last_loss": losses[-1]}
+        losses = {"first_loss": course.first_loss, "last_loss": course.last_loss}
+        draft.stats |= losses
+    return {"output": str(settings.output), "pairs": len(pairs), **losses}
+
+
+@dataclass
+class Course:
+    """How far a run has come, and its first and last loss."""
+
+    step: int = 0
+    first_loss: float = 0.0
+    last_loss: float = 0.0
+
+    def add(self, loss: float) -> None:
+        """Count a step."""
+        self.first_loss = self.first_loss if self.step else loss
+        self.step, self.last_loss = self.step + 1, loss
 
 
 def learn(
     model: Embedder, encoder: TextEncoder, pairs: Sequence[Pair], settings: TrainEmbeddingSettings, folder: Path
-) -> list[float]:
-    """The loss of every step."""
+) -> Course:
+    """All steps, those before a stop taken from the state in `folder`; first and last loss."""
     torch.manual_seed(settings.seed)
     optimizer = build_optimizer(model, learning_rate=settings.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
     size, order = min(settings.batch_size, len(pairs)), Sampler(len(pairs), settings.seed)
-    losses: list[float] = []
-    log = MetricsLog(folder, tensorboard=False)
+    states = folder / "state"
+    course = taken_up(states, model, optimizer)
+    saved_at = time.monotonic()
     model.train()
-    with Progress("train-embedding", total=settings.steps, unit="step") as progress:
-        for step in range(settings.steps):
+    with (
+        StopRequest() as stop,
+        MetricsLog(folder, resumed_at=course.step, tensorboard=False) as log,
+        Progress("train-embedding", total=settings.steps, unit="step") as progress,
+    ):
+        progress.advance(course.step)
+        for step in range(course.step, settings.steps):
+            chosen = [pairs[order[step * size + place]] for place in range(size)]
             rate = learning_rate_at(
                 step, peak=settings.learning_rate, warmup_steps=settings.steps // 20, total_steps=settings.steps
             )
-            set_learning_rate(optimizer, rate)
-            chosen = [pairs[order[step * size + place]] for place in range(size)]
-            loss = pair_loss(model, encoder, chosen, settings)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses.append(loss.item())
-            log.log(step + 1, loss=losses[-1], learning_rate=rate)
-            progress.advance(note=f"loss {losses[-1]:.3f}")
-    log.close()
+            course.add(one_step(optimizer, rate, model, functools.partial(pair_loss, model, encoder, chosen, settings)))
+            log.log(step + 1, loss=course.last_loss, learning_rate=rate)
+            progress.advance(note=f"loss {course.last_loss:.3f}")
+            if stop.asked or time.monotonic() - saved_at > settings.save_every_s:
+                save_course(states, model, optimizer, course)
+                saved_at = time.monotonic()
+            if stop.asked:
+                stop.obey(saved_at=course.step)
+    shutil.rmtree(states, ignore_errors=True)
     model.eval()
-    return losses
+    return course
+
+
+def one_step(
+    optimizer: torch.optim.Optimizer, rate: float, model: Embedder, loss_of: Callable[[], torch.Tensor]
+) -> float:
+    """Learn once; the loss."""
+    set_learning_rate(optimizer, rate)
+    loss = loss_of()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def save_course(states: Path, model: Embedder, optimizer: torch.optim.Optimizer, course: Course) -> None:
+    """Everything that the next step depends on, in place of the state before."""
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    save_state(states, {**weights, **optimizer_tensors(optimizer, model), **rng_tensors()}, asdict(course))
+
+
+@torch.no_grad()
+def taken_up(states: Path, model: Embedder, optimizer: torch.optim.Optimizer) -> Course:
+    """Put the saved state into model, optimizer and generators; a fresh course where there is none."""
+    if not has_state(states):
+        return Course()
+    saved, facts = load_state(states)
+    for name, weight in model.named_parameters():
+        weight.copy_(saved.fill(name, weight))
+    restore_optimizer(optimizer, model, saved)
+    restore_rng(saved)
+    return Course(**facts)
 
 
 def pair_loss(

@@ -45,3 +45,4 @@ class TrainEmbeddingSettings(EmbeddingModel):
     temperature: Annotated[float, Meta(gt=0, description="similarities are divided by it")] = 0.05
     learning_rate: Annotated[float, Meta(gt=0, description="highest learning rate")] = 1e-4
     seed: Annotated[int, Meta(ge=0, description="order of the pairs, and dropout")] = 0
+    save_every_s: Annotated[float, Meta(gt=0, description="seconds between saved states")] = 60.0

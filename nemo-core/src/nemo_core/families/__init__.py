@@ -26,8 +26,10 @@ FAMILIES = {
     "MistralForCausalLM": "mistral",
     "MixtralForCausalLM": "mixtral",
     "Qwen2ForCausalLM": "qwen2",
+    "Qwen2MoeForCausalLM": "qwen2_moe",
     "Qwen3ForCausalLM": "qwen3",
     "Qwen3MoeForCausalLM": "qwen3_moe",
+    "GemmaForCausalLM": "gemma",
     "Gemma2ForCausalLM": "gemma2",
     "Gemma3ForCausalLM": "gemma3",
     "NemotronForCausalLM": "nemotron",
@@ -37,8 +39,14 @@ FAMILIES = {
     "DeepseekV2ForCausalLM": "deepseek_v2",
     "DeepseekV3ForCausalLM": "deepseek_v3",
     "Olmo2ForCausalLM": "olmo2",
+    "Olmo3ForCausalLM": "olmo3",
+    "SmolLM3ForCausalLM": "smollm3",
     "GPTNeoXForCausalLM": "gpt_neox",
 }
+
+
+SPELLINGS = {"LLaMAForCausalLM": "LlamaForCausalLM"}
+ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
 @functools.cache
@@ -59,19 +67,56 @@ def config_from_hf(values: Mapping[str, Any], *, place: str) -> ModelConfig:
     Raises ArtifactError for an architecture nobody maps, a missing key, or a setting that has no counterpart here.
     """
     packages = family_packages()
-    named = values.get("architectures") or [f"{values.get('model_type', '')}".capitalize() + "ForCausalLM"]
-    if named[0] not in packages:
+    named = architecture_of(values)
+    if named not in packages:
         raise ArtifactError(
-            f"{place}: architecture {named[0]!r} is not supported; known: {', '.join(packages)}"
-            f"{did_you_mean(named[0], packages)}"
+            f"{place}: architecture {named!r} is not supported; known: {', '.join(packages)}"
+            f"{did_you_mean(named, packages)}"
         )
+    refuse_quantized(values, place)
     try:
-        config: ModelConfig = family_part(packages[named[0]], "config").from_hf(HFConfig(values, place))
-        return msgspec.convert(dataclasses.asdict(config), ModelConfig)
+        config: ModelConfig = family_part(packages[named], "config").from_hf(HFConfig(values, place))
+        return with_stretched_positions(msgspec.convert(dataclasses.asdict(config), ModelConfig))
     except ConfigError as error:
         raise ArtifactError(f"{place}: contradicts itself: {error}") from None
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ArtifactError(f"{place}: holds a value of a wrong kind or size: {error}") from None
+
+
+def architecture_of(values: Mapping[str, Any]) -> str:
+    """The causal model that a ``config.json`` names, or whose body it names ("LlamaModel"), or by its model type."""
+    listed = values.get("architectures") or []
+    named = listed if isinstance(listed, str) else str(next(iter(listed), ""))
+    if not named:
+        family = str(values.get("model_type", "")).removesuffix("_text")
+        return family_names().get(family, f"{family.capitalize()}ForCausalLM")
+    bodies = {
+        architecture.removesuffix(ending) + body: architecture
+        for architecture in family_packages()
+        for ending in ENDINGS
+        if architecture.endswith(ending)
+        for body in ("Model", "TextModel")
+    }
+    return {**bodies, **SPELLINGS}.get(named, named)
+
+
+def refuse_quantized(values: Mapping[str, Any], place: str) -> None:
+    """Raise ArtifactError for a folder whose weights are said to be quantised."""
+    entry = values.get("quantization_config")
+    if entry:
+        method = entry.get("quant_method") if isinstance(entry, Mapping) else entry
+        raise ArtifactError(
+            f"{place}: quantization_config (quant_method={method!r}) is not representable; take the folder that the "
+            "quantised one was made of, or remove the entry where the weights are plain"
+        )
+
+
+def with_stretched_positions(config: ModelConfig) -> ModelConfig:
+    """Positions to the end of the stretch, where yarn was added to a config that was otherwise left as it was."""
+    rope = config.rope
+    if rope is None or rope.kind != "yarn" or rope.original_positions != config.max_positions:
+        return config
+    return dataclasses.replace(config, max_positions=int(rope.original_positions * rope.factor))
 
 
 def config_to_hf(config: ModelConfig, *, dtype: str) -> dict[str, Any]:

@@ -122,6 +122,26 @@ def write_rope(rope: RopeConfig | None) -> dict[str, Any]:
     return values
 
 
+def read_ropes(hf: HFConfig, *, theta: float, local_theta: float) -> tuple[RopeConfig, RopeConfig]:
+    """Rotary settings of layers without a window and with one; ``rope_scaling`` is the former's."""
+    nested = hf.get("rope_parameters") or {}
+    outer = {"partial_rotary_factor": 1.0, "original_max_position_embeddings": hf.get("max_position_embeddings")}
+    full = {
+        "rope_theta": hf.get("rope_theta", theta),
+        **(hf.get("rope_scaling") or {}),
+        **(nested.get("full_attention") or {}),
+    }
+    local = {"rope_theta": local_theta, **(nested.get("sliding_attention") or {})}
+    return parse_rope({**outer, **full}, hf), parse_rope({**outer, **local}, hf)
+
+
+def write_ropes(rope: RopeConfig, local: RopeConfig) -> dict[str, Any]:
+    """The entries that `read_ropes` reads, and the older spelling of the layers without a window."""
+    scaled = {} if rope.kind == "default" else {"rope_scaling": {"type": rope.kind, **rope_entry(rope)}}
+    entries = {"full_attention": rope_entry(rope), "sliding_attention": rope_entry(local)}
+    return {"rope_parameters": entries, "rope_theta": rope.theta, **scaled}
+
+
 def yarn_query_scale(rope: RopeConfig, head_dim: int) -> float | None:
     """DeepSeek scales scores by the square of yarn's temperature for `mscale_all`; None leaves 1/sqrt(head_dim)."""
     if rope.kind == "default" or not rope.mscale_all:

@@ -85,6 +85,7 @@ class Engine:
         self.pool = BlockPool(blocks, block_size)
         self.scheduler = Scheduler(self.pool, max_rows=max_slots, budget=max_prefill_tokens)
         self._adapters: dict[str, Deltas] = {}
+        self._adapter_weights: dict[str, AdapterWeights] = {}
         self._rules: tuple[list[Sequence], SamplingTable] | None = None
         self._clock, self._busy_s, self._num_generated = clock, 0.0, 0
 
@@ -193,7 +194,7 @@ class Engine:
 
     @torch.inference_mode()
     def add_adapter(self, name: str, adapter: AdapterWeights | str | Path) -> None:
-        """Let requests choose a LoRA adapter: a peft folder, or weights by layer name (`adapter_of_model`).
+        """Let requests choose a LoRA, DoRA or IA3 adapter: a peft folder, or weights by layer (`adapter_of_model`).
 
         Raises InputError for a name in use, a layer that the model does not have or that several tokens do not pass
         together (an expert), or a width that does not fit; ArtifactError for a folder of another method.
@@ -202,6 +203,7 @@ class Engine:
             raise InputError(f"adapter {name!r} is loaded already; remove it first or take another name")
         weights = adapter_of_folder(adapter, self.model) if isinstance(adapter, str | Path) else adapter
         self._adapters[name] = self.runner.deltas(name, weights)
+        self._adapter_weights[name] = weights
 
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter. Raises InputError where it is not loaded or a request still uses it."""
@@ -210,7 +212,7 @@ class Engine:
         rows = [*self.scheduler.waiting, *self.scheduler.running]
         if any(isinstance(row, Sequence) and row.request.adapter == name for row in rows):
             raise InputError(f"adapter {name!r} is in use; wait for its requests or cancel them")
-        del self._adapters[name]
+        del self._adapters[name], self._adapter_weights[name]
         for is_long in (False, True):
             self.pool.drop((name, is_long))
 
@@ -218,6 +220,7 @@ class Engine:
     def refresh(self) -> None:
         """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
         self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
+        self._adapters = {name: self.runner.deltas(name, own) for name, own in self._adapter_weights.items()}
         self.scheduler.restart()
         self.cache.clear()
 

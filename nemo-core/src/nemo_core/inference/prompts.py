@@ -50,7 +50,7 @@ def parse(line: str, place: str) -> Any:
 def prompt_of(row: Any, place: str, tokenizer: Tokenizer) -> Prompt:
     """A row with `prompt` or `messages`."""
     if isinstance(row, dict) and isinstance(row.get("prompt"), str):
-        ids = tokenizer.encode(row["prompt"])
+        ids = tokenizer.encode_prompt(row["prompt"])
     elif isinstance(row, dict) and isinstance(row.get("messages"), list):
         ids = tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
     else:

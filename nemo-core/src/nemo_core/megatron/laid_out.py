@@ -7,6 +7,7 @@ names as what a rank holds of each canonical tensor, so any implementation and a
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from ..checkpoint.folder import save_model
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import Batch
@@ -186,6 +188,12 @@ class MegatronLaidOut:
         model = Decoder(self.model.config)
         model.load_state_dict(weights, assign=True)
         return model.requires_grad_(True).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model into `folder`, by the first process. All processes call it."""
+        model = self.whole()
+        if model is not None:
+            save_model(model, folder)
 
 
 def moments_of(optimizer: Optimizer, weight: Tensor) -> Moments:

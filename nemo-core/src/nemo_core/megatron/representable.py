@@ -24,6 +24,8 @@ def impossible(config: ModelConfig) -> Iterator[str]:
     """What megatron.core cannot represent anywhere."""
     if config.mla is not None:
         yield "mla (latent attention) takes rotary tables of its own in megatron.core, ours cannot be given to it"
+    if config.unturned_layers:
+        yield f"unturned_layers={list(config.unturned_layers)}: megatron.core turns in every layer alike"
     if config.qk_norm == "projection":
         yield "qk_norm=projection: megatron.core normalises queries and keys per head"
     for name in ("rope", "local_rope"):

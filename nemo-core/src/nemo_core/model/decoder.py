@@ -45,9 +45,7 @@ class Decoder(nn.Module):
         ropes = {"": config.rope, "local_": config.local_rope}
         self.ropes = {name: rope for name, rope in ropes.items() if rope is not None}
         self.make_tables()
-        local = config.local_rope is not None
-        kinds = [config.layer_kind(layer) for layer in range(config.num_layers)]
-        self.layer_ropes = ["local_" if local and kind == "sliding" else "" for kind in kinds]
+        self.layer_ropes = [rope_name(config, layer) for layer in range(config.num_layers)]
         if seed is not None:
             self.initialize(seed)
 
@@ -163,3 +161,9 @@ class Decoder(nn.Module):
         scores = hidden @ self.head_weight.T
         cap = self.config.logit_softcap
         return scores if cap is None else cap * torch.tanh(scores / cap)
+
+
+def rope_name(config: ModelConfig, layer: int) -> str:
+    """Which of a decoder's ways of turning a layer takes; "none" is none of them."""
+    rope = config.layer_rope(layer)
+    return "none" if rope is None else "local_" if rope is config.local_rope else ""

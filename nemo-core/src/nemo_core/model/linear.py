@@ -27,6 +27,17 @@ def mkl_is_at_home() -> bool:
     return torch.backends.mkl.is_available() and "GenuineIntel" in maker
 
 
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether a gradient written by hand serves: fp32 on a CPU, no subclass, no compiler or autocast that steers."""
+    return (
+        all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
+        and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
 def onednn_takes(weight: Tensor) -> bool:
     """Whether oneDNN multiplies by such a weight: plain fp32 on a CPU, in a torch that has the operation."""
     return (
@@ -56,6 +67,14 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
         return nn.functional.linear(x_NI, weight_OI, bias_O)
     y_NO: Tensor = torch.ops.mkldnn._linear_pointwise(x_NI, weight_OI, bias_O, "none", [], "")
     return y_NO
+
+
+def add_product_(total_OI: Tensor, left_ON: Tensor, right_NI: Tensor) -> None:
+    """Add left @ right to `total_OI`, without a matrix between them where the faster way allows it."""
+    if prefers_onednn(left_ON, right_NI):
+        total_OI += product(left_ON, right_NI.T)
+    else:
+        total_OI.addmm_(left_ON, right_NI)
 
 
 class Linear(nn.Linear):

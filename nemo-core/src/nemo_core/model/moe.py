@@ -3,18 +3,33 @@
 N tokens, X experts, C chosen experts per token, G groups, E hidden width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig, MoEConfig
+from .linear import Linear
 from .mlp import make_mlp
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What a router made of its tokens: every expert's score, [N, X], and the chosen experts, [N, C]."""
+
+    router: "Router"
+    score_NX: Tensor
+    chosen_NC: Tensor
 
 
 class Router(nn.Module):
     """Scores every expert for every token and picks the best."""
 
     e_score_correction_bias: Tensor
+    told: list[Routing] | None = None
 
     def __init__(self, hidden_size: int, config: MoEConfig) -> None:
         super().__init__()
@@ -29,6 +44,8 @@ class Router(nn.Module):
         score_NX = logit_NX.softmax(-1) if self.config.score == "softmax" else logit_NX.sigmoid()
         choice_NX = score_NX + self.e_score_correction_bias if self.config.correction_bias else score_NX
         chosen_NC = self.within_best_groups(choice_NX).topk(self.config.top_k, -1).indices
+        if self.told is not None:
+            self.told.append(Routing(self, score_NX, chosen_NC))
         weight_NC = score_NX.gather(1, chosen_NC)
         if self.config.normalize:
             weight_NC = weight_NC / (weight_NC.sum(-1, keepdim=True) + 1e-20)
@@ -58,6 +75,7 @@ class MoE(nn.Module):
         self.gate = Router(config.hidden_size, moe)
         self.experts = nn.ModuleList(make_mlp(config, moe.ffn_size) for _ in range(moe.num_experts))
         self.shared_experts = make_mlp(config, moe.shared_ffn_size) if moe.shared_ffn_size else None
+        self.shared_expert_gate = Linear(config.hidden_size, 1, bias=False) if moe.shared_gate else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Send tokens to experts, expert by expert."""
@@ -69,5 +87,22 @@ class MoE(nn.Module):
             share = weight_NC[token, place, None].to(x.dtype)
             mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
         if self.shared_experts is not None:
-            mixed_NE = mixed_NE + self.shared_experts(x_NE)
+            shared_NE = self.shared_experts(x_NE)
+            if self.shared_expert_gate is not None:
+                shared_NE = shared_NE * self.shared_expert_gate(x_NE).sigmoid()
+            mixed_NE = mixed_NE + shared_NE
         return mixed_NE.view_as(x)
+
+
+@contextmanager
+def overhear(model: nn.Module) -> Iterator[list[Routing]]:
+    """Inside the block, a list of what every router of `model` decides, layer after layer."""
+    told: list[Routing] = []
+    routers = [module for module in model.modules() if isinstance(module, Router)]
+    for router in routers:
+        router.told = told
+    try:
+        yield told
+    finally:
+        for router in routers:
+            router.told = None

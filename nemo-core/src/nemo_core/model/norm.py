@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..config import ModelConfig
+from .linear import is_plain
 
 
 class RMSNorm(nn.RMSNorm):
@@ -18,32 +19,23 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Divide by sqrt(mean(x**2) + eps), times the weight."""
-        if not takes_scaled(x, self.weight):
+        if not is_plain(x, self.weight):
             return super().forward(x)
         eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
         y: Tensor = ScaledByRMS.apply(x, self.weight, eps)  # type: ignore[no-untyped-call]
         return y
 
 
-def takes_scaled(x: Tensor, weight: Tensor) -> bool:
-    """Whether `ScaledByRMS` serves: torch's own norm on CPUs is a row of operations, each with its own gradient."""
-    return (
-        torch.is_grad_enabled()
-        and x.dtype == weight.dtype == torch.float32
-        and x.device.type == "cpu"
-        and type(x) is Tensor
-        and type(weight) in (Tensor, nn.Parameter)
-        and not torch.compiler.is_compiling()
-    )
-
-
 class ScaledByRMS(torch.autograd.Function):
-    """RMS norm whose sums over rows and over features are products of a matrix and a vector."""
+    """RMS norm in few passes, its sums over rows and over features as products of a matrix and a vector; torch's own
+    is on CPUs a row of operations, each with its own gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_E: Tensor, eps: float) -> Tensor:
         """[..., E] -> [..., E]."""
-        inverse = (x.square().mean(-1, keepdim=True) + eps).rsqrt()
+        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        inverse = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight_E, inverse)
         return (x * inverse).mul_(weight_E)
 

@@ -105,7 +105,9 @@ def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool)
     view.model = trunk
     view.layer_ropes = [model.layer_ropes[n] for n in numbers]
     kinds = tuple(model.config.layer_kind(n) for n in numbers) if model.config.window is not None else ()
-    view.config = dataclasses.replace(model.config, num_layers=len(numbers), layer_kinds=kinds, moe=None)
+    view.config = dataclasses.replace(
+        model.config, num_layers=len(numbers), layer_kinds=kinds, unturned_layers=(), moe=None
+    )
     stage: Decoder = view
     return stage
 

@@ -59,6 +59,8 @@ def place_adapter(model: nn.Module, method: str, settings: AdapterSettings, *, a
 
 def add_copies(model: nn.Module, targets: Sequence[str], *, adapter: str) -> None:
     """Give an adapter trained copies of whole modules."""
+    for target in targets:  # a tied output head is no module of its own, so no name would match
+        check_copy(model, target)
     for name in matching_leaves(model, targets):
         check_copy(model, name)
         place = place_at(model, name, Replaceable)

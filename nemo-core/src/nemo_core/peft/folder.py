@@ -14,7 +14,7 @@ from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_ad
 from .fused import as_here, joined, num_joined, width_patterns, widths
 from .lora import Lora
 from .method import Start, load_method, method_of
-from .naming import MARKS, check_alone, folder_names, kept_by_part
+from .naming import MARKS, check_alone, folder_names, kept_by_folder, kept_by_part
 from .prompt import EMBEDDING
 
 PREFIX = "base_model.model."
@@ -117,9 +117,10 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
+        copied = copied_names(model, values, saved)
         if PROMPT not in saved:
             values, saved = as_here(model, values, saved)
-        copied, names = copied_names(values, saved), adapted_names(saved)
+        names = adapted_names(saved)
         settings = method.understand(values, names, saved)
         if copied:
             settings = type(settings)(**{**vars(settings), "modules_to_save": tuple(copied)})
@@ -134,11 +135,13 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     return model
 
 
-def copied_names(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
-    """Names of the modules whose whole weights are in the folder; as in peft, "norm" names "input_layernorm" too."""
+def copied_names(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
+    """Names here of the modules whose whole weights are in the folder; as in peft, the end of a name names it."""
     wanted = tuple(values.get("modules_to_save") or ())
+    kept = kept_by_folder(model)
     owners = {key.rpartition(".")[0] for key in saved if not any(mark in key for mark in MARKS)}
-    return sorted(name for name in owners if wanted and name.endswith(wanted))
+    named = [name for name in owners if wanted and name.endswith(wanted)]
+    return sorted(kept[name].parts[0] if name in kept else name for name in named)
 
 
 def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..foundation.errors import ConfigError
+from ..foundation.errors import ArtifactError, ConfigError
 from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
 from .method import Start, refuse_unknown
@@ -34,6 +34,7 @@ UNFOLLOWED: dict[str, tuple[Any, ...]] = {
     "alora_invocation_tokens": (),
     "arrow_config": (),
 }
+STARTS = (None, True, False, "gaussian", "orthogonal", "eva")  # those of peft that leave the model's own weights alone
 
 
 class Lora(nn.Module):
@@ -108,6 +109,12 @@ def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Modu
 def understand(values: Mapping[str, Any], names: Sequence[str], tensors: Mapping[str, Tensor]) -> LoraSettings:
     """Settings of a LoraConfig; ranks are those of the tensors."""
     refuse_unknown(values, UNFOLLOWED)
+    if values.get("init_lora_weights") not in STARTS:
+        raise ArtifactError(
+            f"init_lora_weights={values['init_lora_weights']!r} is not supported: with it peft changes the model's own "
+            "weights as well, and they are not in the folder; save it again by peft's save_pretrained with "
+            "path_initial_model_for_weight_conversion, or merge it there"
+        )
     return LoraSettings(
         rank=values["r"],
         alpha=values["lora_alpha"],

@@ -30,6 +30,7 @@ def check_prunable(model: Decoder) -> None:
     """Raise ConfigError naming what cannot be cut."""
     config = model.config
     unknown = {"moe": config.moe is not None, "mla": config.mla is not None, "rope=null": config.rope is None}
+    unknown["unturned_layers"] = bool(config.unturned_layers)
     unknown["qk_norm=projection"] = config.qk_norm == "projection"
     found = [name for name, present in unknown.items() if present]
     if found:

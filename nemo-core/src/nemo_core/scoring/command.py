@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model
-from ..checkpoint.scoring import save_scoring_model
+from ..checkpoint.scoring import is_scoring_folder, load_scoring_model, save_scoring_model
 from ..data.batch import Batch
 from ..data.packing import PackedData
 from ..data.rows import conversation_files, has_split, read_labelled, read_preferences
@@ -61,7 +61,7 @@ class Run:
     steps: int
 
 
-Prepare = Callable[[Tokenizer, int | None], Task]
+Prepare = Callable[[Tokenizer, int | None, Sequence[str]], Task]
 
 
 def run_classifier(settings: TrainClassifierSettings) -> TrainResult:
@@ -94,12 +94,13 @@ def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) 
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
-    decoder = load_model(folder, device=str(compute.device))
+    former = former_model(folder, compute)
+    decoder = load_model(folder, device=str(compute.device)) if former is None else former.decoder
     check_vocabulary(folder, decoder, tokenizer)
     check_positions(settings, decoder)
     pad = tokenizer.pad_id if decoder.config.pad_id is None else decoder.config.pad_id
-    task = prepare(tokenizer, pad)
-    model = scoring_model(settings, decoder, task.labels, pad=pad)
+    task = prepare(tokenizer, pad, () if former is None else former.labels)
+    model = scoring_model(settings, former, decoder, task.labels, pad=pad)
     recompute_and_compile(decoder, settings.parallel)
     rows = packed_rows(task.train.items, capacity=settings.sequence_length)
     steps = settings.steps or math.ceil(settings.epochs * len(rows) / settings.batch_size)
@@ -131,23 +132,38 @@ def check_plan(settings: ScoringSettings) -> None:
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
 
 
+def former_model(folder: Path, compute: Compute) -> ScoringModel | None:
+    """The scoring model of a folder to go on from; None where it holds a language model."""
+    return load_scoring_model(folder, device=compute.device) if is_scoring_folder(folder) else None
+
+
 def scoring_model(
-    settings: ScoringSettings, decoder: Decoder, labels: Sequence[str], *, pad: int | None
+    settings: ScoringSettings, former: ScoringModel | None, decoder: Decoder, labels: Sequence[str], *, pad: int | None
 ) -> ScoringModel:
-    """The decoder with a new head, and with the adapter that learns in its place where one is asked for."""
+    """The model to go on from, or the decoder with a new head; with the adapter that learns where one is asked for."""
     decoder.config = replace(decoder.config, pad_id=pad, tied_embeddings=True)
-    model = new_scoring_model(decoder, labels, seed=settings.seed)
+    model = new_scoring_model(decoder, labels, seed=settings.seed) if former is None else former
     if settings.method != "full":
         chosen = settings.ia3 if settings.method == "ia3" else settings.lora
         add_adapter(decoder, settings.method, chosen, seed=settings.seed)
     return model
 
 
-def classes(settings: TrainClassifierSettings, tokenizer: Tokenizer, pad: int | None) -> Task:
-    """Texts and their classes. Raises InputError where there is only one class."""
+def classes(
+    settings: TrainClassifierSettings, tokenizer: Tokenizer, pad: int | None, former: Sequence[str] = ()
+) -> Task:
+    """Texts and their classes; those of the `former` model stay what they are.
+
+    Raises InputError where there is only one class, ConfigError where other classes are asked for than it has.
+    """
+    if former and settings.labels and tuple(former) != settings.labels:
+        raise ConfigError(
+            f"labels={list(settings.labels)}, but the scores of {settings.model} are {list(former)}; leave labels out "
+            "to go on with those, or start from a language model"
+        )
     read = functools.partial(read_labelled, text=settings.text, label=settings.label)
     rows, held = both_splits(settings, settings.texts, read)
-    labels = settings.labels or class_names({row.label for row in rows})
+    labels = tuple(former) or settings.labels or class_names({row.label for row in rows})
     if len(labels) < 2 or len(set(labels)) < len(labels):
         raise InputError(
             f"{settings.texts}: classes {', '.join(labels)}: a classifier needs at least two different ones; is "
@@ -164,11 +180,18 @@ def class_names(found: set[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
-def preferences(settings: TrainRewardSettings, tokenizer: Tokenizer, pad: int | None) -> Task:
-    """Pairs of answers."""
+def preferences(
+    settings: TrainRewardSettings, tokenizer: Tokenizer, pad: int | None, former: Sequence[str] = ()
+) -> Task:
+    """Pairs of answers. Raises ConfigError where the model to go on from gives several scores."""
+    if len(former) > 1:
+        raise ConfigError(
+            f"model={settings.model} is a classifier of {', '.join(former)}; a reward model has one score, so start "
+            "from one or from a language model"
+        )
     rows, held = both_splits(settings, settings.preferences, read_preferences)
     encode = functools.partial(encode_preferences, tokenizer=tokenizer, pad=pad, max_length=settings.sequence_length)
-    return Task((REWARD,), encode(rows), encode(held) if held else None, PreferenceLoss())
+    return Task(tuple(former) or (REWARD,), encode(rows), encode(held) if held else None, PreferenceLoss())
 
 
 def both_splits(settings: ScoringSettings, source: Path, read: Callable[..., list[Any]]) -> tuple[list[Any], list[Any]]:

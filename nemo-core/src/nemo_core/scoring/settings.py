@@ -8,14 +8,14 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigError
 from ..peft.settings import LEARNING_RATES, Ia3Settings, LoraSettings
-from ..train.settings import TuningSettings
+from ..train.settings import Device, Dtype, TuningSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringTask:
     """What learns to score, and where it is written."""
 
-    model: Annotated[Path, Meta(description="checkpoint artifact or Hugging Face folder of a language model")]
+    model: Annotated[Path, Meta(description="folder of a language model, or of a scoring model to go on from")]
     output: Annotated[Path, Meta(description="folder of the ...ForSequenceClassification checkpoint to make")]
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     epochs: Annotated[float, Meta(gt=0, description="passes over the data, where steps is 0")] = 3.0
@@ -76,3 +76,24 @@ class TrainRewardSettings(ScoringSettings):
     preferences: Annotated[
         Path, Meta(description="preferences artifact, or JSONL file or folder: prompt, chosen, rejected")
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifySettings:
+    """A classifier or reward model and texts in, a file with what it says of each out."""
+
+    model: Annotated[Path, Meta(description="...ForSequenceClassification folder, such as train-classifier makes")]
+    texts: Annotated[
+        Path, Meta(description="documents or conversations artifact, or JSONL or Parquet file, folder or URL")
+    ]
+    output: Annotated[Path, Meta(description=".jsonl or .parquet file to write, one row for each text, in order")]
+    field: Annotated[str, Meta(min_length=1, description="key of the text, or of a list of messages")] = "text"
+    batch_size: Annotated[int, Meta(ge=1, description="texts computed at once")] = 16
+    max_tokens: Annotated[int, Meta(ge=0, description="longer texts are cut; 0: at the model's positions")] = 0
+    device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
+    dtype: Annotated[Dtype, Meta(description="of matrix products. auto: bfloat16 on cuda")] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="CPU threads; 0: one per core")] = 0
+
+    def __post_init__(self) -> None:
+        if self.output.suffix not in (".jsonl", ".parquet"):
+            raise ConfigError(f"output={self.output}: a file named .jsonl or .parquet is written")

@@ -1,16 +1,21 @@
 """A tokenizer folder in use: text to ids and back, chats to ids with the answers marked."""
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..foundation.errors import ArtifactError, InputError
 
+if TYPE_CHECKING:
+    from .template import ChatTemplate
+
 Message = Mapping[str, str]
+Piece = tuple[str, bool]  # a part of a chat, and whether it is an answer to learn
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Tokenizer:
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encode_prompt(self, text: str) -> list[int]:
+        """Ids of a text to go on from: those that start a text, where the tokenizer has any, come first."""
+        ids: list[int] = self.backend.encode(text, add_special_tokens=True).ids
+        return ids
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, in parallel."""
         return [e.ids for e in self.backend.encode_batch_fast(list(texts), add_special_tokens=False)]
@@ -46,30 +56,22 @@ class Tokenizer:
         return text
 
     @cached_property
-    def _template(self) -> Any:
+    def _template(self) -> "ChatTemplate":
         if self.chat_template is None:
             raise InputError("this tokenizer has no chat template (chat_template.jinja); give plain text instead")
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from .template import ChatTemplate
 
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-        environment.globals["raise_exception"] = refuse
-        environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-        return environment.from_string(self.chat_template)
+        return ChatTemplate(self.chat_template, self.special)
 
-    def render_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    def render_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """The chat as the text the model sees. Raises InputError where the template refuses it."""
-        from jinja2 import TemplateError
-
-        try:
-            text: str = self._template.render(
-                messages=[dict(m) for m in messages], add_generation_prompt=add_generation_prompt, **self.special
-            )
-        except TemplateError as error:
-            raise InputError(f"the chat template refuses this chat: {error}") from None
-        return text
+        return self._template.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
 
     def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """Ids of a chat; with `add_generation_prompt` it ends where the answer begins."""
@@ -80,28 +82,87 @@ class Tokenizer:
     ) -> tuple[list[int], list[bool]]:
         """Ids of a whole chat and which of them the assistant says, its end of turn included, in turns to `learn`.
 
-        The text is cut where an answer begins and ends and each piece is tokenised alone, so no token spans the
-        border and a prompt has the ids it has at generation time.
+        A template with ``{% generation %}`` says itself what is learnt. The text is cut where an answer begins and ends
+        and each piece is tokenised alone, so no token spans the border and a prompt has the ids it has at generation
+        time; tokenizers that begin every text with a space take it whole, unless a token would span a border.
         """
-        ids: list[int] = []
-        is_answer: list[bool] = []
-        rendered = ""
+        marked = self._template.marks_answers
+        cut = self._marked_pieces if marked else self._turns
+        parts = self._tokenized(cut(messages, [learn is None or learn[index] for index in range(len(messages))]))
+        ids = [token for part, _ in parts for token in part]
+        is_answer = [
+            answer and (marked or not closes_after_stop(part, at, self.stop_ids))
+            for part, answer in parts
+            for at in range(len(part))
+        ]
+        if not any(is_answer):
+            raise InputError("the chat has no assistant message to learn from")
+        return ids, is_answer
+
+    def _turns(self, messages: Sequence[Message], learn: Sequence[bool]) -> list[Piece]:
+        """The text before each answer, and each answer."""
+        pieces: list[Piece] = []
+        whole, done = self.render_chat(messages, add_generation_prompt=False), 0
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
             opening = self.render_chat(messages[:index], add_generation_prompt=True)
             closing = self.render_chat(messages[: index + 1], add_generation_prompt=False)
-            if not (opening.startswith(rendered) and closing.startswith(opening)):
+            end = len(closing) if whole.startswith(closing) else self._stop_after(len(opening), whole, message)
+            if not (whole.startswith(opening) and done <= len(opening) < end):
                 raise InputError("the chat template changes earlier turns, so answers cannot be told apart in it")
-            learnt = learn is None or learn[index]
-            for text, answer in ((opening[len(rendered) :], False), (closing[len(opening) :], learnt)):
-                piece = self.encode(text)
-                ids += piece
-                is_answer += [answer and not closes_after_stop(piece, at, self.stop_ids) for at in range(len(piece))]
-            rendered = closing
-        if not any(is_answer):
-            raise InputError("the chat has no assistant message to learn from")
-        return ids, is_answer
+            pieces += [(whole[done : len(opening)], False), (whole[len(opening) : end], learn[index])]
+            done = end
+        return pieces
+
+    def _stop_after(self, start: int, whole: str, message: Message) -> int:
+        """Where an answer that begins at `start` ends by a token that ends answers; 0 where it is not there unchanged.
+
+        Templates that end a chat in another way than a turn (Phi-3, Qwen 3) need this.
+        """
+        texts = [self.backend.id_to_token(token) for token in self.stop_ids]
+        found = [at + len(text) for text in texts if text and (at := whole.find(text, start)) >= 0]
+        end = min(found, default=0)
+        content = message["content"]
+        return end if isinstance(content, str) and content.strip() in whole[start:end] else 0
+
+    def _marked_pieces(self, messages: Sequence[Message], learn: Sequence[bool]) -> list[Piece]:
+        """The same where the template marks answers."""
+        text, answers = self._template.render_marked(messages)
+        wanted = [flag for message, flag in zip(messages, learn) if message["role"] == "assistant"]
+        if len(wanted) != len(answers) and not all(wanted):
+            raise InputError(
+                f"the chat template marks {len(answers)} answers of {len(wanted)}; which is learnt is open"
+            )
+        pieces: list[Piece] = []
+        done = 0
+        for (start, stop), flag in zip(answers, wanted if len(wanted) == len(answers) else [True] * len(answers)):
+            pieces += [(text[done:start], False), (text[start:stop], flag)]
+            done = stop
+        return [*pieces, (text[done:], False)]
+
+    def _tokenized(self, pieces: Sequence[Piece]) -> list[tuple[list[int], bool]]:
+        """Ids of pieces, cut from those of the whole text where each alone would begin with a space of its own."""
+        if not self._starts_with_space:
+            return [(self.encode(text), answer) for text, answer in pieces]
+        encoding = self.backend.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+        ends = [stop for _, stop in encoding.offsets]
+        parts: list[tuple[list[int], bool]] = []
+        border = first = 0
+        for text, answer in pieces:
+            border += len(text)
+            last = bisect_right(ends, border)
+            if last < len(ends) and encoding.offsets[last][0] < border:  # a token spans the border
+                return [(self.encode(text), answer) for text, answer in pieces]
+            parts.append((encoding.ids[first:last], answer))
+            first = last
+        return parts
+
+    @cached_property
+    def _starts_with_space(self) -> bool:
+        """Whether a text alone is tokenised as if a space stood before it (SentencePiece's dummy prefix)."""
+        tokens: list[str] = self.backend.encode("x", add_special_tokens=False).tokens
+        return bool(tokens) and tokens[0].startswith("\N{LOWER ONE EIGHTH BLOCK}")
 
     def stream_decoder(self) -> "StreamDecoder":
         """A decoder that is fed ids one by one."""
@@ -111,13 +172,6 @@ class Tokenizer:
 def closes_after_stop(piece: Sequence[int], at: int, stop_ids: frozenset[int]) -> bool:
     """Whether position `at` lies behind the end-of-turn token: layout (a newline), nothing the model says."""
     return any(token in stop_ids for token in piece[:at])
-
-
-def refuse(message: str) -> None:
-    """What templates call as raise_exception(message)."""
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)
 
 
 class StreamDecoder:
@@ -153,16 +207,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     folder = Path(folder)
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ArtifactError(f"{folder}: no tokenizer.json; give a folder that holds a tokenizer")
+        raise ArtifactError(f"{folder}: no tokenizer.json; {what_instead(folder)}")
     try:
         backend = Backend.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - the library raises bare Exception
         raise ArtifactError(f"{path}: not a tokenizer ({error})") from None
-    settings = optional_json(folder / "tokenizer_config.json")
-    generation = optional_json(folder / "generation_config.json")
-    special = {
-        name: token_text(settings[name]) for name in ("bos_token", "eos_token", "pad_token") if settings.get(name)
-    }
+    settings = {**optional_json(folder / "special_tokens_map.json"), **optional_json(folder / "tokenizer_config.json")}
+    generation = optional_json(folder / "generation_config.json") or optional_json(folder / "config.json")
+    special = {name: token_text(settings[name]) for name in SPECIAL if settings.get(name)}
     ids = {name: backend.token_to_id(text) for name, text in special.items()}
     return Tokenizer(
         backend=backend,
@@ -173,6 +225,15 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         chat_template=chat_template(folder, settings),
         special=special,
     )
+
+
+def what_instead(folder: Path) -> str:
+    """What to do about a folder without tokenizer.json."""
+    if (folder / "tokenizer.model").is_file():
+        return f"make one of its SentencePiece model: nemo-core import-tokenizer model={folder / 'tokenizer.model'}"
+    if (folder / "vocab.json").is_file():
+        return "make one of its older files: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+    return "give a folder that holds a tokenizer"
 
 
 def optional_json(path: Path) -> dict[str, Any]:
@@ -199,9 +260,11 @@ def stop_ids(backend: Any, eos_id: int | None, generation: Mapping[str, Any]) ->
 
 
 def chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """The template in chat_template.jinja, or in tokenizer_config.json."""
+    """The template in chat_template.jinja, in chat_template.json, or in tokenizer_config.json."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    template = settings.get("chat_template")
+    template = optional_json(folder / "chat_template.json").get("chat_template") or settings.get("chat_template")
+    if isinstance(template, list):  # several by name, of which transformers, too, takes "default"
+        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
     return template if isinstance(template, str) else None

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+NotNegative = Annotated[float, Meta(ge=0)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class GuardSettings:
@@ -31,6 +33,20 @@ class EmaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExpertSettings:
+    """How the experts of a mixture are kept equally busy while it learns."""
+
+    balance_loss: Annotated[
+        NotNegative | None,
+        Meta(description="weight of the balancing loss; null: what the model's folder says; 0: none"),
+    ] = None
+    bias_rate: Annotated[
+        float,
+        Meta(ge=0, description="step of the correction bias towards idle experts (DeepSeek V3: 0.001); 0: it stays"),
+    ] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class EarlyStopSettings:
     """When to end before the last step."""
 
@@ -38,3 +54,7 @@ class EarlyStopSettings:
         int, Meta(ge=0, description="measurements without a better held-out loss until the run ends; 0: never")
     ] = 0
     min_improvement: Annotated[float, Meta(ge=0, description="nats by which a loss must be better to count")] = 0.0
+    restore_best: Annotated[
+        bool,
+        Meta(description="end with the weights that measured best by state.best_metric, not with the last"),
+    ] = False

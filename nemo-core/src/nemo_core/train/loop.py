@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,16 +10,19 @@ import torch
 from torch.optim import Optimizer
 
 from ..checkpoint.state import restore_rng, rng_tensors
+from ..checkpoint.state_names import StateNames, decoder_prefix
+from ..checkpoint.state_settings import StateSettings
 from ..checkpoint.state_step import SavedState
-from ..checkpoint.state_store import FIGURES, PLAN
+from ..checkpoint.state_store import FIGURES, NAMES, PLAN
 from ..data.batch import Batch
-from ..foundation.errors import ArtifactError
+from ..foundation.errors import ArtifactError, ConfigError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from ..parallel.mesh import Layout
 from ..parallel.model import ParallelModel
 from ..parallel.plan import ParallelPlan
+from .balance import Balanced, moved_biases
 from .device import Compute
 from .early_stop import Patience
 from .efficiency import Efficiency
@@ -91,6 +94,7 @@ class Account:
     patience: dict[str, Any] = field(default_factory=dict)
     rollbacks: int = 0
     stopped_early: bool = False
+    restored_step: int | None = None
     mfu: float = 0.0
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
@@ -105,6 +109,7 @@ class StepResult:
     grad_norm: float
     tokens: int
     row_tokens: int
+    more: dict[str, float] = field(default_factory=dict)
 
 
 def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[str, Any]] | None = None) -> Account:
@@ -114,7 +119,8 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     account's notes. Raises Preempted or KeyboardInterrupt once the state is saved, when asked to stop, and Diverged
     when losses stay infinite.
     """
-    saver = Saver(folder / "state", plan.run.state, parts.world, select=parts.laid_out.select)
+    names = StateNames(parts.model.config, prefix=decoder_prefix(parts.model))
+    saver = Saver(folder / "state", kept_states(plan.run), parts.world, select=parts.laid_out.select, names=names)
     account = restore(parts, saver)
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
         loop = Loop(parts, plan, account, saver=saver, stop=stop, progress=progress)
@@ -122,11 +128,28 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
         if not account.begun:
             account.notes = begin() if begin else {}
             account.before = measured(parts)
+            check_measured(plan.run, account.before)
             account.begun = True
             loop.save(account.before)
         with MetricsLogOfFirst(parts.world, folder, account.step, plan.run) as log:
             loop.run(log)
     return account
+
+
+def kept_states(run: RunSettings) -> StateSettings:
+    """Which states are kept: the best one where the run goes back to it in the end."""
+    state = run.state
+    return replace(state, keep_best=max(1, state.keep_best)) if run.early_stop.restore_best else state
+
+
+def check_measured(run: RunSettings, figures: Mapping[str, float]) -> None:
+    """Raise ConfigError where the best weights are wanted, but nothing is measured by which to tell them."""
+    metric = run.state.best_metric
+    if run.early_stop.restore_best and metric not in {"loss", *figures}:
+        raise ConfigError(
+            f"early_stop.restore_best=true, but there is no figure state.best_metric={metric} (measured: "
+            f"{', '.join(figures) or 'nothing, since nothing is held out'}); hold data out, or leave restore_best out"
+        )
 
 
 class Loop:
@@ -158,6 +181,18 @@ class Loop:
         log.log(self.account.step, **self.figures(), **self.account.after)
         self.save(self.account.after)
         self.saver.finish()
+        if self.plan.run.early_stop.restore_best:
+            self.go_back_to_best()
+
+    def go_back_to_best(self) -> None:
+        """Take the weights of the best saved measurement. Raises ArtifactError where none could be saved."""
+        best = self.saver.best()
+        if best is None:
+            raise ArtifactError(f"{self.saver.root}: no state with a measurement could be saved to go back to")
+        step = int(best.facts["step"])
+        if step != self.account.step:
+            put_back(self.parts, best)
+            self.account.after, self.account.restored_step = measured(self.parts), step
 
     def one_step(self, log: "MetricsLogOfFirst") -> None:
         """Learn from one global batch and write down what is due."""
@@ -182,6 +217,7 @@ class Loop:
                 learning_rate=rate,
                 grad_norm=result.grad_norm,
                 data_wait_s=round(waited, 5),
+                **result.more,
                 **spent,
             )
         if run.validation_every and step % run.validation_every == 0 and step < self.plan.steps:
@@ -219,7 +255,7 @@ class Loop:
         run, world = self.plan.run, self.parts.world
         due = bool(run.save_every) and self.account.step % run.save_every == 0
         due = due or time.monotonic() - self.saved_at > run.save_every_s
-        due = due or bool(run.state.keep_best and self.looked)
+        due = due or bool(self.saver.settings.keep_best and self.looked)
         asked, due, unfinished = world.any_of([self.stop.asked, due, self.saver.unfinished_here])
         self.saver.settle(unfinished_anywhere=unfinished)
         if asked or due:
@@ -249,10 +285,15 @@ def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable
     """One optimizer step on a global batch; weights stay as they are where `skip` says so."""
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
     norm = parts.laid_out.clip(plan.max_grad_norm)
-    result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1])
-    if not skip(result.loss, result.grad_norm):
+    balancing = parts.objective if isinstance(parts.objective, Balanced) else None
+    more = balancing.taken_figures(parts.world, parts.compute.device) if balancing else {}
+    result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1], more)
+    skipped = skip(result.loss, result.grad_norm)
+    if not skipped:
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
+    if balancing:
+        balancing.move_biases(parts.model, parts.world, skip=skipped)
     return result
 
 
@@ -268,7 +309,8 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
     average = parts.ema.tensors() if parts.ema is not None else {}
-    return {**parts.laid_out.state(parts.optimizer), **average, **rng_tensors(parts.world.rank)}
+    moved = {**average, **moved_biases(parts.objective, parts.model)}
+    return {**parts.laid_out.state(parts.optimizer), **moved, **rng_tensors(parts.world.rank)}
 
 
 @torch.no_grad()
@@ -277,12 +319,21 @@ def restore(parts: Parts, saver: Saver) -> Account:
     saved = saver.load()
     if saved is None:
         return Account()
-    check_same_model(saved, parts.laid_out.trained_names(), parts.laid_out.is_complete)
+    biases = moved_biases(parts.objective, parts.model)
+    check_same_model(saved, parts.laid_out.trained_names() | biases.keys(), parts.laid_out.is_complete)
+    put_back(parts, saved)
+    restore_rng(saved, parts.world.rank)
+    return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN, NAMES)})
+
+
+@torch.no_grad()
+def put_back(parts: Parts, saved: SavedState) -> None:
+    """Make weights, their average and the optimizer what they were."""
     parts.laid_out.restore(saved, parts.optimizer)
+    for name, bias in moved_biases(parts.objective, parts.model).items():
+        bias.copy_(saved.fill(name, bias))
     if parts.ema is not None:
         parts.ema.restore(saved.fill)
-    restore_rng(saved, parts.world.rank)
-    return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN)})
 
 
 def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..data.batch import IGNORED, Batch
 from ..model.decoder import Decoder
 from ..model.heads import cap_slope_, capped_
-from ..model.linear import product
+from ..model.linear import add_product_, product
 
 CHUNK = 512
 
@@ -39,6 +39,8 @@ def hidden_at_targets(model: Decoder, batch: Batch) -> tuple[Tensor, Tensor]:
     """Hidden states and target tokens at the places that count, [N, E] and [N]."""
     hidden_BTE = model(batch.ids_BT, batch.positions_BT, batch.segments_BT)
     counted_BT = batch.targets_BT != IGNORED
+    if counted_BT.all():  # no copy
+        return hidden_BTE.flatten(0, 1), batch.targets_BT.flatten()
     return hidden_BTE[counted_BT], batch.targets_BT[counted_BT]
 
 
@@ -68,7 +70,7 @@ class SummedCrossEntropy(torch.autograd.Function):
             del score_CV, logp_CV  # before the products, which need room themselves
             grad_hidden_NE[rows] = product(slope_CV, weight_VE.T)
             if grad_weight_VE is not None:
-                grad_weight_VE += product(slope_CV.T, hidden_NE[rows].T)
+                add_product_(grad_weight_VE, slope_CV.T, hidden_NE[rows])
         ctx.grad_hidden_NE, ctx.grad_weight_VE = grad_hidden_NE, grad_weight_VE
         return total
 

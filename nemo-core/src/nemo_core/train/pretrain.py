@@ -17,6 +17,7 @@ from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
+from .balance import balanced
 from .device import Compute, choose_compute
 from .implementation import lay_out, process_groups
 from .loop import Parts, train
@@ -102,7 +103,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     return Parts(
         model=parallel.model,
         data=data,
-        objective=next_token_loss,
+        objective=balanced(next_token_loss, model.config, settings.experts, settings.parallel),
         optimizer=make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, parallel, held, compute),

@@ -1,5 +1,6 @@
 """Saving states while training goes on: copied to memory, written in the background, made valid at a later step."""
 
+import math
 import shutil
 import sys
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from ..checkpoint import state_store
-from ..checkpoint.state_piece import Piece, pieces_to_write, staged
+from ..checkpoint.state_names import StateNames, named, noted_names, to_write
+from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_settings import StateSettings
 from ..checkpoint.state_step import SavedState, write_index, write_part
 from ..foundation.errors import ArtifactError, DiskFull
@@ -68,8 +70,16 @@ class Saver:
     that cannot be written, because the disk is full for example, is reported and dropped: training goes on.
     """
 
-    def __init__(self, root: Path, settings: StateSettings, world: World, *, select: Select = select_plain) -> None:
-        self.root, self.settings, self.world, self.select = root, settings, world, select
+    def __init__(
+        self,
+        root: Path,
+        settings: StateSettings,
+        world: World,
+        *,
+        select: Select = select_plain,
+        names: StateNames | None = None,
+    ) -> None:
+        self.root, self.settings, self.world, self.select, self.names = root, settings, world, select, names
         self.pending: Pending | None = None
         self.last_saved: int | None = None
         self.figures = SaveFigures()
@@ -90,7 +100,7 @@ class Saver:
             )
             if not self.world.any(problem is not None):
                 self.last_saved = step
-                return state
+                return state if state is None else named(state, self.names)
             problems.append(problem or f"{self.root / state_store.step_name(step)}: another process found it damaged")
             if problem:
                 self.say(f"{problem}; falling back to the state before it")
@@ -98,14 +108,23 @@ class Saver:
             raise state_store.all_damaged(self.root, problems)
         return None
 
+    def best(self) -> SavedState | None:
+        """The saved state with the least figure of `settings.best_metric`, the later of equals; None without any."""
+        figures = state_store.figures_of(self.root, self.settings.best_metric)
+        ranked = sorted((figure, -step) for step, figure in figures.items() if not math.isnan(figure))
+        if not ranked:
+            return None
+        return named(SavedState(self.root / state_store.step_name(-ranked[0][1])), self.names)
+
     def save(self, step: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Begin to save, after the state before is finished; returns once `tensors` may change again."""
         started = time.monotonic()
         self.finish()
         draft = self.root / (state_store.step_name(step) + state_store.WRITING)
         chosen = self.select(tensors, self.world)
-        pieces = [staged(piece) for piece in chosen] if self.settings.in_background else chosen
-        self.pending = Pending(step, dict(facts), draft, PartWriter(draft, pieces, self.world.rank))
+        pieces = to_write(chosen, self.names, is_staged=self.settings.in_background)
+        noted = {**facts, **noted_names(self.names)}
+        self.pending = Pending(step, noted, draft, PartWriter(draft, pieces, self.world.rank))
         self.pending.writer.start()
         if not self.settings.in_background:
             self.finish()

@@ -12,7 +12,7 @@ from ..megatron.settings import Fp8Settings
 from ..parallel.settings import ParallelSettings
 from ..peft.settings import LEARNING_RATES, AdapterChoice
 from ..sizes import check_size
-from .care import EarlyStopSettings, EmaSettings, GuardSettings
+from .care import EarlyStopSettings, EmaSettings, ExpertSettings, GuardSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -163,6 +163,7 @@ class PretrainSettings(RunSettings, LearningSettings, PretrainTask):
     """Tokens in, a language model out."""
 
     ramp_up: RampUp = field(default_factory=RampUp)
+    experts: ExpertSettings = field(default_factory=ExpertSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +197,8 @@ class SftTask:
 @dataclass(frozen=True, kw_only=True)
 class SftSettings(TuningSettings, AdapterChoice, SftTask):
     """A language model and conversations in, a model that answers out."""
+
+    experts: ExpertSettings = field(default_factory=ExpertSettings)
 
     @property
     def peak_learning_rate(self) -> float:

@@ -32,6 +32,7 @@ from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
 from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
+from .balance import balanced
 from .device import Compute, choose_compute
 from .loop import Account, Parts, train
 from .measure import measure
@@ -111,7 +112,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     parts = Parts(
         model=model,
         data=data,
-        objective=next_token_loss,
+        objective=balanced(next_token_loss, model.config, settings.experts, settings.parallel),
         optimizer=make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
         validate=functools.partial(validate, parallel, held_out(settings, conversations.validation), compute),
@@ -128,6 +129,11 @@ def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> No
     check_vocabulary(settings.model, model, tokenizer)
     if settings.ema.decay and settings.method != "full":
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    if settings.experts.bias_rate and settings.method != "full":
+        raise ConfigError(
+            f"experts.bias_rate={settings.experts.bias_rate} moves biases of the model itself; set it to 0, or use "
+            "method=full"
+        )
     check_positions(settings, model)
 
 

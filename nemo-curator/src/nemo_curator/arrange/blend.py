@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..document import set_column
 from ..foundation.errors import ConfigError, InputError
@@ -37,8 +38,9 @@ def blend(settings: Blend) -> Blended:
         open_source(path, text_field=settings.text_field, id_field=settings.id_field) for path in settings.inputs
     ]
     names = distinct_names(settings.inputs)
-    sizes = [sum(documents.num_rows for documents, _ in source.batches()) for source in sources]
-    due = plan(settings, sizes, names)
+    measures = [measured(source, settings.seed) for source in sources]
+    due = plan(settings, measures, names)
+    sizes = [len(measure.keys) for measure in measures]
     inputs = {f"inputs.{index}": path for index, path in enumerate(settings.inputs)}
     with writing(settings, common_schema(sources), step="blend", inputs=inputs) as parts:
         streams = [
@@ -52,21 +54,53 @@ def blend(settings: Blend) -> Blended:
     )
 
 
-def plan(settings: Blend, sizes: Sequence[int], names: Sequence[str]) -> list[int]:
+@dataclass(frozen=True)
+class Measure:
+    """Of every document of an input: the key that it is chosen by, and the bytes of its text."""
+
+    keys: npt.NDArray[np.uint64]
+    sizes: npt.NDArray[np.int64]
+
+    def amount(self, by: str) -> int:
+        """How much there is."""
+        return len(self.keys) if by == "documents" else int(self.sizes.sum())
+
+    def documents(self, amount: int, by: str) -> int:
+        """How many documents make up `amount`, copies included; of bytes, as near as whole documents come."""
+        if by == "documents" or not amount:
+            return amount
+        copies, rest = divmod(amount, int(self.sizes.sum()))
+        reached = np.concatenate([[0], np.cumsum(self.sizes[np.argsort(self.keys, kind="stable")])])
+        return copies * len(self.keys) + int(np.abs(reached - rest).argmin())
+
+
+def measured(source: Source, seed: int) -> Measure:
+    """The measure of an input."""
+    keys, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for documents, _ in source.batches():
+        keys.append(numbers(documents["id"].to_pylist(), seed=seed, purpose="blend"))
+        sizes.append(pc.binary_length(documents["text"]).to_numpy().astype(np.int64))
+    return Measure(np.concatenate(keys), np.concatenate(sizes))
+
+
+def plan(settings: Blend, measures: Sequence[Measure], names: Sequence[str]) -> list[int]:
     """Documents due of each input."""
-    for size, weight, path in zip(sizes, settings.weights, settings.inputs, strict=True):
-        if weight and not size:
+    amounts = [measure.amount(settings.by) for measure in measures]
+    for amount, weight, path in zip(amounts, settings.weights, settings.inputs, strict=True):
+        if weight and not amount:
             raise InputError(f"inputs: {path} holds no document, but has the weight {weight:g}")
     whole = sum(settings.weights)
-    most = min(int(s * whole / w) for s, w in zip(sizes, settings.weights, strict=True) if w)
-    due = shares(settings.documents or most, settings.weights)
-    for name, number, size in zip(names, due, sizes, strict=True):
-        if number > size * settings.max_repeats:
+    most = min(int(s * whole / w) for s, w in zip(amounts, settings.weights, strict=True) if w)
+    wanted = settings.documents if settings.by == "documents" else settings.text_bytes
+    due = shares(wanted or most, settings.weights)
+    for name, number, amount in zip(names, due, amounts, strict=True):
+        if number > amount * settings.max_repeats:
+            asked = "documents" if settings.by == "documents" else "text_bytes"
             raise ConfigError(
-                f"documents={settings.documents}: needs {number} documents of {name}, which has {size}: more than "
+                f"{asked}={wanted}: needs {number} {settings.by} of {name}, which has {amount}: more than "
                 f"{settings.max_repeats} copies of each; ask for fewer, lower its weight, or raise max_repeats"
             )
-    return due
+    return [measure.documents(number, settings.by) for measure, number in zip(measures, due, strict=True)]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

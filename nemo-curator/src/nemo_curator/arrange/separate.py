@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..foundation.errors import ConfigError
@@ -16,11 +17,12 @@ from .settings import Separate
 from .writer import Parts, writing
 
 WITHOUT_VALUE = "_none"
+UNREAD = "_unread"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Separated:
-    """What was written: documents by value; and records that could not be read, by reason."""
+    """What was written: documents by value; and records that could not be read (artifact `_unread`), by reason."""
 
     output: Path
     documents_in: int
@@ -33,11 +35,14 @@ def separate(settings: Separate) -> Separated:
     source = open_source(settings.input, text_field=settings.text_field, id_field=settings.id_field)
     required(source.schema, settings.by, option="by")
     open_parts: dict[str, Parts] = {}
+    unreadable: list[Parts] = []
     seen, unread = 0, Counter[str]()
     with ExitStack() as stack:
         for documents, rejects in track(source.batches(), "separate", unit="batches"):
             seen += documents.num_rows
-            unread.update(rejects["reason"].to_pylist())
+            if rejects.num_rows:
+                unread.update(rejects["reason"].to_pylist())
+                keep_unread(rejects, unreadable, source, settings, stack)
             names = documents[settings.by].cast("string")
             for value in pc.unique(pc.fill_null(names, "")).to_pylist():
                 if settings.only is not None and value not in settings.only:
@@ -62,15 +67,28 @@ def parts_of(value: str, open_parts: dict[str, Parts], source: Source, settings:
                 f"by={settings.by}: has more than {settings.max_values} values ({value!r} is one more); separate by a "
                 "column with fewer, name those you want with only=[...], or raise max_values"
             )
-        output = settings.output / folder_name(value)
-        inputs = {"input": settings.input}
-        open_parts[value] = stack.enter_context(
-            writing(settings, source.schema, step="separate", inputs=inputs, output=output)
-        )
+        open_parts[value] = begun(folder_name(value), source, settings, stack)
     return open_parts[value]
 
 
+def begun(name: str, source: Source, settings: Separate, stack: ExitStack) -> Parts:
+    """The files of an artifact in the folder `name`."""
+    inputs, output = {"input": settings.input}, settings.output / name
+    return stack.enter_context(writing(settings, source.schema, step="separate", inputs=inputs, output=output))
+
+
+def keep_unread(
+    rejects: pa.Table, unreadable: list[Parts], source: Source, settings: Separate, stack: ExitStack
+) -> None:
+    """Write records that have no value, because they could not be read, into an artifact of their own."""
+    if not unreadable:
+        unreadable.append(begun(UNREAD, source, settings, stack))
+    unreadable[0].read(source.schema.empty_table(), rejects)
+
+
 def folder_name(value: str) -> str:
-    """The value as a folder's name: nothing in it leads elsewhere."""
-    name = quote(value, safe=" ()+,-=@_~") or WITHOUT_VALUE
-    return name.replace(".", "%2E") if name.startswith(".") else name
+    """The value as a folder's name: nothing in it leads elsewhere, and no value has the name of another folder."""
+    name = quote(value, safe=" ()+,-=@_~")
+    for first in "._":
+        name = name.replace(first, f"%{ord(first):X}") if name.startswith(first) else name
+    return name or WITHOUT_VALUE

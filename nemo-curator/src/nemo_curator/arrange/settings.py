@@ -97,11 +97,17 @@ class Blend(Writing):
         list[Path], Meta(min_length=1, description="documents artifacts, or JSONL and Parquet of your own")
     ]
     weights: Annotated[
-        list[Annotated[float, Meta(ge=0)]], Meta(min_length=1, description="share of documents of each, in any unit")
+        list[Annotated[float, Meta(ge=0)]], Meta(min_length=1, description="share of each in the blend, in any unit")
     ]
+    by: Annotated[
+        Literal["documents", "bytes"], Meta(description="what the shares are shares of: documents, or bytes of text")
+    ] = "documents"
     documents: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="documents to write; null is as many as go without repeating any"),
+    ] = None
+    text_bytes: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="bytes of text to write, with by=bytes; null as above")
     ] = None
     max_repeats: Annotated[int, Meta(ge=1, description="most copies of a document where an input is too small")] = 4
     seed: Annotated[int, Meta(ge=0, description="seed of the choice among an input's documents")] = 42
@@ -111,3 +117,7 @@ class Blend(Writing):
             raise ConfigError(f"weights: {len(self.weights)} of them for {len(self.inputs)} inputs; give one for each")
         if not sum(self.weights):
             raise ConfigError("weights: all are 0, so nothing would be written")
+        if self.by == "bytes" and self.documents is not None:
+            raise ConfigError("documents: with by=bytes say how much as text_bytes=N")
+        if self.by == "documents" and self.text_bytes is not None:
+            raise ConfigError("text_bytes: needs by=bytes; with by=documents say how much as documents=N")

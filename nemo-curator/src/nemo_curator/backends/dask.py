@@ -18,6 +18,8 @@ from ..shards.pool import TRIES, Call, WorkerDiedError
 from . import cluster as cluster_backend
 
 PATIENCE = "10s"
+FREE_PORT = "127.0.0.1:0"
+"""Of the dashboard; Dask's own choice may be taken, and even None tries that one."""
 
 
 class DaskSpread:
@@ -65,7 +67,7 @@ def connected(address: str) -> "Client":
 def start(settings: DaskCluster, *, workers: int) -> Any:
     """A cluster of its own for the run."""
     if settings.cluster == "local":
-        options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, **settings.options}
+        options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": FREE_PORT, **settings.options}
         return LocalCluster(**options)
     cluster = cluster_backend(settings.cluster).start(settings.options)
     cluster.scale(workers)

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
+from ..kernels.strings import buffers
 from .components import Labels, label
 from .keys import Keys, KeyTable, Numbers
 from .normal import compared
@@ -17,8 +19,9 @@ def keyer(settings: ExactDedup) -> Callable[[pa.Table], Keys]:
 
     def keys(documents: pa.Table) -> Keys:
         texts = compared(documents, ignore_case_and_space=settings.ignore_case_and_space)
-        values = texts.cast(pa.binary()).to_pylist()
-        digests = b"".join(hashlib.blake2b(value or b"", digest_size=16).digest() for value in values)
+        data, offsets = buffers(texts)
+        text, ends = memoryview(data), offsets.tolist()  # no text is copied
+        digests = b"".join(hashlib.blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(ends))
         return np.frombuffer(digests, np.uint64).reshape(-1, 2).T
 
     return keys

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numba import njit
 
 from ..foundation.atomic import atomic_file
@@ -66,6 +65,7 @@ def mark_candidates(comparison: "Comparison", table: KeyTable) -> None:
 
 def keep_texts(*, root: str, segment: int, shard: int) -> int:
     """Lay out the texts of a shard's candidates, as they are compared; their number."""
+    from ..shards import draft
     from ..shards import plan as plans
     from ..shards.layout import Layout
 
@@ -79,10 +79,9 @@ def keep_texts(*, root: str, segment: int, shard: int) -> int:
     with (
         atomic_file(layout.beside(shard, segment, TEXTS)) as handle,
         pa.ipc.new_file(handle, schema) as out,
-        pq.ParquetFile(layout.documents(shard, segment, last=False)) as table,
     ):
-        for batch in table.iter_batches(columns=["text"]):
-            picked = pa.Table.from_batches([batch]).filter(pa.array(wanted[row : row + batch.num_rows]))
+        for batch in draft.batches(layout.documents(shard, segment, last=False), columns=["text"]):
+            picked = batch.filter(pa.array(wanted[row : row + batch.num_rows]))
             row += batch.num_rows
             texts = compared(picked, ignore_case_and_space=settings.ignore_case_and_space)
             out.write_table(pa.table({"text": texts.cast(pa.large_string())}))

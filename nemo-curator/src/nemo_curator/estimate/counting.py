@@ -1,7 +1,7 @@
 """An input file that knows how much of it has been read."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, BinaryIO
 
 from ..read.files import InputFile
@@ -18,7 +18,7 @@ class CountedFile(InputFile):
     @classmethod
     def of(cls, file: InputFile) -> "CountedFile":
         """`file`, counted."""
-        return cls(path=file.path, name=file.name, format=file.format, num_bytes=file.num_bytes, url=file.url)
+        return cls(**{field.name: getattr(file, field.name) for field in fields(InputFile)})
 
     def open(self) -> BinaryIO:
         """The bytes of the file as they are stored, from its beginning."""

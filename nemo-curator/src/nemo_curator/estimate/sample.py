@@ -14,7 +14,7 @@ from ..pipeline import Pipeline, Step
 from ..read.files import InputFile
 from ..read.records import Reading, Record, read_file
 from ..shards.tally import resident_bytes
-from ..shards.work import BATCH_DOCUMENTS, part, take
+from ..shards.work import BATCH_DOCUMENTS, GROUP_BYTES, part, take
 from .counting import CountedFile
 
 FILES = 8
@@ -24,15 +24,32 @@ Batch = tuple[pa.Table, pa.Table]
 
 @dataclass
 class Measured:
-    """What a step did to the sample; bytes are UTF-8 in memory, `stored_bytes` what they take in Parquet."""
+    """What a step did to the sample; bytes are UTF-8 in memory.
+
+    `draft_bytes` is what its documents take between two segments, `stored_bytes` what they take in Parquet.
+    """
 
     step: str
     documents: int = 0
     bytes: int = 0
     dropped: int = 0
     seconds: float = 0.0
+    draft_bytes: int = 0
     stored_bytes: int = 0
     rejected_bytes: int = 0
+    waiting: list[pa.Table] = field(default_factory=list, repr=False)
+
+    def store(self, documents: pa.Table) -> None:
+        """Weigh documents in row groups as large as a run's."""
+        self.waiting.append(documents)
+        if sum(each.nbytes for each in self.waiting) >= GROUP_BYTES:
+            self.store_rest()
+
+    def store_rest(self) -> None:
+        """Weigh the documents that make no whole row group."""
+        if self.waiting:
+            self.stored_bytes += stored(pa.concat_tables(self.waiting))
+            self.waiting = []
 
 
 @dataclass
@@ -67,6 +84,7 @@ def draw(
         ended = measure(file, reading, opened, sample, max_bytes=max_bytes // len(chosen), until=started + max_seconds)
         sample.files += 1
         sample.input_bytes += file.num_bytes if ended else file.used_bytes
+    sample.steps[-1].store_rest()
     sample.whole = sample.input_bytes >= sum(file.num_bytes for file in files)
     sample.resident_bytes = resident_bytes()
     return sample
@@ -140,8 +158,10 @@ def passed(
             measured.rejected_bytes += stored(dropped)
         measured.documents += documents.num_rows
         measured.bytes += text_bytes(documents)
-        if step.compares_documents or step is opened[-1][0]:
-            measured.stored_bytes += stored(filled(documents, schema_behind(done)))
+        if step.compares_documents:
+            measured.draft_bytes += filled(documents, schema_behind(done)).nbytes
+        if step is opened[-1][0]:
+            measured.store(filled(documents, schema_behind(done)))
 
 
 def stored(rows: pa.Table) -> int:

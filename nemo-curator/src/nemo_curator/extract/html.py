@@ -26,6 +26,19 @@ ENGINES = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class JusText:
+    """The limits of jusText, with NeMo Curator's values (its own are 0.30 and 0.32 for stop words, too)."""
+
+    length_low: Annotated[int, Meta(ge=0, description="characters below which a paragraph is short")] = 70
+    length_high: Annotated[int, Meta(ge=0, description="characters above which it can be good at once")] = 200
+    stopwords_low: Annotated[float, Meta(ge=0, le=1, description="share of stop words below which it is bad")] = 0.30
+    stopwords_high: Annotated[float, Meta(ge=0, le=1, description="share from which it can be good")] = 0.32
+    max_link_density: Annotated[float, Meta(ge=0, le=1, description="most of a paragraph that is links")] = 0.2
+    max_heading_distance: Annotated[int, Meta(ge=0, description="characters from a heading to its good text")] = 200
+    no_headings: Annotated[bool, Meta(description="treat headings as paragraphs")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Extract:
     """The extract step: HTML to text; records that came as text pass unchanged."""
 
@@ -34,8 +47,19 @@ class Extract:
         Meta(description="resiliparse is some 15 times faster than the others, which the extra html brings"),
     ] = "resiliparse"
     language: Annotated[
-        str, Meta(pattern="^[a-z]{2,3}$", description="justext: language of the pages, as an ISO 639 code")
+        str,
+        Meta(pattern="^[a-z]{2,3}$", description="ISO 639 code of the pages' language, for stop words (justext)"),
     ] = "en"
+    justext: Annotated[JusText, Meta(description="limits of jusText")] = JusText()
+    min_stop_word_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="drop lines with a smaller share of stop words (extra [html]; NeMo Curator: 0.32 behind "
+            "resiliparse and trafilatura)",
+        ),
+    ] = 0.0
     metadata: Annotated[
         bool, Meta(description="keep description, author, date, canonical address … in the column metadata")
     ] = False
@@ -88,7 +112,15 @@ def page_or_text(
 
 def open_engine(settings: Extract) -> Engine:
     """A function from a page to its text and title. Raises MissingBackend where its library is not installed."""
-    engine: Engine = load_backend("extraction engine", settings.engine, ENGINES, package="nemo-curator").open(settings)
+    from .paragraphs import keeper
+
+    found: Engine = load_backend("extraction engine", settings.engine, ENGINES, package="nemo-curator").open(settings)
+    keep = keeper(settings.language, settings.min_stop_word_share)
+
+    def engine(page: str) -> tuple[str, str]:
+        text, title = found(page)
+        return keep(text), title
+
     return engine
 
 

@@ -1,4 +1,8 @@
-"""Extraction with trafilatura (Barbaresi 2021), which weighs several methods against each other."""
+"""Extraction with trafilatura (Barbaresi 2021), which weighs several methods against each other.
+
+NeMo Curator also has it leave out what earlier pages of the same process had (``deduplicate``). Not here: what is kept
+of a page would depend on which pages a worker saw before; ``dedup spans`` does that, the same for any order.
+"""
 
 from collections.abc import Callable
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 SHARE_BINS = 20
-PREFIXES = ("datatrove_", "nemo_")
+PREFIXES = ("datatrove_", "nemo_", "data_juicer_")
 COUNTED = ("words", "characters", "longest_line", "third_longest_line", "longest_word", "lines", "tokens", "perplexity")
 
 
@@ -18,7 +18,7 @@ def edges(score: str) -> npt.NDArray[np.float64]:
         return np.linspace(0, 15, 16)
     if score == "mean_line_length":
         return np.linspace(0, 500, 26)
-    if score in ("stop_words", "sentences", "pornographic_urls", "lorem_ipsum", "curly_brackets"):
+    if score in ("stop_words", "listed_stop_words", "sentences", "pornographic_urls", "lorem_ipsum", "curly_brackets"):
         return np.linspace(-0.5, 8.5, 10)
     if score == "symbols_per_word":
         return np.linspace(0, 0.2, SHARE_BINS + 1)

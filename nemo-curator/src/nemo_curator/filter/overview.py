@@ -39,8 +39,9 @@ def markdown() -> str:
         "## Rules, in the order in which they are asked",
         *rules_table(),
         "## Scores",
-        "Kept as columns `score_NAME` with `keep_scores=true`. Where the definitions are datatrove's or NeMo "
-        "Curator's, a rule looks at the score of that name behind `datatrove_` or `nemo_`, if there is one.",
+        "Kept as columns `score_NAME` with `keep_scores=true`. Where the definitions are those of datatrove, NeMo "
+        "Curator or data-juicer, a rule looks at the score of that name behind `datatrove_`, `nemo_` or "
+        "`data_juicer_`, if there is one.",
         *scores_table(),
     ]
     return "\n\n".join(parts) + "\n"

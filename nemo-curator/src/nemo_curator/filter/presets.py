@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Definitions = Literal["paper", "datatrove", "nemo"]
+Definitions = Literal["paper", "datatrove", "nemo", "data-juicer"]
 NGRAMS = {
     "max_top_2_gram": 0.20,
     "max_top_3_gram": 0.18,
@@ -113,6 +113,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "data-juicer": Preset(
         about="defaults of data-juicer's operators; your own list, tokenizer and n-gram model add the rest",
+        definitions="data-juicer",
         limits={
             "min_characters": 10,
             "min_words": 10,
@@ -158,5 +159,10 @@ DEFINED: dict[str, dict[str, str]] = {
             *(f"top_{n}_gram" for n in (2, 3, 4)),
             *(f"duplicate_{n}_grams" for n in range(5, 11)),
         )
+    },
+    "data-juicer": {
+        "words": "data_juicer_words",
+        "mean_line_length": "data_juicer_mean_line_length",
+        "longest_line": "data_juicer_longest_line",
     },
 }

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ..foundation.errors import ConfigError
 from ..foundation.settings import did_you_mean
-from .presets import DEFINED, PRESETS
+from .presets import DEFINED, PRESETS, Definitions
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[float, Meta(ge=0)]
@@ -128,7 +128,7 @@ class Quality(Thresholds):
         default_factory=list
     )
     definitions: Annotated[
-        Literal["paper", "datatrove", "nemo"] | None,
+        Definitions | None,
         Meta(description="whose definitions of words, lines and shares; those of the preset unless said"),
     ] = None
     custom: Annotated[
@@ -142,6 +142,17 @@ class Quality(Thresholds):
     afresh: Annotated[bool, Meta(description="compute scores that the documents have as columns already")] = False
     flagged_words: Annotated[Path | None, Meta(description="file of flagged words, one a line")] = None
     stop_words: Annotated[Path | None, Meta(description="file of stop words in place of the English ones")] = None
+    stop_word_language: Annotated[
+        Annotated[str, Meta(pattern="^(auto|[a-z]{2,3})$")] | None,
+        Meta(description="ISO 639 code whose stop words its rules take; auto: each document's column language"),
+    ] = None
+    segment: Annotated[
+        Literal["none", "characters", "dictionary"],
+        Meta(
+            description="words of scripts without blanks (Chinese, Japanese, Thai …): cut at blanks all the same, "
+            "one a character, or by dictionary (extra [segment])"
+        ),
+    ] = "none"
     tokenizer: Annotated[Path | None, Meta(description="tokenizer.json, or its folder, to count tokens with")] = None
     ngram_model: Annotated[Path | None, Meta(description="ARPA file to measure perplexity with")] = None
     comments_of: Annotated[str, Meta(description="programming language whose comments are counted")] = "python"
@@ -173,7 +184,9 @@ class Quality(Thresholds):
         return {name: {**preset, **own}[name] for name in names if name in preset or name in own}
 
     def score_of(self, name: str) -> str:
-        """The score that a rule on `name` looks at, under the definitions in force."""
+        """The score that a rule on `name` looks at, under the definitions and the stop words in force."""
+        if name == "stop_words" and (self.stop_words or self.stop_word_language):
+            return "listed_stop_words"
         return DEFINED[self.definitions or PRESETS[self.preset].definitions].get(name, name)
 
     def columns(self) -> list[Any]:

@@ -13,10 +13,15 @@ from .errors import DiskFull
 
 @contextlib.contextmanager
 def explain_disk_full(path: Path) -> Iterator[None]:
-    """Turn "no space left on device" into a DiskFull that names the place and the remedy."""
+    """Turn "no space left on device" and its like into a DiskFull that names the place and the remedy."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DiskFull(
+                f"a limit on the size of files (ulimit -f) stops writing {path}; raise it, "
+                "then run the same command again"
+            ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DiskFull(

@@ -13,6 +13,8 @@ Item = TypeVar("Item")
 FILE_VARIABLE = "NEMO_PROGRESS_FILE"
 UPDATE_EVERY_S = 0.5
 LINE_EVERY_S = 15.0
+SCALED_FROM = 100_000
+"""Totals that are shown as 1.50M; smaller ones stay as they are."""
 
 
 class Progress:
@@ -36,7 +38,7 @@ class Progress:
             desc=self.label,
             total=self.total,
             unit=f" {self.unit}",
-            unit_scale=True,
+            unit_scale=self.total is None or self.total >= SCALED_FROM,
             file=sys.stderr,
             mininterval=0.1 if terminal else LINE_EVERY_S,
             delay=1.0,

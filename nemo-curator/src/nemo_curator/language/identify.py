@@ -27,6 +27,7 @@ class Language:
 
     def open(self) -> Callable[[Any], Any]:
         """The step as a function from a batch to its verdict."""
+        import numpy as np
         import pyarrow as pa
 
         from ..document import Verdict, set_column
@@ -38,7 +39,10 @@ class Language:
             reasons = [fault(name, probability, self) for name, probability in found]
             details = [f"{name or 'none'} with probability {probability:.2f}" for name, probability in found]
             return Verdict(
-                documents=documents, reason=pa.array(reasons, pa.string()), detail=pa.array(details, pa.string())
+                documents=documents,
+                reason=pa.array(reasons, pa.string()),
+                detail=pa.array(details, pa.string()),
+                scores={"language_score": np.array([p for _, p in found], np.float64)},
             )
 
         return step

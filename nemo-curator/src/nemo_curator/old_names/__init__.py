@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from ..foundation.errors import UserError
+from . import filter_config
 
 LIST = "[]"
+CONFIG = "@filters"
 NAME = re.compile("^(deidentify|[a-z]+(_[a-z]+)+)$")
 
 
@@ -121,14 +124,38 @@ def take(old: OldCommand, target: str, value: str | None, settings: dict[str, An
         steps.append(target[1:])
         return
     key, equals, fixed = target.partition("=")
+    key, converted, how = key.partition("~")
     if equals:
         settings[key] = fixed
     elif value is None:
         raise UserError(f"{old.name}: the flag for {key} needs a value")
+    elif key == CONFIG:
+        settings.update(filter_config.settings_of_config(Path(value)))
+    elif converted:
+        settings[key] = CONVERSIONS[how](value)
     elif key.endswith(LIST):
         settings[key.removesuffix(LIST)] = value.split(",")
     else:
         settings[key] = old.values.get(key, {}).get(value, value)
+
+
+def complement(value: str) -> str:
+    """1 less a share."""
+    try:
+        return f"{1 - float(value):g}"
+    except ValueError:
+        raise UserError(f"{value!r} is no number") from None
+
+
+def size(value: str) -> str:
+    """Bytes of a size such as 100M, by powers of 1024."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgKMG])", value)
+    if not found:
+        raise UserError(f"{value!r} is no size such as 100M")
+    return str(int(float(found[1]) * 1024 ** ("kmg".index(found[2].lower()) + 1)))
+
+
+CONVERSIONS = {"complement": complement, "bytes": size}
 
 
 def reason(old: OldCommand, flag: str) -> str:

@@ -1,6 +1,8 @@
 """The files of an input, in an order and under names that depend on nothing but the input itself."""
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -40,18 +42,26 @@ SUFFIXES: dict[str, Format] = {
     ".pdf": "pdf",
 }
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".parquet")
+IGNORED_SHOWN = 5
 ARTIFACTS = ("raw-web", "documents")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """One file to read: where it is, its name inside the input, its format and size."""
+    """One file to read: where it is, its name inside the input, its format, its size and when it was last changed."""
 
     path: Path
     name: str
     format: str
     num_bytes: int
     url: str = ""
+    modified_ns: int = 0
+
+    @classmethod
+    def local(cls, path: Path, *, name: str, format: str) -> "InputFile":
+        """The file at `path`, as it is now."""
+        status = path.stat()
+        return cls(path=path, name=name, format=format, num_bytes=status.st_size, modified_ns=status.st_mtime_ns)
 
     def open(self) -> BinaryIO:
         """The bytes of the file as they are stored, from its beginning."""
@@ -59,6 +69,17 @@ class InputFile:
             opened: BinaryIO = remote().open_url(self.url)
             return opened
         return open(self.path, "rb")
+
+    @property
+    def changed(self) -> bool:
+        """Whether a local file is another one now than when the input was listed, or is gone."""
+        if not self.modified_ns:
+            return False
+        try:
+            status = self.path.stat()
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != (self.num_bytes, self.modified_ns)
 
     @property
     def holds_html(self) -> bool:
@@ -73,10 +94,17 @@ class InputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What an input holds: files that can be read, and names of files of other formats."""
+    """What an input holds: files that can be read, and what is left out: files of other formats, links to folders."""
 
     files: list[InputFile]
     ignored: list[str]
+
+    def report_ignored(self, path: Path) -> None:
+        """Say on stderr what is left out."""
+        if self.ignored:
+            count = len(self.ignored)
+            shown = ", ".join(self.ignored[:IGNORED_SHOWN]) + (", …" if count > IGNORED_SHOWN else "")
+            print(f"input={path}: {count} file{'s' * (count > 1)} left out: {shown}", file=sys.stderr)
 
 
 def format_of(name: str) -> str | None:
@@ -103,13 +131,13 @@ def list_input(path: Path) -> Listing:
         return listing
     if not path.exists():
         raise InputError(f"input={path}: no such file or folder")
-    root, found = candidates(path)
+    root, found, left_out = candidates(path)
     files = [
-        InputFile(path=each, name=each.relative_to(root).as_posix(), format=format, num_bytes=each.stat().st_size)
+        InputFile.local(each, name=name_inside(root, each), format=format)
         for each in found
         if (format := format_of(each.name))
     ]
-    ignored = sorted(each.relative_to(root).as_posix() for each in found if not format_of(each.name))
+    ignored = sorted([*left_out, *(name_inside(root, each) for each in found if not format_of(each.name))])
     if not files:
         raise InputError(f"input={path}: {nothing_found(found)}; it reads {', '.join(SUFFIXES)}")
     return Listing(files=sorted(files, key=lambda f: f"{f.name}#"), ignored=ignored)
@@ -127,15 +155,48 @@ def address_of(path: Path) -> str:
     return f"{scheme}://{rest.lstrip('/')}" if colon and len(scheme) > 1 and scheme.isalnum() else ""
 
 
-def candidates(path: Path) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and all files under it that are not hidden."""
+def candidates(path: Path) -> tuple[Path, list[Path], list[str]]:
+    """The folder that names are relative to, all files under it that are not hidden, and what else is there.
+
+    Raises InputError for a folder that cannot be listed.
+    """
     if path.is_file():
-        return path.parent, [path]
+        return path.parent, [path], []
     if (path / artifact.MANIFEST).is_file():
         artifact.read(path, ARTIFACTS)
         path = path / "data"
-    found = [p for p in path.rglob("*") if p.is_file()]
-    return path, [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+    found, left_out = [], []
+    for each in visible(path):
+        if each.is_file():
+            found.append(each)
+        else:
+            left_out.append(f"{name_inside(path, each)} ({kind_of(each)})")
+    return path, found, left_out
+
+
+def visible(root: Path) -> Iterator[Path]:
+    """Everything under `root` that is neither hidden nor a folder; a link to a folder is not followed."""
+    for folder, folders, names in os.walk(root, onerror=cannot_list):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (Path(folder, name) for name in [*links, *names] if not name.startswith("."))
+
+
+def cannot_list(error: OSError) -> None:
+    """Raise InputError in the place of what listing a folder raises."""
+    raise InputError(f"input: the folder {error.filename} cannot be listed ({error.strerror}); give access to it")
+
+
+def kind_of(path: Path) -> str:
+    """What something that is no file is, in words."""
+    if path.is_dir():
+        return "a link to a folder, not followed"
+    return "a link that leads nowhere" if path.is_symlink() else "no regular file"
+
+
+def name_inside(root: Path, path: Path) -> str:
+    """The name of a file inside an input; bytes that are no UTF-8 are written as escapes."""
+    return path.relative_to(root).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def nothing_found(found: Sequence[Path]) -> str:

@@ -18,6 +18,7 @@ from .files import InputFile
 from .records import Reading, Record, record_id, text_fault
 
 SOURCE_ROOM = 20  # a paper's sources may be this many times as large as a document, figures included
+PIECE_BYTES = 1 << 20
 COMMENT = re.compile(r"(?<!\\)%.*$", re.MULTILINE)
 COMMENT_BLOCK = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.DOTALL)
 BEGINNING = re.compile(r"\\(?:chapter|section|subsection)\*?\s*[\[{]")
@@ -35,7 +36,7 @@ PAPER = re.compile(r"(?:.*/)?((?:\d{4}\.\d{4,5})|(?:[a-z-]+\d{7}))\.(?:gz|pdf|te
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every paper of the archive; ordinals count its members."""
-    number = 0
+    number = -1
     try:
         with file.open() as handle, tarfile.open(fileobj=handle, mode="r|") as archive:
             for number, member in enumerate(archive):
@@ -47,7 +48,7 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
                     continue
                 yield paper(member.name, content.read(), file=file, number=number, reading=reading)
     except (tarfile.TarError, EOFError) as error:
-        yield reject(file, number, "corrupt_tar", str(error))
+        yield reject(file, number + 1, "corrupt_tar", str(error))
 
 
 def reject(file: InputFile, number: int, reason: str, detail: str, *, source_id: str = "") -> Reject:
@@ -97,10 +98,7 @@ def tex_files(packed: bytes, *, limit: int) -> dict[str, str]:
     """TeX files of a paper by name. Raises ValueError where it unpacks to more than `limit` bytes."""
     content = packed
     if packed.startswith(b"\x1f\x8b"):
-        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as handle:
-            content = handle.read(limit + 1)
-        if len(content) > limit:
-            raise ValueError("unpacks to too much")
+        content = unpacked(packed, limit=limit)
     if content[257:262] != b"ustar":
         return {"main.tex": decode(content)} if b"\\" in content[:100_000] else {}
     found = {}
@@ -110,6 +108,18 @@ def tex_files(packed: bytes, *, limit: int) -> dict[str, str]:
                 source = archive.extractfile(member)
                 found[member.name.removeprefix("./")] = decode(source.read()) if source else ""
     return found
+
+
+def unpacked(packed: bytes, *, limit: int) -> bytes:
+    """The content of a gzip file. Raises ValueError as soon as it exceeds `limit` bytes."""
+    pieces, size = [], 0
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as handle:
+        while piece := handle.read(PIECE_BYTES):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise ValueError("unpacks to too much")
+    return b"".join(pieces)
 
 
 def decode(content: bytes) -> str:

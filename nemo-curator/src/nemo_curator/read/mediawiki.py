@@ -5,9 +5,9 @@ read as one.
 """
 
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+from xml.parsers import expat
 
 import mwparserfromhell
 
@@ -18,6 +18,7 @@ from .unpack import DAMAGES, damage, open_unpacked
 
 ARTICLES = "0"  # namespace
 CHUNK = 1 << 20
+REVISED = ("text", "timestamp", "format", "model")
 DROPPED_TAGS = frozenset({"ref", "table", "gallery", "math", "timeline", "imagemap", "syntaxhighlight", "score"})
 MEDIA_LINK = re.compile(
     r"^[^\[\]|:]{2,24}:[^\[\]|]*\.(?:jpe?g|png|svg|gif|webp|ogg|ogv|webm|pdf|djvu|tiff?)", re.IGNORECASE
@@ -29,17 +30,17 @@ EMPTY_BRACKETS = re.compile(r" ?\((?:\s*[,;:]?\s*)*\)")
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every article; ordinals count all pages of the dump. Redirects and pages about other things are left out."""
-    number = 0
+    number = -1
     try:
         with open_unpacked(file) as handle:
-            for number, page in enumerate(pages(handle)):
+            for number, page in enumerate(pages(handle, reading.max_document_bytes + 1)):
                 record = article(page, file=file, number=number, reading=reading)
                 if record is not None:
                     yield record
-    except ET.ParseError as error:
-        yield broken(file, number, "corrupt_xml", error)
+    except expat.ExpatError as error:
+        yield broken(file, number + 1, "corrupt_xml", error)
     except DAMAGES as error:
-        yield broken(file, number, damage(file, error), error)
+        yield broken(file, number + 1, damage(file, error), error)
 
 
 def broken(file: InputFile, number: int, reason: str, error: Exception) -> Reject:
@@ -48,36 +49,64 @@ def broken(file: InputFile, number: int, reason: str, error: Exception) -> Rejec
     return Reject(id=record_id(file, number), source=place, reason=reason, detail=f"{place}: {error}")
 
 
-def pages(handle: BinaryIO) -> Iterator[dict[str, str]]:
-    """Fields of every page, a page at a time in memory."""
-    parser: Any = ET.XMLPullParser(["start", "end"])
-    root: Any = None
+class PageBuilder:
+    """Takes the events of an XML parser, and gathers the fields of every page in `done`.
+
+    Of a field that comes twice the first counts, as a page's own id does; of those of a revision the latest. Fields
+    are cut behind `max_characters`, so that no page can fill the memory.
+    """
+
+    def __init__(self, max_characters: int) -> None:
+        self.done: list[dict[str, str]] = []
+        self._fields: dict[str, str] | None = None
+        self._pieces: list[str] = []
+        self._room = self._most = max_characters
+
+    def start(self, tag: str, _: object) -> None:
+        """A tag opens."""
+        name = local(tag)
+        if name == "page":
+            self._fields = {}
+        elif name == "redirect" and self._fields is not None:
+            self._fields["redirect"] = "yes"
+        self._pieces, self._room = [], self._most
+
+    def data(self, piece: str) -> None:
+        """Characters between tags."""
+        if self._fields is not None and self._room > 0:
+            self._pieces.append(piece[: self._room])
+            self._room -= len(piece)
+
+    def end(self, tag: str) -> None:
+        """A tag closes."""
+        name = local(tag)
+        if self._fields is None:
+            return
+        if name == "page":
+            self.done.append(self._fields)
+            self._fields = None
+        elif name not in self._fields or name in REVISED:
+            self._fields[name] = "".join(self._pieces)
+        self._pieces = []
+
+
+def pages(handle: BinaryIO, max_characters: int) -> Iterator[dict[str, str]]:
+    """Fields of every page, the pages of a chunk at a time in memory."""
+    builder = PageBuilder(max_characters)
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
     while chunk := handle.read(CHUNK):
-        parser.feed(chunk)
-        for event, element in parser.read_events():
-            if event == "start":
-                root = element if root is None else root
-            elif local(element.tag) == "page":
-                yield fields_of(element)
-                root.clear()
-    parser.close()
+        parser.Parse(chunk)
+        yield from builder.done
+        builder.done.clear()
+    parser.Parse(b"", True)
 
 
 def local(tag: str) -> str:
-    """A tag without its namespace, which changes with the version of the format."""
-    return tag.rpartition("}")[2]
-
-
-def fields_of(page: Any) -> dict[str, str]:
-    """The fields of a page and of its latest revision by name; the page's own id is the first one."""
-    found: dict[str, str] = {}
-    for element in page.iter():
-        name = local(element.tag)
-        if name == "redirect":
-            found["redirect"] = "yes"
-        elif name not in found or name in ("text", "timestamp", "format", "model"):
-            found[name] = element.text or ""
-    return found
+    """A tag without its prefix."""
+    return tag.rpartition(":")[2]
 
 
 def article(page: dict[str, str], *, file: InputFile, number: int, reading: Reading) -> Record | None:
@@ -89,7 +118,9 @@ def article(page: dict[str, str], *, file: InputFile, number: int, reading: Read
     known: dict[str, Any] = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
     wikitext = page.get("text", "")
     if len(wikitext) > reading.max_document_bytes:
-        return Reject(**known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters of {title!r}")
+        return Reject(
+            **known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}"
+        )
     text = plain(wikitext)
     fault = text_fault(text, reading)
     if fault:

@@ -1,6 +1,7 @@
 """Text of PDF files, one document each (pypdf)."""
 
 import io
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from pypdf.errors import PyPdfError
 from ..document import Document, Reject, printable
 from .files import InputFile
 from .records import Reading, Record, record_id, text_fault
+
+logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # a file's faults are rejects, with their place
 
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:

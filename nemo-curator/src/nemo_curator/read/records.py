@@ -9,9 +9,11 @@ from msgspec import Meta
 
 from ..document import Document, Reject, printable
 from ..foundation.backend import Backend, load_backend
+from ..foundation.errors import RetryableError
 from .files import InputFile, offered_formats
 
 Record = Document | Reject
+UNREADABLE = (PermissionError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 EXTRAS = {"mediawiki": "wikipedia", "pdf": "pdf"}
 OWN_FIELDS = ("language", "language_score", "source", "source_id", "metadata")  # columns that a run writes itself
 
@@ -34,8 +36,35 @@ def record_id(file: InputFile, ordinal: int) -> str:
 def read_file(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every record of `file`, in order; what is damaged comes as a Reject and the rest follows."""
     if file.num_bytes == 0:
-        return iter([Reject(id=record_id(file, 0), source=file.name, reason="empty_file", detail=file.name)])
-    return reader(file.format)(file, reading)
+        return iter([file_fault(file, 0, "empty_file", "holds no byte")])
+    return guarded(reader(file.format)(file, reading), file)
+
+
+def guarded(records: Iterator[Record], file: InputFile) -> Iterator[Record]:
+    """The records of a file; behind them a Reject where it cannot be opened, or was changed meanwhile.
+
+    Raises RetryableError where the file system fails.
+    """
+    following = 0
+    try:
+        for record in records:
+            following = int(record.id.rpartition("#")[2]) + 1
+            yield record
+    except UNREADABLE as error:
+        yield file_fault(file, following, "unreadable_file", f"{error.strerror}")
+        return
+    except OSError as error:
+        raise RetryableError(
+            f"{file.path}: cannot be read ({error}); run the same command again to continue"
+        ) from error
+    if file.changed:
+        detail = f"its {file.num_bytes} bytes were changed while it was read; run again once nothing writes to it"
+        yield file_fault(file, following, "changed_while_read", detail)
+
+
+def file_fault(file: InputFile, ordinal: int, reason: str, detail: str) -> Reject:
+    """The reject for a file as a whole, numbered behind its records."""
+    return Reject(id=record_id(file, ordinal), source=file.name, reason=reason, detail=f"{file.name}: {detail}")
 
 
 def reader(format: str) -> Callable[[InputFile, Reading], Iterator[Record]]:

@@ -163,10 +163,11 @@ def page(frame: Frame, *, file: InputFile, ordinal: int, reading: Reading) -> Re
     status = record.http_headers.status_code or 200
     if not 200 <= status < 300:
         return Reject(**common, reason="http_error", detail=f"{place}: status {status}", url=url)
-    html = record.reader.read()
-    fault = "document_too_long" if len(html) > reading.max_document_bytes else page_fault(html)
+    html = record.reader.read(reading.max_document_bytes + 1)  # a small body can unpack to any length
+    too_long = len(html) > reading.max_document_bytes
+    fault = "document_too_long" if too_long else page_fault(html)
     if fault:
-        return Reject(**common, reason=fault, detail=f"{place}: {len(html)} bytes", url=url)
+        return Reject(**common, reason=fault, detail=f"{place}: {len(html)} bytes{' or more' * too_long}", url=url)
     return Document(
         **common, url=url.strip("<>"), source_id=record.record_id or "", html=html, charset=record.http_charset or ""
     )

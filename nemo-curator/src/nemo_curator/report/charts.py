@@ -81,8 +81,9 @@ def histogram(score: str, counts: Sequence[int], *, low: float | None, high: flo
     Heights go by the square root so that rare values show; what lies beyond a limit is in the colour of drops.
     """
     bins = edges(score).tolist()
-    low_edge, high_edge = low, high
+    low_edge, high_edge, most = low, high, bins[-1]
     if bins[0] == WHOLE_NUMBERS:  # a bin is one number: limits stand between two
+        most -= 0.5
         low_edge, high_edge = (None if low is None else low - 0.5), (None if high is None else high + 0.5)
     limits = ", ".join(f"{name} {limit:g}" for name, limit in (("≥", low), ("≤", high)) if limit is not None)
     base = HEIGHT - FOOT
@@ -93,7 +94,7 @@ def histogram(score: str, counts: Sequence[int], *, low: float | None, high: flo
         f"{''.join(columns(bins, counts, low=low_edge, high=high_edge))}"
         f'<line class="base" x1="0" x2="{WIDTH}" y1="{base}" y2="{base}"/>{lines}'
         f'<text x="0" y="{HEIGHT - 3}">{max(bins[0], 0):g}</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">{bins[-1]:g}</text></svg></figure>'
+        f'<text x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">{most:g}</text></svg></figure>'
     )
 
 

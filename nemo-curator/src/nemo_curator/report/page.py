@@ -9,7 +9,7 @@ from typing import Any
 from ..dedup.settings import FuzzyDedup
 from .charts import bar, duration, figure, number, rate, share, size
 from .reasons import reasons
-from .sections import costs, duplicate_groups, funnel, known, languages, scores
+from .sections import changes, costs, duplicate_groups, funnel, known, languages, scores
 
 Stats = Mapping[str, Any]
 
@@ -22,6 +22,7 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
         section("Why documents were dropped", reasons(stats)),
         section("Scores and their limits", scores(stats, config)),
         section("Languages of what is left", languages(stats)),
+        section("Personal data replaced", changes(stats)),
         section("Groups of duplicates", duplicate_groups(stats)),
         section("What each step cost", costs(stats)),
         section("Pipeline", f"<pre>{escape(steps_as_lines(config))}</pre>{promises(config)}"),
@@ -40,12 +41,25 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
 <p class="lead">Curated from {escape(str(config.get("input", "documents")))}. Every record that was dropped is in
 <code>rejects/</code> with its reason; <code>nemo-curator explain ID documents=FOLDER</code> tells what happened to
 one.</p>
-{overall(stats)}
+{left_out(stats)}{overall(stats)}
 <div class="figures">{figures(stats)}</div>
 {"".join(sections)}
 </main></body>
 </html>
 """
+
+
+def left_out(stats: Stats) -> str:
+    """The files of the input that were not read."""
+    names = stats.get("ignored_files", [])
+    count = stats.get("num_ignored_files", len(names))
+    if not count:
+        return ""
+    said = "1 file was left out" if count == 1 else f"{number(count)} files were left out"
+    items = "".join(f"<li><code>{escape(name)}</code></li>" for name in names)
+    more = f"<li>and {number(count - len(names))} more</li>" if count > len(names) else ""
+    summary = f'<summary><span class="name">{said} (of no known format, or a link)</span></summary>'
+    return f'<details class="note">{summary}<ul>{items}{more}</ul></details>'
 
 
 def title(stats: Stats) -> str:
@@ -113,5 +127,5 @@ def figures(stats: Stats) -> str:
         resumed = ", continued from an earlier one" if stats.get("resumed") else ""
         shown.append(figure(duration(wall), f"this run took{resumed}"))
         if not resumed:
-            shown.append(figure(rate(read / wall), "documents a second"))
+            shown.append(figure(rate(read / wall), "documents/s"))
     return "".join(shown)

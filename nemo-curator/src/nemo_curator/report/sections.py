@@ -5,14 +5,17 @@ from dataclasses import fields
 from html import escape
 from typing import Any, TypeVar
 
+from ..classify.settings import Classify, FastText
 from ..filter.rules import RULES
 from ..filter.thresholds import Quality
 from ..foundation.settings import Sourced, convert
+from ..language.identify import Language
 from .charts import bar, duration, histogram, number, rate, row, share, size, words
 
 Stats = Mapping[str, Any]
 Settings = TypeVar("Settings")
 LANGUAGES_SHOWN = 12
+LEAST: Mapping[str, type[Any]] = {"language": Language, "fasttext": FastText, "classify": Classify}
 GROUP_SIZES = (("2", 2, 2), ("3", 3, 3), ("4 to 9", 4, 9), ("10 to 99", 10, 99), ("100 and more", 100, 1 << 62))
 BAR_LEGEND = '<p class="legend"><i class="keep"></i>stay<i class="drop"></i>dropped by this step</p>'
 SCORE_LEGEND = (
@@ -55,6 +58,9 @@ def languages(stats: Stats) -> str:
 def scores(stats: Stats, config: Mapping[str, Any]) -> str:
     """Distributions of the scores with their limits, those that nothing limits last."""
     drawn: dict[str, str] = {}
+    for score, least in least_scores(config).items():
+        if score in stats["histograms"]:
+            drawn[score] = histogram(score, stats["histograms"][score], low=least, high=None)
     for quality in qualities(config):
         for score, bounds in limits_by_score(quality).items():
             if score in stats["histograms"] and score not in drawn:
@@ -77,6 +83,36 @@ def limits_by_score(quality: Quality) -> dict[str, dict[str, float]]:
         bounds = {"min": own.min, "max": own.max}
         found[name.rpartition(":")[2]] = {side: limit for side, limit in bounds.items() if limit is not None}
     return found
+
+
+def least_scores(config: Mapping[str, Any]) -> dict[str, float]:
+    """By score of a language or a classifier, the least that a document stays with."""
+    found: dict[str, float] = {}
+    for step in config["pipeline"]:
+        for name, values in step.items() if isinstance(step, Mapping) else ():
+            if name in LEAST:
+                settings = known(LEAST[name], values)
+                found.update(least_score(settings))
+    return found
+
+
+def least_score(settings: Any) -> dict[str, float]:
+    """The score of one such step and its limit; none where nobody goes by it."""
+    match settings:
+        case Language(keep=[_, *_]):
+            return {"language_score": settings.threshold}
+        case FastText(keep="above"):
+            return {settings.column: settings.min_score}
+        case Classify(min_score=float() | int() as least):
+            return {f"{settings.prefix}_score": least}
+    return {}
+
+
+def changes(stats: Stats) -> str:
+    """How often passages of each kind were replaced."""
+    found = sorted(stats.get("changes", {}).items(), key=lambda item: (-item[1], item[0]))
+    most = max((count for _, count in found), default=0)
+    return "".join(row(kind, [("accent", count)], number(count), whole=most) for kind, count in found)
 
 
 def qualities(config: Mapping[str, Any]) -> Iterator[Quality]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..dedup import survivors
@@ -17,6 +18,7 @@ from ..dedup.keys import KeyTable
 from ..document import Verdict
 from ..foundation.atomic import atomic_file, write_text
 from ..pipeline import Step
+from . import draft as drafts
 from .layout import Layout
 from .pool import Spread
 
@@ -105,10 +107,9 @@ def write_groups(comparison: Comparison, table: KeyTable, labels: Labels, stands
             pq.write_table(pa.table(columns, schema=GROUPS), handle)
 
 
-def shard_ids(comparison: Comparison, shard: int) -> pa.ChunkedArray:
+def shard_ids(comparison: Comparison, shard: int) -> pa.Array:
     """Ids of the documents of a shard, in order."""
-    path = comparison.layout.documents(shard, comparison.segment, last=False)
-    return pq.read_table(path, columns=["id"])["id"].combine_chunks()
+    return drafts.column(comparison.layout.documents(shard, comparison.segment, last=False), "id")
 
 
 def ids_of(
@@ -126,18 +127,21 @@ def ids_of(
 
 def left_out(layout: Layout, segment: int, shard: int, *, reason: str) -> Callable[[pa.Table], Verdict]:
     """The step that drops, from a shard's batches in order, the rows that duplicate another document."""
-    drops = pq.read_table(layout.drops(shard, segment))
-    survivors_of = dict(zip(drops["row"].to_pylist(), drops["survivor"].to_pylist(), strict=True))
+    drops = pq.read_table(layout.drops(shard, segment)).combine_chunks()
+    rows, names = drops["row"].to_numpy(), drops["survivor"].combine_chunks()
     passed = 0
 
     def verdict(documents: pa.Table) -> Verdict:
         nonlocal passed
-        found = [survivors_of.get(row) for row in range(passed, passed + documents.num_rows)]
+        first, last = np.searchsorted(rows, (passed, passed + documents.num_rows))
+        places = np.full(documents.num_rows, -1)
+        places[rows[first:last] - passed] = np.arange(first, last)
+        survivors = names.take(pa.array(places, mask=places < 0))
         passed += documents.num_rows
         return Verdict(
             documents=documents,
-            reason=pa.array([None if name is None else reason for name in found], pa.string()),
-            detail=pa.array([None if name is None else f"of {name}" for name in found], pa.string()),
+            reason=pc.if_else(pc.is_valid(survivors), reason, None),
+            detail=pc.binary_join_element_wise("of", survivors, " "),
         )
 
     return verdict

@@ -19,7 +19,7 @@ class Layout:
         """Documents of a shard that a segment kept."""
         if last:
             return self.root / "data" / f"part-{shard:05d}.parquet"
-        return self.work / f"segment-{segment}" / f"{shard:05d}.parquet"
+        return self.work / f"segment-{segment}" / f"{shard:05d}.arrow"
 
     def rejects(self, shard: int, segment: int) -> Path:
         """Documents of a shard that a segment dropped."""

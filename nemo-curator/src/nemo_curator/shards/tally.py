@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..document import text_bytes
+from ..document import Verdict, text_bytes
 from ..filter.histograms import edges
 from ..foundation.atomic import write_text
 
@@ -58,6 +58,7 @@ class Tally:
     examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
     comparison: StepTally = field(default_factory=lambda: StepTally(""))
 
     def step(self, index: int, name: str) -> StepTally:
@@ -87,6 +88,11 @@ class Tally:
             counts, _ = np.histogram(np.clip(values, bins[0], bins[-1]), bins)
             before = self.histograms.get(name, [0] * len(counts))
             self.histograms[name] = [a + int(b) for a, b in zip(before, counts, strict=True)]
+
+    def judged(self, verdict: Verdict) -> None:
+        """Count the scores and the changes of a step."""
+        self.scored(verdict.scores)
+        add_counts(self.changes, verdict.counts)
 
     def finished(self, documents: pa.Table) -> None:
         """Count the languages of documents that leave the pipeline."""
@@ -133,6 +139,14 @@ def add_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
         into[name] = into.get(name, 0) + number
 
 
+def add_changes(tallies: Iterable[Tally]) -> dict[str, int]:
+    """How often steps changed what, in all segments."""
+    total: dict[str, int] = {}
+    for tally in tallies:
+        add_counts(total, tally.changes)
+    return total
+
+
 def add(tallies: Iterable[Tally]) -> Tally:
     """The sum of the tallies of a segment's shards, in order."""
     total = Tally()
@@ -140,6 +154,7 @@ def add(tallies: Iterable[Tally]) -> Tally:
         total.documents_in += tally.documents_in
         total.bytes_in += tally.bytes_in
         add_counts(total.languages, tally.languages)
+        add_counts(total.changes, tally.changes)
         total.comparison.charge(tally.comparison)
         for index, step in enumerate(tally.steps):
             into = total.step(index, step.step)

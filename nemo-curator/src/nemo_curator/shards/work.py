@@ -15,13 +15,18 @@ from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
 from ..read.records import read_file
+from . import draft
 from . import plan as plans
 from .compare import left_out
 from .layout import Layout
 from .tally import StepTally, Tally, timed
 
 BATCH_DOCUMENTS = 256
+BATCH_REJECTS = 4096
 BATCH_BYTES = 8_000_000
+GROUP_BYTES = 8_000_000
+DISTINCT = ("id", "text", "url", "title", "source", "source_id", "metadata", "detail")
+"""Columns whose values seldom come twice, so that a dictionary of them is no use."""
 Batch = tuple[pa.Table, pa.Table]
 
 
@@ -35,10 +40,8 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     schema = columns_of(plan, segment)
     tally = Tally()
     with ExitStack() as stack:
-        last = gather is None
-        path = layout.documents(shard, segment, last=last)
-        kept = Table(stack, path, schema, compression="zstd" if last else "lz4")
-        rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA)
+        kept = opened_output(stack, layout.documents(shard, segment, last=gather is None), schema, last=gather is None)
+        rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA, group_bytes=GROUP_BYTES)
         later = segment > 0
         batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
         for documents, dropped in batches:
@@ -52,7 +55,6 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
             elif documents.num_rows:
                 with timed(tally.comparison):
                     gather.add(documents)
-        kept.open()
     if gather is not None:
         gather.write(layout.keys(shard, segment))
     tally.save(layout.tally(shard, segment))
@@ -65,27 +67,55 @@ def columns_of(plan: plans.Plan, segment: int) -> pa.Schema:
     return schema_behind(steps)
 
 
-class Table:
-    """A Parquet file that is begun with its first rows and appears whole when the stack closes."""
+def opened_output(stack: ExitStack, path: Path, schema: pa.Schema, *, last: bool) -> "draft.Draft | Table":
+    """Where a segment's documents go; a file without rows is a table all the same."""
+    if not last:
+        return draft.Draft(stack, path, schema)
+    table = Table(stack, path, schema, group_bytes=GROUP_BYTES)
+    table.open()
+    return table
 
-    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, compression: str = "zstd") -> None:
-        self._stack, self._path, self._schema, self._compression = stack, path, schema, compression
+
+class Table:
+    """A Parquet file that is begun with its first rows and appears whole when the stack closes.
+
+    A row group gathers `group_bytes` of rows or more.
+    """
+
+    def __init__(self, stack: ExitStack, path: Path, schema: pa.Schema, *, group_bytes: int = 0) -> None:
+        self._stack, self._path, self._schema, self._group_bytes = stack, path, schema, group_bytes
         self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
         path.unlink(missing_ok=True)
 
     def open(self) -> pq.ParquetWriter:
         """The writer; a file without rows is a table all the same."""
         if self._writer is None:
             handle = self._stack.enter_context(atomic_file(self._path))
-            self._writer = self._stack.enter_context(
-                pq.ParquetWriter(handle, self._schema, compression=self._compression)
-            )
+            few = [name for name in self._schema.names if name not in DISTINCT]
+            writer = pq.ParquetWriter(handle, self._schema, compression="zstd", use_dictionary=few)
+            self._writer = self._stack.enter_context(writer)
+            self._stack.push(self._write_rest)
         return self._writer
 
     def write(self, rows: pa.Table) -> None:
         """Append rows."""
         if rows.num_rows:
-            self.open().write_table(rows.cast(self._schema).combine_chunks())
+            self.open()
+            self._waiting.append(rows.cast(self._schema))
+            self._waiting_bytes += rows.nbytes
+            if self._waiting_bytes >= self._group_bytes:
+                self._write_group()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            self.open().write_table(pa.concat_tables(self._waiting).combine_chunks())
+            self._waiting, self._waiting_bytes = [], 0
+
+    def _write_rest(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self._write_group()
 
 
 @lru_cache(maxsize=4)
@@ -115,7 +145,7 @@ def take(records: Iterator[Document | Reject]) -> tuple[list[Document], list[Rej
     documents: list[Document] = []
     rejects: list[Reject] = []
     room = BATCH_BYTES
-    while room > 0 and len(documents) < BATCH_DOCUMENTS and len(rejects) < BATCH_DOCUMENTS:
+    while room > 0 and len(documents) < BATCH_DOCUMENTS and len(rejects) < BATCH_REJECTS:
         record = next(records, None)
         if record is None:
             break
@@ -136,10 +166,8 @@ def later_batches(layout: Layout, segment: int, shard: int, tally: Tally, reject
     step = (
         removal(layout, segment - 1, shard) if removal else left_out(layout, segment - 1, shard, reason=settings.reason)
     )
-    with pq.ParquetFile(layout.documents(shard, segment - 1, last=False)) as table:
-        for batch in table.iter_batches(batch_size=BATCH_DOCUMENTS):
-            documents = pa.Table.from_batches([batch])
-            yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
+    for documents in draft.batches(layout.documents(shard, segment - 1, last=False)):
+        yield pass_step(step, documents, tally, tally.step(0, previous.name), rejects), REJECT_SCHEMA.empty_table()
 
 
 def pass_step(
@@ -149,7 +177,7 @@ def pass_step(
     with timed(into):
         verdict = step(documents) if documents.num_rows else Verdict(documents=documents, reason=pa.nulls(0))
     kept, dropped = part(verdict)
-    tally.scored(verdict.scores)
+    tally.judged(verdict)
     rejects.write(dropped)
     return count(tally, into, kept, dropped)[0]
 
@@ -165,6 +193,8 @@ def part(verdict: Verdict) -> Batch:
     """The documents of a verdict that stay, and those that are dropped with reason and detail."""
     reason = verdict.reason.cast(pa.string())
     dropped = pc.is_valid(reason)
+    if reason.null_count == len(reason):
+        return verdict.documents, REJECT_SCHEMA.empty_table()
     detail = verdict.detail if verdict.detail is not None else pa.nulls(len(reason), pa.string())
     rejects = verdict.documents.filter(dropped).select(SCHEMA.names)
     rejects = rejects.append_column("reason", reason.filter(dropped))

@@ -11,7 +11,8 @@ from ..document import SCHEMA
 from ..foundation.errors import InputError
 from ..read.files import InputFile
 from ..read.jsonl import bounded_lines
-from ..read.records import Reading
+from ..read.parquet import BROKEN
+from ..read.records import UNREADABLE, Reading
 from ..read.unpack import damage, open_unpacked
 
 TYPES: Mapping[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -38,7 +39,7 @@ def parquet_columns(file: InputFile) -> dict[str, pa.DataType]:
     try:
         with file.open() as handle:
             schema = pq.read_schema(handle)
-    except (pa.ArrowInvalid, OSError):
+    except BROKEN:
         return {}
     return {field.name: field.type for field in schema}
 
@@ -63,6 +64,8 @@ def lines_of(file: InputFile, reading: Reading) -> Iterator[bytes]:
     try:
         with open_unpacked(file) as lines:
             yield from (line for line in bounded_lines(lines, reading) if line is not None)
+    except UNREADABLE:  # which its reader reports
+        return
     except Exception as error:  # noqa: BLE001 - `damage` raises again what is not a fault of the file
         damage(file, error)
 

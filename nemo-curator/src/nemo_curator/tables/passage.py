@@ -152,7 +152,7 @@ def pass_steps(
         into = tally.step(index, name)
         with tallies.timed(into):
             verdict = step(documents) if documents.num_rows else Verdict(documents=documents, reason=pa.nulls(0))
-        tally.scored(verdict.scores)
+        tally.judged(verdict)
         documents, dropped = part(verdict)
         tally.kept(into, documents)
         drop(dropped, tally, into, rejects, schema)

@@ -20,6 +20,7 @@ def figures(total: tallies.Tally) -> dict[str, Any]:
         "examples": total.examples,
         "languages": dict(sorted(total.languages.items(), key=lambda item: -item[1])),
         "histograms": total.histograms,
+        "changes": total.changes,
         "costs": tallies.costs(total.steps),
         "ignored_files": [],
     }

@@ -1,7 +1,9 @@
 """An input of documents as a stream of Arrow tables that all have the same columns."""
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..document import SCHEMA, Document, Reject, rejects_table
-from ..foundation.errors import InputError
+from ..foundation.errors import InputError, RetryableError
 from ..read import jsonl, parquet
 from ..read.files import InputFile, list_input
-from ..read.records import Reading, Record, document_from_fields, record_id
+from ..read.records import Reading, Record, guarded, read_file
 from .columns import as_type, unified
 
 ROWS = 512
@@ -46,6 +48,7 @@ def open_source(path: Path, *, text_field: str = "text", id_field: str = "id") -
         raise InputError(
             f"input={path}: {page.name} holds pages, not texts; make documents of them first: run input=..."
         )
+    listing.report_ignored(path)
     reading = Reading(text_field=text_field, id_field=id_field, keep_fields=False)
     return Source(files=listing.files, schema=unified(listing.files, reading), reading=reading)
 
@@ -81,62 +84,54 @@ def is_curated(file: InputFile) -> bool:
     try:
         with file.open() as handle:
             found = pq.read_schema(handle)
-    except (pa.ArrowInvalid, OSError):
+    except parquet.BROKEN:
         return False
     return all(name in found.names and found.field(name).type == SCHEMA.field(name).type for name in SCHEMA.names)
 
 
 def curated_batches(file: InputFile, schema: pa.Schema) -> Iterator[Batch]:
-    """The rows of a file of a documents artifact, as they are."""
-    nothing = rejects_table([])
-    with file.open() as handle, pq.ParquetFile(handle) as table:
-        for batch in table.iter_batches(batch_size=ROWS):
-            rows = pa.Table.from_batches([batch])
-            missing = [name for name in schema.names if name not in rows.column_names]
-            for name in missing:
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
-            yield rows.select(schema.names).cast(schema), nothing
+    """The rows of a file of a documents artifact, as they are; a Reject in the place of what is damaged."""
+    number = 0
+    try:
+        with file.open() as handle, pq.ParquetFile(handle) as table:
+            for batch in table.iter_batches(batch_size=min(ROWS, parquet.rows_at_a_time(table.metadata))):
+                rows = pa.Table.from_batches([batch])
+                for name in schema.names:
+                    if name not in rows.column_names:
+                        rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
+                yield rows.select(schema.names).cast(schema), rejects_table([])
+                number += rows.num_rows
+    except parquet.BROKEN as error:
+        if isinstance(error, OSError) and error.errno:
+            raise RetryableError(f"{file.path}: cannot be read ({error}); run the same command again") from error
+        yield schema.empty_table(), rejects_table([parquet.damaged(file, number, "corrupt_parquet", error)])
 
 
 def records_of(file: InputFile, reading: Reading) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Every record of a file with all of its fields."""
     if file.num_bytes == 0:
-        yield Reject(id=record_id(file, 0), source=file.name, reason="empty_file", detail=file.name), {}
-    elif file.format == "parquet":
-        yield from parquet_records(file, reading)
-    else:
-        yield from json_records(file, reading)
-
-
-def json_records(file: InputFile, reading: Reading) -> Iterator[tuple[Record, dict[str, Any]]]:
-    """Every line of a file with its fields."""
-    decoder = msgspec.json.Decoder()
+        yield from ((record, {}) for record in read_file(file, reading))
+        return
+    read = parquet_records if file.format == "parquet" else json_records
     seen: list[Any] = [None]
+    for record in guarded(read(file, reading, seen), file):
+        yield record, seen[0] if isinstance(record, Document) else {}
+
+
+def json_records(file: InputFile, reading: Reading, seen: list[Any]) -> Iterator[Record]:
+    """Every line of a file; its fields go into `seen`."""
+    decoder = msgspec.json.Decoder()
 
     def decode(line: bytes) -> object:
         seen[0] = decoder.decode(line)
         return seen[0]
 
-    for record in jsonl.read(file, reading, decode=decode):
-        yield record, seen[0] if isinstance(record, Document) else {}
+    return jsonl.read(file, reading, decode=decode)
 
 
-def parquet_records(file: InputFile, reading: Reading) -> Iterator[tuple[Record, dict[str, Any]]]:
-    """Every row of a file with its fields."""
-    number = 0
-    try:
-        with file.open() as handle, pq.ParquetFile(handle) as table:
-            for batch in table.iter_batches(batch_size=ROWS):
-                for fields in batch.to_pylist():
-                    place = f"{file.name}:{number + 1}"
-                    yield (
-                        document_from_fields(fields, file=file, ordinal=number, place=place, reading=reading),
-                        fields,
-                    )
-                    number += 1
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        reason = "invalid_utf8" if isinstance(error, UnicodeDecodeError) else "corrupt_parquet"
-        yield parquet.damaged(file, number, reason, error), {}
+def parquet_records(file: InputFile, reading: Reading, seen: list[Any]) -> Iterator[Record]:
+    """Every row of a file; its fields go into `seen`."""
+    return parquet.read(file, reading, notice=partial(operator.setitem, seen, 0))
 
 
 def row_of(document: Document, fields: dict[str, Any], schema: pa.Schema, reading: Reading) -> dict[str, Any]:

@@ -52,6 +52,13 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
         "attention_bias": config.attention_bias,
         "use_sliding_window": config.window is not None,
         "sliding_window": config.window,
+        **write_experts(moe),
+    }
+
+
+def write_experts(moe: MoEConfig) -> dict[str, Any]:
+    """The entries that `read_experts` reads."""
+    return {
         "num_experts": moe.num_experts,
         "num_experts_per_tok": moe.top_k,
         "moe_intermediate_size": moe.ffn_size,

@@ -23,7 +23,7 @@ def too_few_alphanumerics(score: Scores, minimum: float) -> Mask:
 
 @rule(score="special_characters", threshold="max_special_characters")
 def too_many_special_characters(score: Scores, maximum: float) -> Mask:
-    """Share of characters that are neither letters nor marks above `maximum` (data-juicer: 0.25)."""
+    """Share of characters but letters and marks above `maximum` (data-juicer, with a list of its own: 0.25)."""
     return score > maximum
 
 

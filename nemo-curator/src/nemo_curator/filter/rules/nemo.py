@@ -11,7 +11,7 @@ def too_many_symbol_characters(score: Scores, maximum: float) -> Mask:
 
 @rule(score="digits", threshold="max_digits")
 def too_many_digits(score: Scores, maximum: float) -> Mask:
-    """Share of decimal digits above `maximum` (NeMo Curator: 0.15)."""
+    """Share of decimal digits above `maximum` (NeMo Curator: 0.15, where only 0-9 are digits)."""
     return score > maximum
 
 

@@ -50,25 +50,35 @@ def comments(source: str, language: str) -> float:
 
 
 class VisibleText(HTMLParser):
-    """The characters of a page that are in neither scripts nor styles."""
+    """The characters of a page that are in neither scripts nor styles; blanks alone between tags count as one."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.length, self._hidden = 0, 0
+        self.length, self._hidden, self._spaced = 0, 0, 0
+        self._between: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note that what follows is not seen."""
+        """Note that what follows is not seen, or is to keep its blanks."""
+        self.count()
         self._hidden += tag in ("script", "style")
+        self._spaced += tag in ("pre", "textarea")
 
     def handle_endtag(self, tag: str) -> None:
         """Note that what follows is seen again."""
-        if tag in ("script", "style") and self._hidden:
-            self._hidden -= 1
+        self.count()
+        self._hidden -= tag in ("script", "style") and self._hidden > 0
+        self._spaced -= tag in ("pre", "textarea") and self._spaced > 0
 
     def handle_data(self, data: str) -> None:
-        """Count what is seen."""
+        """Keep what is between two tags."""
+        self._between.append(data)
+
+    def count(self) -> None:
+        """Count what is seen of what was kept."""
+        text = "".join(self._between)
         if not self._hidden:
-            self.length += len(data)
+            self.length += len(text) if self._spaced or text.strip() else min(len(text), 1)
+        self._between.clear()
 
 
 def visible(source: str) -> float:
@@ -76,6 +86,7 @@ def visible(source: str) -> float:
     parser = VisibleText()
     parser.feed(source)
     parser.close()
+    parser.count()
     return parser.length / len(source) if source and parser.length >= LEAST_VISIBLE else 0.0
 
 

@@ -96,5 +96,5 @@ def of_python(source: str) -> int | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         return None
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, documented)]
-    return sum(map(len, docstrings)) + sum(len(t.string) for t in tokens if t.type == tokenize.COMMENT)
+    docstrings = [text for n in ast.walk(tree) if isinstance(n, documented) and (text := ast.get_docstring(n))]
+    return len("\n".join(docstrings)) + sum(len(t.string) for t in tokens if t.type == tokenize.COMMENT)

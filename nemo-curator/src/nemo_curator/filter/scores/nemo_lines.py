@@ -3,12 +3,15 @@
 Lines are split at newlines, blank ones left out, the others not stripped; paragraphs are split at double newlines.
 """
 
-import re
-from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from ...clean.policies import POLICY_PHRASES
+from ...kernels.lines import COUNTS, count_lines, joined, packed
+from ...kernels.strings import buffers
 from .registry import Scores, texts_of
 from .resources import Resources
 
@@ -26,71 +29,52 @@ SCORES = {
 }
 BULLETS = tuple("\u2022\u2023\u2043\u204c\u204d\u2219\u25cb\u25cf\u25d8\u25e6\u29be\u29bf")
 ELLIPSES = ("...", "[...]", "\u2026", "(...)", "[\u2026]", "-\u00bb", "read more..", "read more")
-HASHES = re.compile("#+")
 END_MARKS = (".", "?", "!", '"', "'")
-STOP_WORDS = frozenset(("the", "be", "to", "of", "and", "that", "have", "with"))
-POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "privacy overview",
-    "use of cookies",
-    "use cookies",
-    "privacy & cookies policy",
-    "privacy and cookies policy",
-    "necessary cookies are absolutely essential",
-    "changing your cookie settings",
-)
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+PLACEHOLDER = "lorem ipsum"
+HINTS = ("cookie", "privacy", "terms of use")  # each policy phrase holds one; few texts do
 
 
 def compute(documents: pa.Table, _: Resources) -> dict[str, Scores]:
-    """Every score of the family."""
-    rows = np.array([score(text) for text in texts_of(documents)], np.float64).reshape(-1, len(SCORES))
-    return dict(zip(SCORES, rows.T.copy(), strict=True))
+    """Every score of the family; equal 64-bit hashes count as equal lines and paragraphs."""
+    texts = texts_of(documents)
+    counts = dict(zip(COUNTS, count_lines(*buffers(documents["text"]), *marks()), strict=True))
+
+    def share(number: str, of: str) -> Scores:
+        return np.asarray(counts[number] / np.maximum(counts[of], 1))
+
+    return {
+        "nemo_symbols_per_word": share("symbols", "words"),
+        "nemo_bullet_lines": share("bullets", "lines"),
+        "nemo_ellipsis_lines": share("ellipses", "lines"),
+        "nemo_stop_words": counts["stop_words"].astype(np.float64),
+        "lines_without_end_mark": share("unended", "lines"),
+        "unique_lines": share("distinct_lines", "lines"),
+        "unique_line_characters": share("distinct_line_characters", "line_characters"),
+        "unique_paragraphs": share("distinct_paragraphs", "paragraphs"),
+        "unique_paragraph_characters": share("distinct_paragraph_characters", "paragraph_characters"),
+        "boilerplate_paragraphs": np.array([boilerplate(text) for text in texts], np.float64),
+    }
 
 
-def score(text: str) -> list[float]:
-    """The scores of one text, in the order of SCORES."""
-    words = text.split()
-    lines = [line for line in text.split("\n") if line.strip()]
-    stripped = [line.strip() for line in lines]
-    paragraphs = text.split("\n\n")
-    return [
-        share(sum(word in ELLIPSES or is_symbol(word) for word in words), words),
-        share(sum(line.startswith(BULLETS) for line in stripped), lines),
-        share(sum(line.lower().endswith(ELLIPSES) for line in stripped), lines),
-        float(sum(word in STOP_WORDS for word in words)),
-        share(sum(not line.endswith(END_MARKS) for line in stripped), lines),
-        *uniqueness(lines),
-        *uniqueness(paragraphs),
-        boilerplate(paragraphs),
-    ]
+@cache
+def marks() -> tuple[Any, ...]:
+    """What the kernel looks for: symbols and stop words, bullets, end marks and ellipses."""
+    symbols = [ellipsis for ellipsis in ELLIPSES if " " not in ellipsis]
+    return (*map(packed, (symbols, STOP_WORDS, BULLETS, END_MARKS)), *joined(ELLIPSES))
 
 
-def is_symbol(word: str) -> bool:
-    """Whether runs of hash signs are more than half as many as the characters of a word."""
-    return "#" in word and len(HASHES.findall(word)) > 0.5 * len(word)
-
-
-def share(number: int, of: Sequence[str]) -> float:
-    """`number` by the length of `of`; 0 of nothing."""
-    return number / len(of) if of else 0.0
-
-
-def uniqueness(parts: Sequence[str]) -> tuple[float, float]:
-    """Distinct parts by parts, and their characters by those of all; 0 of nothing."""
-    distinct = set(parts)
-    characters = sum(map(len, parts))
-    return share(len(distinct), parts), sum(map(len, distinct)) / characters if characters else 0.0
-
-
-def boilerplate(paragraphs: Sequence[str]) -> float:
+def boilerplate(text: str) -> float:
     """Share of paragraphs with a phrase of policies; 1 where one holds placeholder text."""
-    found = 0
-    for paragraph in paragraphs:
-        lowered = paragraph.lower()
-        if "lorem ipsum" in lowered:
-            return 1.0
-        found += any(phrase in lowered for phrase in POLICY_PHRASES)
-    return share(found, paragraphs)
+    lowered = text.lower()
+    if PLACEHOLDER in lowered:
+        return 1.0
+    if not any(hint in lowered for hint in HINTS):
+        return 0.0
+    paragraphs = lowered.split("\n\n")
+    return sum(map(has_phrase, paragraphs)) / len(paragraphs)
+
+
+def has_phrase(lowered: str) -> bool:
+    """Whether a text in lower case holds a phrase of policies."""
+    return any(phrase in lowered for phrase in POLICY_PHRASES)

@@ -17,7 +17,7 @@ SCORES = {
 def compute(documents: pa.Table, _: Resources) -> dict[str, Scores]:
     """Every score of the family."""
     texts = texts_of(documents)
-    data, offsets = buffers(pa.array(texts, pa.string()))
+    data, offsets = buffers(documents["text"])
     spans, repeated = repeat_ngrams(data, offsets)
     lengths = np.array([len(text) for text in texts], np.float64)
     found = {f"nemo_top_{n}_gram": top(texts, data, spans[:, n - 2]) for n in (2, 3, 4)}

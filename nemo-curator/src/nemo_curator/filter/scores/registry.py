@@ -25,12 +25,29 @@ FAMILIES = (
     "datatrove",
     "c4",
     "repetition",
+    "data_juicer",
     "lists",
     "code",
     "tokens",
     "perplexity",
     "table",
 )
+OF_WORDS = frozenset(
+    [
+        "words",
+        "mean_word_length",
+        "symbols_per_word",
+        "alphabetic_words",
+        "stop_words",
+        "longest_word",
+        "word_repetition",
+        "flagged_words",
+        "stop_word_share",
+        "listed_stop_words",
+        "newlines_per_word",
+    ]
+)
+OF_ALL_CHARACTERS = ("datatrove_top", "datatrove_dup", "nemo_top", "nemo_dup")  # shares of the text as it was
 
 
 @dataclass(frozen=True)
@@ -75,8 +92,33 @@ def compute(
         if not afresh and (ready := ready_column(documents, score)) is not None:
             found[score] = ready
         elif score not in found:
-            found.update(family(known[score]).compute(documents, resources or Resources()))
+            found.update(scores_of(family(known[score]), documents, resources or Resources()))
     return {score: found[score] for score in dict.fromkeys(wanted)}
+
+
+def scores_of(family: Family, documents: pa.Table, resources: Resources) -> dict[str, Scores]:
+    """The scores of a family; those of words on segmented texts, where that is asked for and changes any."""
+    found: dict[str, Scores] = family.compute(documents, resources)
+    if resources.segment == "none" or not any(map(counts_words, family.scores)):
+        return found
+    from ..segment import segmented
+
+    texts = texts_of(documents)
+    cut = segmented(texts, resources.segment)
+    if cut == texts:
+        return found
+    position = documents.schema.get_field_index("text")
+    on_words = family.compute(documents.set_column(position, "text", pa.array(cut, pa.string())), resources)
+    longer = np.array([len(new) / max(len(old), 1) for new, old in zip(cut, texts, strict=True)])
+    scale = {name: longer if name.startswith(OF_ALL_CHARACTERS) else 1.0 for name in family.scores}
+    return {name: on_words[name] * scale[name] if counts_words(name) else found[name] for name in found}
+
+
+def counts_words(score: str) -> bool:
+    """Whether a score depends on where words end."""
+    for prefix in ("datatrove_", "nemo_", "data_juicer_"):
+        score = score.removeprefix(prefix)
+    return score in OF_WORDS or score.endswith(("_gram", "_grams"))
 
 
 def ready_column(documents: pa.Table, score: str) -> Scores | None:

@@ -1,8 +1,7 @@
-"""Files of the user's own that some scores need: word lists, a tokenizer, an n-gram model."""
+"""What some scores need of the user: word lists, a language, a tokenizer, an n-gram model."""
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 from ...foundation.errors import ConfigError
@@ -14,6 +13,8 @@ class Resources:
 
     flagged_words: Path | None = None
     stop_words: Path | None = None
+    stop_word_language: str | None = None
+    segment: str = "none"
     tokenizer: Path | None = None
     ngram_model: Path | None = None
     comments_of: str = "python"
@@ -28,12 +29,6 @@ class Resources:
         if not path.exists():
             raise ConfigError(f"{name}={path}: no such file")
         return path
-
-
-@cache
-def english_stop_words() -> frozenset[str]:
-    """The words that English text cannot do without."""
-    return parse_words((files(__package__) / "english_stop_words.txt").read_text(encoding="utf-8"))
 
 
 def parse_words(text: str) -> frozenset[str]:

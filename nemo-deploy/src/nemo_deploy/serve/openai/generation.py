@@ -41,7 +41,12 @@ def engine_requests(wanted: Wanted, ids: Sequence[int]) -> list[GenerateRequest]
             top_k=max(body.top_k or 0, 0),
             min_p=body.min_p or 0.0,
             repetition_penalty=body.repetition_penalty or 1.0,
+            presence_penalty=body.presence_penalty or 0.0,
+            frequency_penalty=body.frequency_penalty or 0.0,
+            logit_bias=body.biases,
+            min_tokens=min(body.min_tokens or 0, budget),
             stop=body.stops,
+            stop_ids=tuple(body.stop_token_ids or ()),
             seed=None if body.seed is None else body.seed + choice,
             logprobs=wanted.logprobs,
             ignore_eos=bool(body.ignore_eos),
@@ -91,6 +96,7 @@ class Generation:
 def begin(service: Service, wanted: Wanted, *, openings: Sequence[Delta] = ()) -> Generation:
     """Submit what is wanted. Raises ApiError 400 for more choices than the server ever takes, 429 when it is full."""
     runner = service.runner
+    check_token_ids(wanted.sampling, service.ready_model().tokenizer.vocab_size)
     count = len(wanted.prompts) * wanted.n if any(wanted.budgets) else 0
     capacity = service.ready_model().engine.max_slots + runner.max_queue
     if count > capacity:
@@ -101,6 +107,14 @@ def begin(service: Service, wanted: Wanted, *, openings: Sequence[Delta] = ()) -
         raise ApiError(429, f"the server is full: {error}; try again", headers={"Retry-After": "1"}) from None
     prompt_tokens = sum(len(prompt.ids) for prompt in wanted.prompts)
     return Generation(service=service, mailbox=mailbox, prompt_tokens=prompt_tokens, openings=openings)
+
+
+def check_token_ids(body: Sampling, vocab_size: int) -> None:
+    """Raise ApiError 400 for a token that the model does not have."""
+    for name, ids in (("logit_bias", body.biases), ("stop_token_ids", body.stop_token_ids or ())):
+        wrong = next((token for token in ids if token >= vocab_size), None)
+        if wrong is not None:
+            raise ApiError(400, f"{name}: token {wrong} is outside the vocabulary of {vocab_size}", param=name)
 
 
 def gather(deltas: Sequence[Delta], count: int) -> list[Delta]:

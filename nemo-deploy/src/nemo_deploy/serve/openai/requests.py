@@ -6,10 +6,14 @@ from msgspec import Meta, Struct
 
 MAX_CHOICES = 128
 MAX_STOPS = 16
+MAX_BIASES = 1024
 MAX_LOGPROBS = 20
 
 Count = Annotated[int, Meta(ge=0)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+TokenId = Annotated[str, Meta(pattern="^[0-9]{1,9}$")]
 StopText = Annotated[str, Meta(min_length=1, max_length=1000)]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -29,6 +33,11 @@ class Sampling(Struct, kw_only=True):
     top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
+    min_tokens: Count | None = None
+    stop_token_ids: Annotated[list[Count], Meta(max_length=MAX_STOPS)] | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
     seed: Seed | None = None
     stop: StopText | Annotated[list[StopText], Meta(max_length=MAX_STOPS)] | None = None
@@ -41,6 +50,11 @@ class Sampling(Struct, kw_only=True):
     def stops(self) -> tuple[str, ...]:
         """The stop strings as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def biases(self) -> dict[int, float]:
+        """What is added to the scores of token ids; JSON has them as texts."""
+        return {int(token): bias for token, bias in (self.logit_bias or {}).items()}
 
     @property
     def include_usage(self) -> bool:

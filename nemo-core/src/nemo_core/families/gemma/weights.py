@@ -1,0 +1,9 @@
+"""Tensors of a Gemma folder: names and layout are the canonical ones."""
+
+from ...config import ModelConfig
+from ..layout import Layout
+
+
+def layout(config: ModelConfig) -> Layout:
+    """Nothing to rename."""
+    return Layout()

@@ -1,0 +1,1 @@
+"""Dictionaries that cut scripts without blanks into words: a module a language, each with ``cut(run)``."""
