@@ -173,7 +173,12 @@ class Engine:
     def _check_ids(self, request: Request) -> None:
         """Raise InputError for a token that the model lacks; prompts may begin with an adapter's virtual ones."""
         known, virtual = self.vocab_size, self.num_virtual
-        named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
+        sampling = request.sampling
+        named = {
+            "token id": (request.prompt_ids, virtual),
+            "logit_bias: token id": (sampling.logit_bias, 0),
+            "stop_ids: token id": (sampling.stop_ids, 0),
+        }
         for name, (ids, more) in named.items():
             wrong = next((i for i in ids if not 0 <= i < known + more), None)
             if wrong is not None:

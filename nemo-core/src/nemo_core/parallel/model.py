@@ -47,6 +47,7 @@ class ParallelModel:
     mirrored: frozenset[str] = frozenset()  # weights that another stage holds too and saves
     shared_by_end_stages: frozenset[str] = frozenset()
     end_stages: dist.ProcessGroup | None = None
+    own_optimizer: Optimizer | None = None  # where it comes with the layout
 
     @property
     def world(self) -> World:
