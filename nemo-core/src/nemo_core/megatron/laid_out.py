@@ -7,6 +7,7 @@ names as what a rank holds of each canonical tensor, so any implementation and a
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from ..checkpoint.folder import save_model
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import Batch
@@ -184,6 +186,12 @@ class MegatronLaidOut:
             return {name: self.piece(name, part, axes) for name, part in parts}
 
         return whole_model(self.model.config, pieces, own)
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model into `folder`, by the first process. All processes call it."""
+        model = self.whole()
+        if model is not None:
+            save_model(model, folder)
 
 
 def moments_of(optimizer: Optimizer, weight: Tensor) -> Moments:

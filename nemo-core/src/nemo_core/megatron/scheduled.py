@@ -7,6 +7,7 @@ are put together one weight at a time.
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from megatron.core import parallel_state
 from megatron.core.optimizer.clip_grads import clip_grad_by_total_norm_fp32
 from torch import Tensor
 
+from ..checkpoint.folder import save_model
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import Batch
@@ -166,6 +168,12 @@ class MegatronScheduled:
             return {name: self.piece(entry, name, part.cpu()) for name, part in split}
 
         return whole_model(self.model.config, pieces, own)
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model into `folder`, by the first process. All processes call it."""
+        model = self.whole()
+        if model is not None:
+            save_model(model, folder)
 
 
 def is_trained(weight: Tensor) -> bool:

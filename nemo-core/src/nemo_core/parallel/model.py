@@ -223,7 +223,17 @@ class ParallelModel:
         """The whole model on the CPU of the first process; None in the others. All processes call it."""
         if self.layout.plan.is_plain:
             return self.model if self.world.is_first else None
-        return whole_model(self.blueprint, dict(self.model.named_parameters()), is_first=self.world.is_first)
+        weights = dict(self.model.named_parameters())
+        return whole_model(self.current_blueprint(), weights, is_first=self.world.is_first)
+
+    @torch.no_grad()
+    def current_blueprint(self) -> Decoder:
+        """The model without weights, its buffers (biases of routers, which may move) as they are here."""
+        here = dict(self.model.named_buffers())
+        for name, buffer in self.blueprint.named_buffers():
+            if name in here:
+                buffer.copy_(here[name])
+        return self.blueprint
 
     def save(self, folder: Path) -> None:
         """Write the whole model into `folder`, by the first process, tensor by tensor. All processes call it."""
@@ -231,7 +241,7 @@ class ParallelModel:
             if self.world.is_first:
                 save_model(self.model, folder)
             return
-        held, weights = self.blueprint.state_dict(), dict(self.model.named_parameters())
+        held, weights = self.current_blueprint().state_dict(), dict(self.model.named_parameters())
         with reading(weights_of(held), weights, is_first=self.world.is_first) as read:
             if read is not None:
                 infos = {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in held.items()}

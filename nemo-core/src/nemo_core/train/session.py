@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torch.optim import Optimizer
 
-from ..checkpoint.folder import copy_tokenizer, save_model
+from ..checkpoint.folder import copy_tokenizer
 from ..checkpoint.state_store import saved_steps
 from ..data.fingerprint import NOTE as DATA_NOTE
 from ..data.fingerprint import check_unchanged, note_files
@@ -20,7 +20,6 @@ from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from ..parallel.model import ParallelModel
 from ..scoring.settings import ScoringSettings
 from .care import EmaSettings
 from .ema import Ema
@@ -177,10 +176,7 @@ def save_average(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
 
 def save_whole(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
     """The model of all processes, written by the first one, and the tokenizer beside it."""
-    if isinstance(parts.laid_out, ParallelModel):
-        parts.laid_out.save(folder)
-    elif (model := parts.laid_out.whole()) is not None:
-        save_model(model, folder)
+    parts.laid_out.save(folder)
     if parts.world.is_first:
         copy_tokenizer(tokenizer, folder)
 

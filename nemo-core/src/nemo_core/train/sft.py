@@ -91,10 +91,10 @@ def run(settings: SftSettings) -> TrainResult:
         account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
         samples = compare_answers(tuning.conversations.questions, account, ask())
         write_models(settings, tuning.parts, draft.path)
+        draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
         if world.is_first:
             write_samples(samples, draft.path)
-        draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
-        draft.stats.update(conversation_figures(settings, tuning))
+            draft.stats.update(conversation_figures(settings, tuning))
     return summary(settings.output, draft.stats)
 
 
