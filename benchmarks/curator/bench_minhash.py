@@ -1,6 +1,6 @@
 """MinHash signatures beside datasketch, rensa and datatrove: speed, and how well they estimate Jaccard similarity.
 
-python benchmarks/curator/bench_minhash.py TEXTS.jsonl [MEGABYTES]
+python benchmarks/curator/bench_minhash.py [TEXTS.jsonl [MEGABYTES]]     (without: a corpus of real text is made)
 Everything is timed from texts as Python or Arrow strings to signatures, on one core, in CPU seconds, best of three.
 The error is the root mean square difference between the share of equal hashes and the true Jaccard similarity of the
 same shingles, over 500 pairs of a text and a copy of it with words replaced.
@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from make_corpus import ready
 
 from nemo_curator.dedup.fuzzy import signature
 from nemo_curator.dedup.settings import FuzzyDedup
 
 Signatures = Callable[[Sequence[str]], Any]
 PAIRS = 500
+CORPUS_GIGABYTES = 0.2
 SLOW_MEGABYTES = 1.0
 
 
@@ -84,6 +86,27 @@ def datatrove() -> Signatures:
     return signatures
 
 
+def text_dedup() -> Signatures:
+    """Band keys of text-dedup: runs of five words, its largest number of permutations here."""
+    from text_dedup.minhash import embed_func
+    from text_dedup.utils import xxh3_32hash
+
+    random, prime = np.random.RandomState(42), np.uint64((1 << 61) - 1)
+    permutations = [random.randint(low, 1 << 31, size=260, dtype=np.uint64) for low in (1, 0)]
+    fixed = {
+        "num_perm": 260,
+        "ngram_size": 5,
+        "min_length": 0,
+        "hashranges": [(start, start + 13) for start in range(0, 260, 13)],
+        "permutations": permutations,
+        "hash_func": xxh3_32hash,
+        "dtype": np.uint64,
+        "max_hash": np.uint64((1 << 32) - 1),
+        "modulo_prime": prime,
+    }
+    return lambda texts: [embed_func(text, index, **fixed) for index, text in enumerate(texts)]
+
+
 def rate(work: Signatures, texts: Any, size: float) -> float:
     """Best MB/s of CPU time of three runs, after one that warms up."""
     work(texts[:10])
@@ -132,6 +155,8 @@ def contestants() -> list[tuple[str, Signatures, Callable[[str, int], set[str]] 
         rows += [("datasketch, 260 x 5 words", datasketch(runs, 5), runs, 5)]
     if find_spec("datatrove") and find_spec("spacy"):
         rows += [("datatrove, 14 x 8 x 5 words", datatrove(), None, 5)]
+    if find_spec("text_dedup"):
+        rows += [("text-dedup, 260 x 5 words", text_dedup(), None, 5)]
     return rows
 
 
@@ -140,7 +165,8 @@ def main() -> None:
     limit = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
     texts: list[str] = []
     size = 0.0
-    with open(Path(sys.argv[1]), "rb") as lines:
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else ready(CORPUS_GIGABYTES) / "0000.jsonl"
+    with open(source, "rb") as lines:
         for line in lines:
             texts.append(json.loads(line)["text"])
             size += len(texts[-1].encode()) / 1e6

@@ -8,21 +8,28 @@ material. A new document is some paragraphs in a new order, one word in eight re
 so that two of them share few windows of 24 characters. Three documents in ten are copies of an earlier one, exact or
 with one word in a hundred to one in twenty replaced. OUTPUT gets *.jsonl files of 64 MB with `id` and `text`, and
 truth.parquet: the id of each document, that of the document it was copied from, and the share of words replaced.
+
+Without a SOURCE the packages of documentation are fetched where there is apt-get, beside what this machine has.
 """
 
 import gzip
 import json
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bench_stages import python_pages
 
 from nemo_curator.extract.html import Extract, extract
 
+PACKAGES = ("debian-handbook", "python3.13-doc", "python3.11-doc", "git-doc", "manpages-de", "manpages-fr")
 FILE_BYTES = 64_000_000
 COPIES = 0.3
 RATES = (0.0, 0.0, 0.002, 0.005, 0.01, 0.02, 0.03)
@@ -91,8 +98,45 @@ def changed(words: np.ndarray, rate: float, vocabulary: np.ndarray, random: np.r
 
 
 def main() -> None:
-    """Write the corpus and its truth."""
+    """Write the corpus that the command line asks for."""
     output, gigabytes, sources = Path(sys.argv[1]), float(sys.argv[2]), [Path(word) for word in sys.argv[3:]]
+    make(output, gigabytes, sources or own_sources(output.parent / "documentation"))
+
+
+def ready(gigabytes: float) -> Path:
+    """A corpus of this size in the folder for temporary files, made unless it is there."""
+    home = Path(tempfile.gettempdir()) / "nemo-curator-bench"
+    corpus, draft = home / f"{gigabytes:g}GB", home / f"{gigabytes:g}GB-draft"
+    if not corpus.exists():
+        shutil.rmtree(draft, ignore_errors=True)
+        make(draft, gigabytes, own_sources(home / "documentation"))
+        draft.with_name(f"{draft.name}-truth.parquet").replace(corpus.with_name(f"{corpus.name}-truth.parquet"))
+        draft.replace(corpus)
+    return corpus
+
+
+def own_sources(folder: Path) -> list[Path]:
+    """Documentation of Debian packages unpacked into `folder`, and what this machine has; pydoc's where it has none."""
+    if shutil.which("apt-get") and shutil.which("dpkg") and not folder.exists():
+        folder.mkdir(parents=True)
+        for package in PACKAGES:
+            subprocess.run(["apt-get", "download", "-q", package], cwd=folder, capture_output=True, check=False)
+        for archive in sorted(folder.glob("*.deb")):
+            subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
+    found = [folder / "usr/share", Path("/usr/share/doc"), Path("/usr/share/man")]
+    return [source for source in found if source.is_dir()] or [pydoc_pages(folder.with_name("pydoc"))]
+
+
+def pydoc_pages(folder: Path) -> Path:
+    """The documentation of this Python's modules as HTML files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, page in enumerate(python_pages()):
+        (folder / f"{number:05d}.html").write_bytes(page)
+    return folder
+
+
+def make(output: Path, gigabytes: float, sources: list[Path]) -> None:
+    """Write a corpus of this size and its truth."""
     paragraphs = material(sources)
     vocabulary = np.array(sorted({word for words in paragraphs for word in words if len(word) < 30}), dtype=object)
     print(f"{len(paragraphs)} paragraphs, {len(vocabulary)} words", file=sys.stderr)

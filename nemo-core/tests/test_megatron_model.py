@@ -185,6 +185,12 @@ MLA = MLAConfig(kv_rank=10, plain_dim=8, rotary_dim=6, value_dim=7)
 REFUSED = {
     "latent attention": ({"head_dim": 14, "num_kv_heads": 4, "mla": MLA}, ALONE, False, "mla .latent attention."),
     "norm of projections": ({"qk_norm": "projection"}, ALONE, False, "qk_norm=projection"),
+    "layers without positions": (
+        {"unturned_layers": (1,)},
+        ALONE,
+        False,
+        r"unturned_layers=\[1\]: megatron.core turns",
+    ),
     "one expert by softmax": (
         {"moe": MoEConfig(num_experts=4, top_k=1, ffn_size=8)},
         ALONE,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nemo_curator import curate
 from nemo_curator.dedup.cuts import without
-from nemo_curator.dedup.spans import united
+from nemo_curator.dedup.span_settings import SubstringDedup
+from nemo_curator.dedup.spans import SORT_BYTES, ranges, united
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError
 from nemo_curator.kernels.strings import buffers
@@ -208,3 +209,14 @@ def test_cuts_do_not_depend_on_partition_workers_or_memory(corpus, tmp_path, ste
 def test_a_substring_is_not_too_short():
     with pytest.raises(ConfigError, match="length=4 bytes is too short; 8 is the least"):
         Pipeline.parse([{"substring_dedup": {"length": 4}}])
+
+
+def test_ranges_of_minimizers_hold_about_as_many_each_so_that_each_fits_into_memory(tmp_path):
+    chance = Random(0)
+    gather = SubstringDedup(length=100).open()
+    gather.add(pa.table({"text": [chance.randbytes(50_000).hex()]}))
+    gather.write(tmp_path / "00000.keys")
+    count = sum(len(keys) for keys, _ in ranges([tmp_path / "00000.keys"], memory_bytes=0))
+    parts = [len(keys) for keys, _ in ranges([tmp_path / "00000.keys"], memory_bytes=count * SORT_BYTES // 4)]
+    assert len(parts) >= 4
+    assert max(parts) < 1.3 * count / len(parts)

@@ -14,7 +14,6 @@ from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
-from ..parallel.plan import check_optimizer
 from .device import Compute
 from .settings import PretrainSettings, SftSettings
 from .world import World
@@ -42,9 +41,7 @@ def lay_out(
     if settings.implementation == "native":
         if settings.fp8.format != "none":
             raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
-        parallel = parallelize(model, settings.parallel, world, compute)
-        check_optimizer(parallel.layout.plan, settings.optimizer.kind)
-        return parallel
+        return parallelize(model, settings.parallel, world, compute)
     if settings.ema.decay:
         raise ConfigError(
             f"ema.decay={settings.ema.decay} is not offered by implementation=megatron; use implementation=native"

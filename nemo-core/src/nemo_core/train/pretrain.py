@@ -119,6 +119,10 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
 def training_data(settings: PretrainSettings, collections: list[Collection], tokenizer: Tokenizer) -> PretrainData:
     """The blended stream of windows. Raises InputError where a collection does not fill one window."""
     separator = tokenizer.eos_id if settings.separate_documents else None
+    names = [collection.name for collection in collections]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"data names {twice} twice; give one entry with the sum of the weights")
     windows = {
         collection.name: open_windows(
             collection.train, length=settings.sequence_length, separator=separator, vocab_size=tokenizer.vocab_size

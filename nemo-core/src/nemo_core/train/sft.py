@@ -45,7 +45,7 @@ from .session import (
     make_optimizer,
     make_plan,
     make_schedule,
-    save_average,
+    save_models,
     shared_draft,
     summary,
 )
@@ -89,15 +89,12 @@ def run(settings: SftSettings) -> TrainResult:
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
         account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
-        answers, model = ask(), tuning.parts.laid_out.whole()
-        if model is not None:
-            samples = compare_answers(tuning.conversations.questions, account, answers)
-            write_outputs(settings, model, draft.path, samples)
-            draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
-            draft.stats.update(conversation_figures(settings, tuning))
-        else:
-            draft.stats.update(figures("sft", tuning.parts.model, account))
-        save_average(tuning.parts, draft.path, tokenizer=settings.model)
+        samples = compare_answers(tuning.conversations.questions, account, ask())
+        write_models(settings, tuning.parts, draft.path)
+        if world.is_first:
+            write_samples(samples, draft.path)
+        draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
+        draft.stats.update(conversation_figures(settings, tuning))
     return summary(settings.output, draft.stats)
 
 
@@ -231,6 +228,8 @@ def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) ->
 
 def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
     """What the model says now to the held-out questions; asked in the first process, known in all."""
+    if not tuning.conversations.questions:
+        return []
     parts = tuning.parts
     model = parts.laid_out.whole()
     said: list[str] = []
@@ -249,13 +248,19 @@ def compare_answers(questions: Sequence[Question], account: Account, after: list
     ]
 
 
-def write_outputs(settings: SftSettings, model: Decoder, folder: Path, samples: list[dict[str, str]]) -> None:
-    """The model with its adapter merged, and the adapter alone in adapter/; or, unmerged, the adapter and no model."""
-    if settings.method != "full":
+def write_models(settings: SftSettings, parts: Parts, folder: Path) -> None:
+    """The tuned model and its average; or with an adapter, that, and the model with it merged where it is wanted."""
+    if settings.method == "full":
+        save_models(parts, folder, tokenizer=settings.model)
+    elif (model := parts.laid_out.whole()) is not None:
         save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
-    if settings.is_merged:
-        save_model(merged_model(settings, model, folder), folder)
-    copy_tokenizer(settings.model, folder)
+        if settings.is_merged:
+            save_model(merged_model(settings, model, folder), folder)
+        copy_tokenizer(settings.model, folder)
+
+
+def write_samples(samples: list[dict[str, str]], folder: Path) -> None:
+    """The questions and what was answered before and after training."""
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     (folder / SAMPLES).parent.mkdir(exist_ok=True)
     atomic.write_text(folder / SAMPLES, lines)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ..foundation.atomic import atomic_file
 from ..kernels.strings import pieces
-from ..kernels.units import chosen_windows, minimizers, unit_windows
+from ..kernels.units import chosen_windows, minimizers, mixed, unit_windows
 from . import keys as key_files
 from .columns import Column
 from .keys import Keys, Numbers
@@ -65,7 +65,10 @@ class UnitGather:
 
 
 class MinimizerGather:
-    """Minimizers of a shard's substrings, one for each place that holds one."""
+    """Minimizers of a shard's substrings, one for each place that holds one.
+
+    They are mixed once more: the least of many hashes are low, and ranges of keys are to hold about as many each.
+    """
 
     def __init__(self, settings: SubstringDedup) -> None:
         self._settings = settings
@@ -77,7 +80,7 @@ class MinimizerGather:
             least, places, _ = minimizers(data, offsets, self._settings.length, self._settings.gram)
             fresh = np.ones(len(least), bool)
             fresh[1:] = places[1:] != places[:-1]
-            self._found.append(least[fresh])
+            self._found.append(mixed(least[fresh]))
 
     def write(self, path: Path) -> None:
         """Write the minimizers of the shard."""
@@ -141,6 +144,7 @@ def write_repeated(files: Sequence[Path], path: Path, *, memory_bytes: int) -> N
         keys.sort()
         again = keys[1:][keys[1:] == keys[:-1]]
         found.append(np.unique(again))
+        del keys, _  # the next range is gathered before they would be let go of
     with atomic_file(path) as handle:
         np.save(handle, np.concatenate(found), allow_pickle=False)
 
@@ -176,13 +180,14 @@ def text_batches(layout: "Layout", segment: int, shard: int) -> Iterator[pa.Chun
 
 
 def among(values: Keys, known: Keys) -> npt.NDArray[np.bool_]:
-    """Which values are among the `known` ones, which ascend; neighbours that are equal are looked up once."""
+    """Which values are among the `known` ones, mixed and ascending; neighbours that are equal are looked up once."""
     if not len(known) or not len(values):
         return np.zeros(len(values), bool)
     fresh = np.ones(len(values), bool)
     fresh[1:] = values[1:] != values[:-1]
-    places = np.minimum(np.searchsorted(known, values[fresh]), len(known) - 1)
-    return np.asarray((known[places] == values[fresh])[np.cumsum(fresh) - 1])
+    wanted = mixed(values[fresh])
+    places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.asarray((known[places] == wanted)[np.cumsum(fresh) - 1])
 
 
 def mark_repeated(files: Sequence[Path], marks: Sequence[Path], *, keep_first: bool, memory_bytes: int) -> None:
@@ -197,6 +202,7 @@ def mark_repeated(files: Sequence[Path], marks: Sequence[Path], *, keep_first: b
         for path, start, first, last in zip(marks, starts[:-1], bounds[:-1], bounds[1:], strict=True):
             if first < last:
                 np.load(path, mmap_mode="r+", allow_pickle=False)[marked[first:last] - start] = True
+        del keys, numbers, marked
 
 
 def repeated_numbers(keys: Keys, numbers: Numbers, *, keep_first: bool) -> Numbers:

@@ -155,8 +155,9 @@ def lower_minima(hashes, count, family, room, lows, minima):  # type: ignore[no-
 def prepared(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The permutations, filled up to a multiple of ABREAST, and what `settled` needs to know of each."""
     size = (a.shape[0] + ABREAST - 1) // ABREAST * ABREAST
-    all_a, all_b = np.ones(size, np.uint32), np.zeros(size, np.uint32)
-    all_a[: a.shape[0]], all_b[: b.shape[0]] = a, b
+    all_a, all_b = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    for k in range(size):  # to assign slices takes two seconds more to compile
+        all_a[k], all_b[k] = (a[k], b[k]) if k < a.shape[0] else (np.uint32(1), np.uint32(0))
     inverse, shift = inverses(all_a)
     return all_a, all_b, may_wrap(all_a, all_b), inverse, shift
 

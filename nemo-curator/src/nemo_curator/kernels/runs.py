@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from .characters import LETTER, MARK, bits_of, code_point
+from .minhash import longest_of
 from .repetition import slot_of
 from .shingles import BASE, power
 from .words import hash_span, mix
@@ -47,15 +48,6 @@ def count_runs(values, width, keys, stamps, tally, stamp):  # type: ignore[no-un
                 counts[at] = tally[slot]
                 at += 1
     return distinct, counts
-
-
-@njit(cache=True, nogil=True)
-def longest_of(offsets):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The greatest distance of two neighbouring offsets."""
-    longest = 0
-    for row in range(offsets.shape[0] - 1):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    return longest
 
 
 @njit(cache=True, nogil=True)

@@ -136,6 +136,15 @@ def byte_windows(data, start, end, width, out):  # type: ignore[no-untyped-def] 
 
 
 @njit(cache=True, nogil=True)
+def mixed(values):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Other values for the same, each bit of which depends on all bits; different ones stay different."""
+    out = np.empty(values.shape[0], np.uint64)
+    for i in range(values.shape[0]):
+        out[i] = mix(values[i])
+    return out
+
+
+@njit(cache=True, nogil=True)
 def minima_of(values, count, width, queue, least, places):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The least of every `width` neighbouring values and the place of its first occurrence; how many there are."""
     head, tail = 0, 0
