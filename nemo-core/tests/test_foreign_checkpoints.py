@@ -376,8 +376,8 @@ def post_norm(state, settings):
     settings["transformer_block_type"] = "normformer"
 
 
-def experts(state, settings):
-    settings["num_moe_experts"] = 8
+def drop_tokens(state, settings):
+    settings["moe_expert_capacity_factor"] = 1.25
 
 
 def forget(state, settings):
@@ -396,7 +396,7 @@ def fewer_rows(state, settings):
         (reshape, r"gives model.layers.1.mlp.down_proj.weight as \[32, 41\], the config asks for \[32, 40\]"),
         (soften, "activation='fast-reglu' is not representable"),
         (post_norm, "transformer_block_type='normformer' is not representable: only pre_ln is"),
-        (experts, "num_moe_experts=8 is not representable"),
+        (drop_tokens, "moe_expert_capacity_factor=1.25 is not representable"),
         (forget, "model_config.yaml: lacks num_layers"),
         (fewer_rows, r"gives lm_head.weight as \[60, 32\]"),
     ],

@@ -1,5 +1,6 @@
 """Models with experts and latent attention lie in megatron.core's checkpoints as it declares them, bit for bit."""
 
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -137,3 +138,46 @@ def test_a_missing_expert_is_named(tmp_path, capsys):
     words = [f"model={tmp_path / 'run'}", f"output={tmp_path / 'x'}", f"config={tmp_path / 'hf'}"]
     assert main(["convert", *words]) != 0
     assert "mlp.experts.experts.0.linear_fc2.weight" in capsys.readouterr().err
+
+
+ARGUMENTS = {
+    "num_layers": 3,
+    "hidden_size": 32,
+    "ffn_hidden_size": 40,
+    "num_attention_heads": 4,
+    "group_query_attention": True,
+    "num_query_groups": 2,
+    "kv_channels": 8,
+    "max_position_embeddings": 32,
+    "norm_epsilon": 1e-5,
+    "normalization": "RMSNorm",
+    "swiglu": True,
+    "add_bias_linear": False,
+    "position_embedding_type": "rope",
+    "untie_embeddings_and_output_weights": True,
+    "vocab_size": 64,
+    "num_experts": 4,
+    "moe_router_topk": 2,
+}
+
+
+def test_a_run_of_megatron_lm_with_experts_is_read_by_its_arguments(tmp_path):
+    config = dataclasses.replace(SHAPE, family="mixtral", moe=MoEConfig(num_experts=4, top_k=2, ffn_size=40))
+    weights = Decoder(config, seed=0).state_dict()
+    stored = stacked_tensors(config, weights.__getitem__)
+    write_torch_dist(tmp_path / "run", stored, common={"args": argparse.Namespace(**ARGUMENTS)})
+    words = [f"model={tmp_path / 'run'}", f"output={tmp_path / 'hf'}", "source_format=megatron"]
+    assert main(["convert", *words]) == 0
+    back = load_model(tmp_path / "hf")
+    assert back.config == config
+    assert all(torch.equal(back.state_dict()[name], weight) for name, weight in weights.items())
+
+
+def test_a_pattern_of_experts_that_is_no_list_is_refused(tmp_path, capsys):
+    config = EXPERTS["in all layers"]
+    stored = stacked_tensors(config, Decoder(config, seed=0).state_dict().__getitem__)
+    arguments = argparse.Namespace(**ARGUMENTS, moe_layer_freq="([0]*1+[1]*2)")
+    write_torch_dist(tmp_path / "run", stored, common={"args": arguments})
+    words = [f"model={tmp_path / 'run'}", f"output={tmp_path / 'hf'}", "source_format=megatron"]
+    assert main(["convert", *words]) != 0
+    assert "moe_layer_freq='([0]*1+[1]*2)' is not representable" in capsys.readouterr().err

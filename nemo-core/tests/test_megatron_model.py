@@ -30,6 +30,15 @@ VARIANTS = {
     "llama3 rope with four other numbers": {"rope": LLAMA3},
     "linear rope": {"rope": RopeConfig(kind="linear", factor=3.0)},
     "yarn": {"rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16)},
+    "longrope": {
+        "rope": RopeConfig(
+            kind="longrope",
+            factor=3.0,
+            original_positions=16,
+            short_factors=(1.0, 1.1, 1.2, 1.3, 1.4, 1.5),
+            long_factors=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5),
+        )
+    },
     "partial rope": {"rope": RopeConfig(rotary_share=0.5)},
     "gpt": {"norm": LAYER_NORM, "rope": None, "gated_mlp": False, "activation": "gelu_tanh", "mlp_bias": True},
     "squared relu, norm around one": {
@@ -213,7 +222,12 @@ REFUSED = {
         "parallel.tensor=2 with experts needs a GPU",
     ),
     "no experts to share": ({}, Degrees(expert=2), True, "parallel.expert=2: this model has no experts"),
-    "yarn, partial": ({"rope": RopeConfig(kind="yarn", rotary_share=0.5)}, ALONE, False, "rope.rotary_share=0.5"),
+    "yarn, partial": (
+        {"rope": RopeConfig(kind="yarn", factor=4.0, rotary_share=0.5)},
+        ALONE,
+        False,
+        "rope.rotary_share=0.5",
+    ),
     "stages": ({}, Degrees(pipeline=2), False, "parallel.pipeline=2 x parallel.stages_per_rank=1 does not divide"),
     "context": ({}, Degrees(context=2), False, "parallel.context=2 needs a GPU"),
     "sequence": ({}, Degrees(tensor=2, sequence_parallel=True), False, "parallel.sequence=true needs a GPU"),

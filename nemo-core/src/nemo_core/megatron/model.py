@@ -73,7 +73,8 @@ class MegatronDecoder(nn.Module):
         )
         tables_KF = rotary_tables(config)
         if tables_KF:
-            self.gpt.rotary_pos_emb = TableRotaryEmbedding(tables_KF, cp_group=self.gpt.pg_collection.cp)
+            long_KF = rotary_tables(config, long=True)
+            self.gpt.rotary_pos_emb = TableRotaryEmbedding(tables_KF, long_KF, cp_group=self.gpt.pg_collection.cp)
 
     def forward(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
         """Hidden states after the final norm, [B,T,E]; tokens of different segments do not see each other.
@@ -89,9 +90,21 @@ class MegatronDecoder(nn.Module):
         hidden_TBE: Tensor = self.gpt.decoder(
             hidden_states=self.embed(ids_BT, positions_BT),
             attention_mask=None if segments_BT is None else other_segments(segments_BT),
-            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(self.whole_length(length)),
+            rotary_pos_emb=self.angles(self.whole_length(length), positions_BT),
         )
         return self.whole_rows(hidden_TBE).transpose(0, 1).contiguous() if self.is_last else hidden_TBE
+
+    def angles(self, length: int, positions_BT: Tensor | None, *, packed: bool = False) -> Tensor | None:
+        """Rotary angles of `length` places; longrope turns by others beyond its original positions."""
+        rope = self.config.rope
+        if rope is None:
+            return None
+        reach = length
+        if rope.kind == "longrope" and positions_BT is not None and self.degrees.context == 1:
+            reach = int(positions_BT.max()) + 1
+        is_long = rope.kind == "longrope" and reach > rope.original_positions
+        found: Tensor = self.gpt.rotary_pos_emb(length, packed_seq=packed, is_long=is_long)
+        return found
 
     def whole_length(self, length: int) -> int:
         """Places of a whole sequence of which this context-parallel rank has `length`."""
@@ -127,7 +140,7 @@ class MegatronDecoder(nn.Module):
         hidden_N1E: Tensor = self.gpt.decoder(
             hidden_states=self.embed(ids_BT.reshape(1, -1), positions_BT.reshape(1, -1)),
             attention_mask=None,
-            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(longest, packed_seq=True),
+            rotary_pos_emb=self.angles(longest, positions_BT, packed=True),
             packed_seq_params=params,
         )
         if not self.is_last:
@@ -175,10 +188,10 @@ class MegatronDecoder(nn.Module):
         return gather(self.own_head_weight, 0)[: self.config.vocab_size]
 
 
-def rotary_tables(config: ModelConfig) -> list[Tensor]:
-    """Frequencies of all layers, and of sliding ones where those differ, [F] each."""
+def rotary_tables(config: ModelConfig, *, long: bool = False) -> list[Tensor]:
+    """Frequencies of all layers, and of sliding ones where those differ, [F] each; `long` as for longrope."""
     ropes = [rope for rope in (config.rope, config.local_rope) if rope is not None]
-    return [inverse_frequencies(rope, config.rotary_dim) for rope in ropes]
+    return [inverse_frequencies(rope, config.rotary_dim, long=long) for rope in ropes]
 
 
 def other_segments(segments_BT: Tensor) -> Tensor:

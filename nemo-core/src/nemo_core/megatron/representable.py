@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..config import ModelConfig, MoEConfig
 from ..foundation.errors import ConfigError
+from ..model.rope import attention_factor
 from .degrees import Degrees
 from .settings import NO_FP8, Fp8Settings
 
@@ -28,16 +29,17 @@ def impossible(config: ModelConfig) -> Iterator[str]:
         yield f"unturned_layers={list(config.unturned_layers)}: megatron.core turns in every layer alike"
     if config.qk_norm == "projection":
         yield "qk_norm=projection: megatron.core normalises queries and keys per head"
-    for name in ("rope", "local_rope"):
-        rope = getattr(config, name)
-        if rope is not None and rope.kind == "longrope":
-            yield f"{name}.kind={rope.kind}: the rotary table changes with the length of the text"
-        if rope is not None and rope.kind == "yarn" and rope.rotary_share != 1.0:
-            yield f"{name}.rotary_share={rope.rotary_share} with yarn: its factor acts on the turned features alone"
-    if config.local_rope is not None and config.local_rope.kind == "yarn":
-        yield "local_rope.kind=yarn: megatron.core scales the scores of all layers alike"
-    if config.local_rope is not None and config.rope is not None and config.rope.kind == "yarn":
-        yield "rope.kind=yarn with local_rope: megatron.core scales the scores of all layers alike"
+    rope, local = config.rope, config.local_rope
+    if local is not None and local.kind == "longrope":
+        yield "local_rope.kind=longrope: the rotary tables of two kinds of layer would change with the text's length"
+    for name, one in (("rope", rope), ("local_rope", local)):
+        if one is None or attention_factor(one) == 1:
+            continue
+        if one.rotary_share != 1.0:
+            share = f"{name}.rotary_share={one.rotary_share}"
+            yield f"{share} with {one.kind}: its factor acts on the turned features alone"
+        if local is not None:
+            yield f"{name}.kind={one.kind} with local_rope: megatron.core scales the scores of all layers alike"
     if config.moe is not None:
         yield from impossible_experts(config, config.moe)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from ...config import ModelConfig, NormConfig, RopeConfig
+from ...config import ModelConfig, MoEConfig, NormConfig, RopeConfig
 from ...foundation.errors import ArtifactError, ConfigError
 
 GATED = {"swiglu": "silu", "geglu": "gelu"}
@@ -25,8 +25,8 @@ UNKNOWN_MATHS = (
     "final_logit_softcapping",
     "query_pre_attn_scalar",
     "multi_latent_attention",
-    "num_moe_experts",
-    "num_experts",
+    "moe_expert_capacity_factor",
+    "moe_latent_size",
     "qk_l2_norm",
     "no_rope_freq",
     "apply_residual_connection_post_layernorm",
@@ -92,6 +92,7 @@ def canonical_config(facts: Facts, *, rows: int, vocab_size: int | None = None) 
             output_bias=bias,
             mlp_bias=bias,
             **activation(facts),
+            moe=experts(facts),
             embedding_scale=sqrt(facts.need("hidden_size")) if facts.get("apply_embedding_scaling") else None,
             tied_embeddings=is_tied(facts),
             initializer_range=facts.get("init_method_std", default=0.02),
@@ -104,13 +105,48 @@ def check_maths(facts: Facts) -> None:
     """Raise ArtifactError for a setting that changes what a model computes in a way that is not read here."""
     for name in UNKNOWN_MATHS:
         if facts.get(name) not in NEUTRAL:
-            raise facts.refuse(name, "this format is read for dense decoders without it")
+            raise facts.refuse(name, "this format is read for decoders without it")
     if "gemma" in str(facts.get("_target_", default="")).lower():
         raise facts.refuse("_target_", "this class computes more than its settings say")
     if facts.get("transformer_block_type", default="pre_ln") != "pre_ln":
         raise facts.refuse("transformer_block_type", "only pre_ln is")
     if facts.get("normalize_attention_scores", default=True) is not True:
         raise facts.refuse("normalize_attention_scores", "scores are divided by the root of the head width here")
+
+
+def experts(facts: Facts) -> MoEConfig | None:
+    """The experts and how a router picks them, with megatron.core's defaults; None where there are none."""
+    number = facts.get("num_moe_experts", "num_experts")
+    if not number:
+        return None
+    top_k, groups = facts.get("moe_router_topk", default=2), facts.get("moe_router_num_groups", default=1)
+    score = facts.get("moe_router_score_function", default="softmax")
+    top_groups = facts.get("moe_router_group_topk", default=1)
+    return MoEConfig(
+        num_experts=number,
+        top_k=top_k,
+        ffn_size=facts.get("moe_ffn_hidden_size") or facts.need("ffn_hidden_size"),
+        score=score,
+        normalize=top_k > 1 if score == "sigmoid" else not facts.get("moe_router_pre_softmax"),
+        scale=float(facts.get("moe_router_topk_scaling_factor") or 1.0),
+        correction_bias=bool(facts.get("moe_router_enable_expert_bias")),
+        groups=groups,
+        top_groups=top_groups,
+        group_best=top_k // top_groups if groups > 1 else 2,
+        shared_ffn_size=facts.get("moe_shared_expert_intermediate_size") or 0,
+        shared_gate=bool(facts.get("moe_shared_expert_gate")),
+        dense_layers=dense_layers(facts),
+    )
+
+
+def dense_layers(facts: Facts) -> tuple[int, ...]:
+    """The layers without experts, of a list of zeros and ones or of every so many layers."""
+    pattern, layers = facts.get("moe_layer_freq", default=1), range(facts.need("num_layers"))
+    if isinstance(pattern, int) and pattern > 0:
+        return tuple(layer for layer in layers if layer % pattern)
+    if isinstance(pattern, list) and len(pattern) == len(layers):
+        return tuple(layer for layer in layers if not pattern[layer])
+    raise facts.refuse("moe_layer_freq", "known: a number, or a list with 0 or 1 for each layer")
 
 
 def kv_heads(facts: Facts, heads: int) -> int:
