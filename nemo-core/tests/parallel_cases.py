@@ -10,6 +10,9 @@ from typing import Any
 
 import torch
 import torch.multiprocessing as multiprocessing
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from nemo_core.checkpoint.state_piece import piece_of, slices
 from nemo_core.checkpoint.state_settings import StateSettings
@@ -19,11 +22,18 @@ from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.model.decoder import Decoder
 from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.settings import ParallelSettings
+from nemo_core.peft.adapter import add_adapter
+from nemo_core.peft.settings import LoraSettings
 from nemo_core.train.device import Compute
+from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
+from nemo_core.train.measure import measure
 from nemo_core.train.objective import next_token_loss
 from nemo_core.train.optimizer import build_optimizer
 from nemo_core.train.saving import Saver
+from nemo_core.train.session import make_optimizer
+from nemo_core.train.settings import OptimizerSettings
+from nemo_core.train.weights import trained_weights
 from nemo_core.train.world import joined_world
 
 SHAPE = ModelConfig(
@@ -91,16 +101,24 @@ class Workers:
         for asked in self.asked:
             asked.put((function, arguments))
         results: dict[int, Any] = {}
-        errors: list[str] = []
         for _ in range(self.size):
             try:
                 rank, value, error = self.answers.get(timeout=120)
             except queue.Empty:
+                self.start_again()
                 raise AssertionError("the processes hang") from None
+            if error:
+                self.start_again()  # the others may wait for the one that failed
+                raise AssertionError(error)
             results[rank] = value
-            errors += [error] if error else []
-        assert not errors, errors[0]
         return [results[rank] for rank in range(self.size)]
+
+    def start_again(self) -> None:
+        """Replace processes that may hang."""
+        for process in self.processes:
+            process.kill()
+            process.join()
+        self.start()
 
     def close(self) -> None:
         """End them."""
@@ -142,32 +160,55 @@ def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], se
     )
 
 
-def worst_gradient(
-    world: Any, settings: ParallelSettings, changes: dict[str, Any], batch: Batch, micro_rows: int
-) -> dict[str, Any]:
-    """Loss, gradient length and largest difference of a gradient from that of one process."""
+Case = tuple[Batch, int]  # and how many rows are computed at once
+
+
+def worst_gradients(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], cases: list[Case]
+) -> list[dict[str, Any]]:
+    """For each case: loss, gradient length and largest difference of a gradient from those of one process."""
+    parts = parts_of(world, settings, changes)
     reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
+    return [worst_gradient(parts, reference, batch, micro_rows) for batch, micro_rows in cases]
+
+
+def worst_gradient(parts: Parts, reference: Decoder, batch: Batch, micro_rows: int) -> dict[str, Any]:
+    """The same for one case."""
+    for model in (reference, parts.model):
+        model.zero_grad(set_to_none=True)
     loss = next_token_loss(reference, batch) / batch.num_targets
     loss.backward()
-    parts = parts_of(world, settings, changes)
     ours = parts.laid_out.accumulate(
         next_token_loss, batch, micro_rows=micro_rows, num_targets=batch.num_targets, compute=CPU
     )
     worst, where = 0.0, ""
     for name, weight in parts.model.named_parameters():
-        piece = piece_of(name, weight.grad)
-        expected = reference.get_parameter(name).grad
-        part = expected[slices(piece.offset, tuple(piece.data.shape), origin=(0,) * expected.ndim)]
-        if part.numel() and float((piece.data - part).abs().max()) > worst:
-            worst, where = float((piece.data - part).abs().max()), name
+        found, expected = blocks(name, weight.grad, reference)
+        if expected.numel() and float((found - expected).abs().max()) > worst:
+            worst, where = float((found - expected).abs().max()), name
     wanted = torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.1)
     norm = parts.laid_out.clip(0.1)
     for name, weight in parts.model.named_parameters():
-        piece = piece_of(name, weight.grad)
-        expected = reference.get_parameter(name).grad
-        part = expected[slices(piece.offset, tuple(piece.data.shape), origin=(0,) * expected.ndim)]
-        torch.testing.assert_close(piece.data, part, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(*blocks(name, weight.grad, reference), atol=1e-6, rtol=1e-4)
     return {"loss": ours - float(loss.detach()), "norm": norm - float(wanted), "gradient": worst, "where": where}
+
+
+def blocks(name: str, gradient: torch.Tensor, reference: Decoder) -> tuple[torch.Tensor, torch.Tensor]:
+    """What this process holds of a gradient, and the same block of the reference's."""
+    piece = piece_of(name, gradient)
+    expected = reference.get_parameter(name).grad
+    return piece.data, expected[slices(piece.offset, tuple(piece.data.shape), origin=(0,) * expected.ndim)]
+
+
+def measured_loss(world: Any, settings: ParallelSettings, changes: dict[str, Any], batches: list[Batch]) -> float:
+    """Held-out loss, between two steps of training."""
+    parts = parts_of(world, settings, changes)
+    learn_once(parts)
+    with parts.laid_out.measuring() as model:
+        model.eval()
+        loss = measure(model, batches, device=CPU.device).loss
+    learn_once(parts)
+    return loss
 
 
 def trained_state(world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any]) -> None:
@@ -221,3 +262,69 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
     loss = parallel.accumulate(next_token_loss, batch, micro_rows=1, num_targets=batch.num_targets, compute=compute)
     formats = {tensor.dtype for weight in model.parameters() for tensor in (weight, weight.grad)}
     return loss, float(reference.detach()), formats
+
+
+def adapted_gradient(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], targets: tuple[str, ...], batch: Batch
+) -> float:
+    """Largest difference of a LoRA gradient from that of one process, as a share of the largest gradient."""
+    reference, model = (Decoder(dataclasses.replace(SHAPE, **changes), seed=0) for _ in range(2))
+    for each in (reference, model):
+        add_adapter(each, "lora", LoraSettings(rank=2, targets=targets), seed=1)
+        draw = torch.Generator().manual_seed(2)
+        for _, weight in trained_weights(each):
+            weight.detach().normal_(0.0, 0.02, generator=draw)
+    loss = next_token_loss(reference, batch) / batch.num_targets
+    loss.backward()
+    parallel = parallelize(model, settings, world, CPU)
+    ours = parallel.accumulate(next_token_loss, batch, micro_rows=2, num_targets=batch.num_targets, compute=CPU)
+    assert abs(ours - float(loss.detach())) < 2e-6
+    largest = max(float(weight.grad.abs().max()) for _, weight in trained_weights(reference))
+    worst = 0.0
+    for name, weight in trained_weights(model):
+        found, expected = blocks(name, weight.grad, reference)
+        worst = max(worst, float((found - expected).abs().max()) / largest) if expected.numel() else worst
+    return worst
+
+
+def learnt_model(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], folder: str, kind: str = "adamw"
+) -> None:
+    """Train a few steps with an average of the weights, and write both models."""
+    parts = parts_of(world, settings, changes)
+    chosen = OptimizerSettings(kind=kind)
+    parts = dataclasses.replace(
+        parts, optimizer=make_optimizer(parts.model, 0.01, chosen), ema=Ema(parts.model, decay=0.5)
+    )
+    for _ in range(3):
+        learn_once(parts)
+        parts.ema.update()
+    save_average_of(parts, Path(folder))
+
+
+def save_average_of(parts: Parts, folder: Path) -> None:
+    """The model, and that of its averaged weights in ema/."""
+    parts.laid_out.save(folder)
+    with parts.ema.in_place():
+        parts.laid_out.save(folder / "ema")
+
+
+def whole_matrix_steps(world: Any, kind: str, placements: tuple[int | None, ...]) -> bool:
+    """Whether `kind` does to weights cut along those axes (None: copied) what it does to whole ones, bit for bit."""
+    mesh = init_device_mesh("cpu", (world.size,))
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(6, 10), (10, 6), (8, 8), (7, 5), (9,)]
+    whole, cut = nn.ParameterDict(), nn.ParameterDict()
+    for number, (shape, axis) in enumerate(zip(shapes, placements, strict=True)):
+        weight = torch.randn(shape, generator=draw)
+        placement = Replicate() if axis is None else Shard(axis)
+        whole[f"w{number}"] = nn.Parameter(weight.clone())
+        cut[f"w{number}"] = nn.Parameter(distribute_tensor(weight, mesh, [placement]))
+    optimizers = [make_optimizer(model, 0.1, OptimizerSettings(kind=kind)) for model in (whole, cut)]
+    for _ in range(3):
+        for name, weight in whole.items():
+            weight.grad = torch.randn(weight.shape, generator=draw)
+            cut[name].grad = distribute_tensor(weight.grad, mesh, cut[name].placements)
+        for optimizer in optimizers:
+            optimizer.step()
+    return all(torch.equal(cut[name].full_tensor(), weight) for name, weight in whole.items())

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import torch
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from nemo_core.checkpoint.folder import copy_tokenizer, save_model
+from nemo_core.checkpoint.tensors import iterate_tensors
+from nemo_core.cli import main
 from nemo_core.config import ModelConfig, MoEConfig
 from nemo_core.data.batch import IGNORED, Batch, micro_batches
 from nemo_core.families import config_from_hf
@@ -20,6 +25,7 @@ from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.train.balance import Balanced, balance_over_batch, balance_over_sequences, balanced, real_tokens
 from nemo_core.train.care import ExpertSettings
 from nemo_core.train.loop import train
+from nemo_core.train.metrics import read_metrics
 from nemo_core.train.objective import next_token_loss
 from nemo_core.train.pretrain import assemble
 from nemo_core.train.session import make_plan
@@ -157,11 +163,11 @@ def test_a_correction_bias_moves_towards_idle_experts():
     objective = Balanced(next_token_loss, 0.0, bias_rate=0.01)
     objective(model, WHOLE)
     (router, counts), *_ = list(objective.chosen.items())
-    objective.move_biases(ALONE, skip=False)
+    objective.move_biases(model, ALONE, skip=False)
     wanted = 0.01 * (counts.mean() - counts).sign()
     assert torch.equal(router.e_score_correction_bias, wanted)
     objective(model, WHOLE)
-    objective.move_biases(ALONE, skip=True)
+    objective.move_biases(model, ALONE, skip=True)
     assert torch.equal(router.e_score_correction_bias, wanted) and not objective.chosen
 
 
@@ -181,15 +187,20 @@ def test_what_cannot_be_balanced_is_refused_by_name(settings, parallel, moe, sai
 
 
 @pytest.fixture
-def settings(tokens, tiny_words, tmp_path) -> PretrainSettings:
-    """Six steps of a mixture of the DeepSeek V3 family."""
+def moe_words(tokens, tiny_words, tmp_path) -> list[str]:
+    """Settings of six steps of a mixture of the DeepSeek V3 family."""
     values = {**CASES["deepseek_v3"][2], "vocab_size": 320, "max_position_embeddings": 64}
     config = config_from_hf({"architectures": ["DeepseekV3ForCausalLM"], **values}, place="the test")
     save_model(Decoder(config, seed=0), tmp_path / "first")
     copy_tokenizer(tokens / "tokenizer", tmp_path / "first")
     words = [word for word in tiny_words if not word.startswith("model.")]
-    words += [f"continue_from={tmp_path / 'first'}", "experts.bias_rate=0.01", "steps=6"]
-    return settings_module.load(PretrainSettings, None, [*words, f"output={tmp_path / 'model'}"])
+    return [*words, f"continue_from={tmp_path / 'first'}", "experts.bias_rate=0.01", "steps=6"]
+
+
+@pytest.fixture
+def settings(moe_words, tmp_path) -> PretrainSettings:
+    """The same, checked."""
+    return settings_module.load(PretrainSettings, None, [*moe_words, f"output={tmp_path / 'model'}"])
 
 
 def test_pretraining_reports_balance_beside_the_loss_and_continues_bit_for_bit(settings, tmp_path):
@@ -210,6 +221,24 @@ def test_pretraining_reports_balance_beside_the_loss_and_continues_bit_for_bit(s
     assert all(bool((tensor != 0).any()) for tensor in biases)
     for name, tensor in trained(tmp_path / "parts", 3, 6).items():
         assert torch.equal(tensor, whole[name]), name
+
+
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_two_processes_balance_as_one_does_even_where_one_has_no_row(moe_words, tmp_path, batch_size):
+    words = [*moe_words, "steps=3", f"batch_size={batch_size}"]
+    assert main(["pretrain", *words, f"output={tmp_path / 'one'}"]) == 0
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nemo_core", "pretrain"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, *words, f"output={tmp_path / 'two'}"]
+    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    rows = {name: list(read_metrics(tmp_path / name / "metrics.jsonl")) for name in ("one", "two")}
+    for one, two in zip(rows["one"], rows["two"], strict=True):
+        for name in one.keys() & {"loss", "balance_loss", "validation_loss"}:
+            assert two[name] == pytest.approx(one[name], rel=1e-4), (name, one["step"])
+    models = [dict(iterate_tensors(tmp_path / name)) for name in ("one", "two")]
+    biases = [name for name in models[0] if name.endswith("e_score_correction_bias")]
+    assert biases
+    assert all(torch.equal(models[0][name], models[1][name]) for name in biases)
 
 
 def test_nothing_is_balanced_where_the_weight_is_zero_or_there_are_no_experts():

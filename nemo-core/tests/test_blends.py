@@ -124,6 +124,7 @@ def test_pretraining_learns_from_a_blend_and_from_megatrons_own_files(tokens, ti
     for word, message in [
         (f"data=[{{tokens: {tokens}, weight: 0.5}}]", "weights sum to 0.5, not 1"),
         (f"data=[{{tokens: {tokens}, wight: 1}}]", "wight"),
+        (f"data=[{{tokens: {tokens}, weight: 1}}, {{tokens: {tokens}, weight: 2}}]", "twice; give one entry"),
         ("steps=3", "nothing to learn from; give tokens=FOLDER, or a blend"),
         (f"tokens={tokens / 'train'}", "a plain indexed dataset names no tokenizer; give its folder: tokenizer=..."),
     ]:

@@ -12,6 +12,7 @@ from nemo_core.cli import main
 from nemo_core.config import ModelConfig, NormConfig
 from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.distill.loss import DistillationLoss, summed_divergence
+from nemo_core.distill.states import teacher_layers
 from nemo_core.foundation.errors import ConfigError
 from nemo_core.model.decoder import Decoder
 from nemo_core.prune.cut import prune
@@ -65,6 +66,35 @@ def test_the_loss_is_a_sum_over_targets_however_rows_are_split():
     torch.testing.assert_close(same, torch.zeros(()), atol=1e-4, rtol=0)
     only_text = 0.3 * next_token_loss(student, BATCH)
     torch.testing.assert_close(DistillationLoss(student, share=0.7)(student, BATCH), only_text)
+
+
+def test_states_inside_are_compared_layer_by_layer_at_the_same_share_of_the_depth():
+    teacher, student = redrawn(CONFIG, 1), redrawn(dataclasses.replace(CONFIG, num_layers=2), 2)
+
+    def states(model):
+        found, x = [], model.embed(BATCH.ids_BT)
+        rotation = model.rotations(x.shape[1], None, None, x.dtype)[""]
+        for layer in model.model.layers:
+            attended = layer.self_attn(layer.input_layernorm(x), rotation, None, None)
+            x = layer(x, rotation, None, None)
+            found.append({"layer_weight": x, "attention_weight": attended})
+        return found
+
+    base = DistillationLoss(teacher)(student, BATCH).detach()
+    counts = BATCH.targets_BT != IGNORED
+    for name in ("layer_weight", "attention_weight"):
+        wanted = 0.0
+        for mine, theirs in zip(states(student), states(teacher)[1::2], strict=True):
+            apart = (mine[name] - theirs[name]).square().sum(-1) / theirs[name].square().sum(-1)
+            wanted = wanted + apart[counts].sum() / 2
+        found = DistillationLoss(teacher, **{name: 0.3})(student, BATCH) - base
+        torch.testing.assert_close(found, 0.3 * wanted, rtol=1e-4, atol=1e-4)
+        student.zero_grad()
+        found.backward()
+        assert student.model.layers[0].self_attn.o_proj.weight.grad.abs().sum() > 0
+    assert teacher_layers(2, 4) == [1, 3]
+    assert teacher_layers(3, 4) == [0, 1, 3]
+    assert not teacher.model.layers[0]._forward_hooks
 
 
 VARIANTS = {

@@ -20,7 +20,7 @@ from nemo_core.peft.adapter import adapters_disabled, add_adapter
 from nemo_core.peft.folder import save_adapter
 from nemo_core.peft.lora import add_lora, lora_layers
 from nemo_core.peft.merge import merge_adapters
-from nemo_core.peft.settings import LoraSettings
+from nemo_core.peft.settings import BottleneckSettings, Ia3Settings, LoraSettings
 
 SHAPE = ModelConfig(
     vocab_size=131,
@@ -179,14 +179,77 @@ def test_each_request_of_a_batch_gets_its_own_adapter(model, tmp_path):
         engine.add(Request(id=9, prompt_ids=prompt, adapter="one"))
 
 
+KINDS = {
+    "rslora": ("lora", LoraSettings(rank=3, alpha=8.0, rank_stabilized=True)),
+    "dora": ("dora", LoraSettings(rank=2, alpha=8.0)),
+    "ia3": ("ia3", Ia3Settings()),
+}
+
+
+def disturbed(model: Decoder, method: str, settings, seed: int) -> Decoder:
+    """A copy of `model` with an adapter of the method, every part of it redrawn."""
+    made = add_adapter(copy.deepcopy(model), method, settings, seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if ".adapters." in name:
+                about = weight if weight.ndim == 1 or "ia3_l" in name else 0.0
+                weight.copy_(about + 0.3 * torch.randn(weight.shape, generator=draw))
+    return made
+
+
+@pytest.mark.parametrize("from_folder", [True, False])
+def test_each_request_chooses_an_adapter_of_any_kind_that_changes_linear_layers(model, tmp_path, from_folder):
+    models = {name: disturbed(model, *kind, seed=number) for number, (name, kind) in enumerate(KINDS.items(), 1)}
+    engine = Engine(model, None, max_slots=8)
+    for name, one in models.items():
+        save_adapter(one, tmp_path / name, base="m")
+        engine.add_adapter(name, tmp_path / name if from_folder else adapter_of_model(one, "default"))
+    prompt, greedy = list(range(20)), SamplingParams(max_tokens=7, temperature=0.0, logprobs=0)
+    names = [None, *KINDS, None, *KINDS]
+    wanted = {None: model, **{name: merge_adapters(one) for name, one in models.items()}}
+
+    def check() -> None:
+        answers = run(
+            engine, [Request(id=i, prompt_ids=prompt, sampling=greedy, adapter=n) for i, n in enumerate(names)]
+        )
+        for number, name in enumerate(names):
+            (alone,) = generate(wanted[name], None, [prompt], greedy)
+            assert answers[number][0] == alone.token_ids, name
+            assert answers[number][1] == pytest.approx(alone.logprobs, abs=1e-3), name
+        assert len({tuple(answers[number][1]) for number in range(4)}) == 4
+
+    check()
+    (lone,) = [run(engine, [Request(id=9, prompt_ids=prompt, sampling=greedy, adapter="ia3")])]
+    (alone,) = generate(wanted["ia3"], None, [prompt], greedy)
+    assert lone[9][0] == alone.token_ids
+
+
+def test_adapters_keep_their_meaning_when_the_weights_under_them_change(model):
+    own = copy.deepcopy(model)
+    dora = disturbed(own, *KINDS["dora"], seed=2)
+    engine = Engine(own, None, max_slots=2)
+    engine.add_adapter("dora", adapter_of_model(dora, "default"))
+    with torch.no_grad():
+        for one in (own.model.layers[0].self_attn.q_proj, dora.model.layers[0].self_attn.q_proj.base):
+            one.weight.mul_(1.7)
+    engine.refresh()
+    greedy = SamplingParams(max_tokens=6, temperature=0.0, logprobs=0)
+    answers = run(engine, [Request(id=0, prompt_ids=[1, 2, 3], sampling=greedy, adapter="dora")])
+    (wanted,) = generate(merge_adapters(dora), None, [[1, 2, 3]], greedy)
+    assert answers[0][0] == wanted.token_ids
+    assert answers[0][1] == pytest.approx(wanted.logprobs, abs=1e-3)
+
+
 def test_adapters_that_do_not_fit_a_batch_are_refused_by_name(model, tmp_path):
-    dora = add_adapter(copy.deepcopy(model), "dora", LoraSettings(rank=2, alpha=4.0), seed=0)
-    with pytest.raises(ConfigError, match="adapter 'default' is of method dora; requests can choose LoRA only"):
-        adapter_of_model(dora, "default")
-    save_adapter(dora, tmp_path / "dora", base="m")
+    deep = add_adapter(copy.deepcopy(model), "adapter", BottleneckSettings(size=2), seed=0)
+    with pytest.raises(ConfigError, match="is of method adapter; requests can choose lora, dora, ia3 only"):
+        adapter_of_model(deep, "default")
+    save_adapter(deep, tmp_path / "deep", base="m")
     engine = Engine(model, None)
-    with pytest.raises(ArtifactError, match="method dora: requests of one batch can choose plain LoRA only"):
-        engine.add_adapter("dora", tmp_path / "dora")
+    with pytest.raises(ArtifactError, match="method adapter: requests of one batch can choose lora, dora, ia3 only"):
+        engine.add_adapter("deep", tmp_path / "deep")
+    dora = add_adapter(copy.deepcopy(model), "dora", LoraSettings(rank=2, alpha=4.0), seed=0)
     weights = adapter_of_model(adapted(model, 1, 2), "default")
     with pytest.raises(InputError, match=r"changes model.layers.7.mlp.up_proj, which requests of one batch cannot"):
         engine.add_adapter("deep", {"model.layers.7.mlp.up_proj": weights["model.layers.0.mlp.up_proj"]})

@@ -113,3 +113,36 @@ def test_a_run_goes_on_with_the_other_implementation(tiny_words, pretrained, tmp
 def test_what_it_does_not_offer_is_refused(tiny_words, tmp_path, capsys, words, message):
     assert main(["pretrain", *tiny_words, MEGATRON, *words, f"output={tmp_path / 'model'}"]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_answers_are_learnt_as_natively(pretrained, questions, tmp_path):
+    words = [
+        *(f"model={pretrained}", f"conversations={questions}", "method=full", "steps=3", "sequence_length=128"),
+        *("batch_size=4", "threads=1", "samples=1", "sample_tokens=4", "tensorboard=false"),
+    ]
+    for name in ("native", "megatron"):
+        assert main(["sft", *words, f"implementation={name}", f"output={tmp_path / name}"]) == 0
+    assert losses(tmp_path / "megatron") == pytest.approx(losses(tmp_path / "native"), rel=1e-4)
+    one, two = (artifact.read(tmp_path / name, "checkpoint").stats for name in ("native", "megatron"))
+    assert two["trained_parameters"] == one["trained_parameters"]
+    assert two["after"] == pytest.approx(one["after"], rel=1e-3)
+
+
+def test_adapters_need_the_native_implementation(pretrained, questions, tmp_path, capsys):
+    words = [f"model={pretrained}", f"conversations={questions}", "method=lora", f"output={tmp_path / 'x'}"]
+    assert main(["sft", *words, MEGATRON, "sequence_length=128"]) == 2
+    assert "method=lora needs implementation=native" in capsys.readouterr().err
+
+
+def test_a_model_is_gone_on_with_without_building_the_native_one(tiny_words, pretrained, tmp_path, monkeypatch):
+    """Each process reads the tensors it holds from the folder."""
+    words = [word for word in tiny_words if not word.startswith(("model.", "size="))]
+    words = ["pretrain", *words, f"continue_from={pretrained}", "steps=2"]
+    assert main([*words, f"output={tmp_path / 'native'}"]) == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the whole model was read")
+
+    monkeypatch.setattr("nemo_core.train.implementation.load_model", refuse)
+    assert main([*words, MEGATRON, f"output={tmp_path / 'megatron'}"]) == 0
+    assert losses(tmp_path / "megatron") == pytest.approx(losses(tmp_path / "native"), rel=1e-4)

@@ -98,3 +98,12 @@ def test_schedules_are_transformers(kind):
     # transformers begin with a rate of 0, we with the first rise; from the peak on, the two are a step apart.
     assert ours[:10] == pytest.approx(seen[1:11])
     assert ours[10:90] == pytest.approx(seen[10:90] if kind != "inverse_sqrt" else seen[11:91], rel=1e-6)
+
+
+def test_muon_takes_models_with_weights_of_one_kind_only():
+    matrices, vectors = nn.Linear(6, 6, bias=False), nn.RMSNorm(6)
+    for model in (matrices, vectors):
+        before = model.weight.detach().clone()
+        model.weight.grad = torch.ones_like(before)
+        build_muon(model, learning_rate=0.01, weight_decay=0.0, betas=(0.9, 0.95)).step()
+        assert not torch.equal(model.weight, before)

@@ -3,12 +3,19 @@
 import dataclasses
 
 import pytest
+import torch
 
 from nemo_core.config import ModelConfig, MoEConfig
+from nemo_core.data.batch import Batch
 from nemo_core.foundation.errors import ConfigError
+from nemo_core.model.decoder import Decoder
 from nemo_core.parallel.pipeline import bounds, own_stages
-from nemo_core.parallel.plan import check_optimizer, make_plan
+from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
+from nemo_core.parallel.tensor import styles_of
+from nemo_core.peft.adapter import add_adapter
+from nemo_core.peft.settings import BottleneckSettings, LoraSettings
+from nemo_core.train.world import World
 
 SHAPE = ModelConfig(
     vocab_size=50, hidden_size=16, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=24, max_positions=64
@@ -30,16 +37,14 @@ def test_copies_fill_what_is_left():
 @pytest.mark.parametrize(
     ("size", "degrees", "message"),
     [
-        (2, {"tensor": 4}, r"parallel.tensor=4 does not divide model.num_kv_heads=2; use one of \[1, 2\]"),
+        (2, {"tensor": 3}, r"parallel.tensor=3 does not divide model.num_heads=4; use one of \[1, 2, 4\]"),
         (6, {"fsdp": 4}, "parallel.fsdp=4 needs a multiple of 4 processes, but WORLD_SIZE=6; start 4 with torchrun"),
         (8, {"data": 2, "fsdp": 2}, "needs 4 processes, but WORLD_SIZE=8; use parallel.data=4, or 0 for whatever"),
         (1, {"pipeline": 2}, "needs a multiple of 2 processes, but WORLD_SIZE=1"),
         (8, {"pipeline": 8}, "makes 8 stages, but model.num_layers=4; use 4 stages or fewer"),
         (2, {"pipeline": 2, "schedule": "interleaved"}, "interleaved takes 2 or more stages per rank"),
         (2, {"pipeline": 2, "stages_per_rank": 2}, "parallel.schedule=1f1b with parallel.stages_per_rank=2"),
-        (4, {"pipeline": 2, "context": 2}, "cannot be combined"),
-        (4, {"pipeline": 2, "fsdp": 2}, "the native pipeline combines with parallel.data only"),
-        (2, {"expert": 2}, "parallel.expert=2: the native model computes every expert in each process"),
+        (2, {"expert": 2}, "parallel.expert=2: .* use parallel.tensor, which splits every expert by its width"),
     ],
 )
 def test_an_impossible_plan_is_named(size, degrees, message):
@@ -47,19 +52,52 @@ def test_an_impossible_plan_is_named(size, degrees, message):
         plan(size, **degrees)
 
 
-def test_what_is_not_split_by_tensors_is_named():
-    mixture = dataclasses.replace(SHAPE, moe=MoEConfig(num_experts=4, top_k=2, ffn_size=12))
-    with pytest.raises(ConfigError, match=r"parallel.tensor=2: .* does not split a model with moe; use parallel.fsdp"):
-        plan(2, mixture, tensor=2)
-    with pytest.raises(ConfigError, match=r"model with qk_norm=projection"):
-        plan(2, dataclasses.replace(SHAPE, qk_norm="projection"), tensor=2)
+def test_sizes_that_tensor_parallel_does_not_divide_are_named():
+    mixture = MoEConfig(num_experts=4, top_k=2, ffn_size=9)
+    with pytest.raises(ConfigError, match=r"parallel.tensor=2 does not divide moe.ffn_size=9; use one of \[1, 3, 9\]"):
+        plan(2, dataclasses.replace(SHAPE, moe=mixture), tensor=2)
+    shared = dataclasses.replace(mixture, ffn_size=12, shared_ffn_size=5)
+    with pytest.raises(ConfigError, match=r"does not divide moe.shared_ffn_size=5; use one of \[1, 5\]"):
+        plan(2, dataclasses.replace(SHAPE, moe=shared), tensor=2)
 
 
-def test_an_optimizer_of_whole_matrices_is_refused_where_they_are_cut():
-    check_optimizer(plan(2), "muon")
-    check_optimizer(plan(2, fsdp=2), "adamw")
-    with pytest.raises(ConfigError, match=r"optimizer.kind=muon needs whole matrices, but parallel.fsdp=2"):
-        check_optimizer(plan(2, fsdp=2), "muon")
+def test_key_heads_are_shared_by_a_multiple_of_processes():
+    assert plan(4, tensor=4).tensor == 4
+    six = dataclasses.replace(SHAPE, num_heads=12, num_kv_heads=4)
+    message = r"parallel.tensor=6 is no multiple of model.num_kv_heads=4, .*; use one of \[1, 2, 4, 12\]"
+    with pytest.raises(ConfigError, match=message):
+        plan(6, six, tensor=6)
+    with pytest.raises(ConfigError, match=r"qk_norm=projection the norm is over all key/value heads"):
+        plan(4, dataclasses.replace(SHAPE, qk_norm="projection"), tensor=4)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        (
+            "dora",
+            LoraSettings(),
+            "q_proj has an adapter of method=dora, and only method=lora is split; use",
+        ),
+        ("lora", LoraSettings(dropout=0.1), r"lora.dropout=0.1 would drop other inputs in each process"),
+        (
+            "adapter",
+            BottleneckSettings(size=4),
+            "AdaptedBlock, and only plain matrices and LoRA on them are split",
+        ),
+    ],
+)
+def test_an_adapter_that_is_not_split_is_named(method, settings, message):
+    model = add_adapter(Decoder(SHAPE, seed=0), method, settings)
+    with pytest.raises(ConfigError, match=message):
+        styles_of(model, 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_a_batch_has_the_same_rows_in_the_same_order_for_any_number_of_processes(size):
+    rows = torch.arange(30).reshape(10, 3)
+    shares = [World(rank, size).share(Batch(rows, rows)).ids_BT for rank in range(size)]
+    assert torch.equal(torch.cat(shares), rows)
 
 
 def test_stages_hold_every_layer_once():

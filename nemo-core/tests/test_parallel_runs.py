@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from nemo_core.checkpoint.state_store import saved_steps
 from nemo_core.cli import main
@@ -60,7 +62,9 @@ def worker_of(process: subprocess.Popen, rank: int) -> int:
 
 
 PLANS = {
-    "fsdp": ["parallel.fsdp=2"],
+    "fsdp, averaging": ["parallel.fsdp=2", "ema.decay=0.9"],
+    "fsdp, muon": ["parallel.fsdp=2", "optimizer.kind=muon"],
+    "tensor, the key head shared": ["parallel.tensor=2"],
     "pipeline": ["parallel.pipeline=2", "micro_batch_size=1", "model.num_layers=2"],
     "context": ["parallel.context=2"],
     "fsdp, recomputing": ["parallel.fsdp=2", "parallel.recompute=selective"],
@@ -69,24 +73,35 @@ PLANS = {
 
 @pytest.mark.parametrize("name", PLANS)
 def test_two_processes_learn_what_one_learns(tiny_words, tmp_path, name):
-    shape = [word for word in PLANS[name] if word.startswith("model.")]
-    words = ["pretrain", *tiny_words, *shape]
+    same = [word for word in PLANS[name] if word.startswith(("model.", "ema.", "optimizer."))]
+    words = ["pretrain", *tiny_words, *same]
     assert main([*words, f"output={tmp_path / 'one'}"]) == 0
     finished([*words, *PLANS[name], f"output={tmp_path / 'two'}"])
     one, two = stats(tmp_path / "one"), stats(tmp_path / "two")
     assert two["before"] == pytest.approx(one["before"], rel=1e-5)
     assert two["after"] == pytest.approx(one["after"], rel=1e-3)
+    assert ("ema_validation_loss" in two["after"]) == ("ema.decay=0.9" in PLANS[name])
+    for found in (tmp_path / "two").rglob("model.safetensors"):
+        expected = load_file(tmp_path / "one" / found.relative_to(tmp_path / "two"))
+        apart = {tensor: float((values - expected[tensor]).abs().max()) for tensor, values in load_file(found).items()}
+        assert max(apart.values()) < 5e-3, apart
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_fine_tuning_with_shared_out_weights_is_that_of_one_process(pretrained, questions, tmp_path, method):
     words = ["sft", f"model={pretrained}", f"conversations={questions}", f"method={method}", "steps=4", "batch_size=4"]
     words += ["threads=1", "tensorboard=false", "sequence_length=128", "sample_tokens=4", "device=cpu"]
+    words += ["ema.decay=0.9"] if method == "full" else []
     assert main([*words, f"output={tmp_path / 'one'}"]) == 0
     finished([*words, "parallel.fsdp=2", f"output={tmp_path / 'two'}"])
     one, two = stats(tmp_path / "one"), stats(tmp_path / "two")
     assert two["after"] == pytest.approx(one["after"], rel=1e-3)
     assert [row["before"] for row in two["samples"]] == [row["before"] for row in one["samples"]]
+    assert ("ema_validation_loss" in two["after"]) == (method == "full")
+    if method == "full":
+        expected = load_file(tmp_path / "one/ema/model.safetensors")
+        for name, values in load_file(tmp_path / "two/ema/model.safetensors").items():
+            torch.testing.assert_close(values, expected[name], atol=1e-4, rtol=1e-3)
 
 
 def test_a_stopped_run_goes_on_under_another_plan(tiny_words, tmp_path, pretrained):
@@ -143,9 +158,8 @@ def test_a_process_that_does_not_answer_ends_the_others_in_time(tiny_words, tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["parallel.tensor=2"], "parallel.tensor=2 does not divide model.num_kv_heads=1; use one of [1]"),
+        (["parallel.tensor=4"], "parallel.tensor=4 does not divide model.num_heads=2; use one of [1, 2]"),
         (["parallel.fsdp=3"], "parallel.fsdp=3 needs a multiple of 3 processes, but WORLD_SIZE=2"),
-        (["parallel.fsdp=2", "optimizer.kind=muon"], "optimizer.kind=muon needs whole matrices"),
     ],
 )
 def test_impossible_plans_are_named_by_every_process(tiny_words, tmp_path, words, message):

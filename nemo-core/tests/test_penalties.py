@@ -100,3 +100,13 @@ def test_impossible_rules_are_refused(rules, message):
 def test_a_bias_on_a_token_that_the_model_lacks_is_refused(model):
     with pytest.raises(InputError, match="logit_bias: token id 40 is outside the vocabulary of 40"):
         generate(model, None, [[1]], SamplingParams(logit_bias={40: 1.0}))
+
+
+def test_an_end_that_the_model_lacks_is_refused(model):
+    with pytest.raises(InputError, match="stop_ids: token id 99 is outside the vocabulary of 40"):
+        generate(model, None, [[1]], SamplingParams(stop_ids=(99,), min_tokens=2))
+
+
+def test_an_end_that_a_folder_names_and_the_model_lacks_forbids_nothing():
+    found = adjusted(min_tokens=5, stop_ids=(99, -1, 7))
+    assert (found == -torch.inf).nonzero().tolist() == [[0, 7]]

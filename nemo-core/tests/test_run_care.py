@@ -200,7 +200,7 @@ def test_a_run_ends_with_its_best_weights_where_that_is_asked_for(settings, tmp_
 def test_going_back_to_the_best_needs_something_held_out(settings, tmp_path):
     settings = dataclasses.replace(settings, early_stop=EarlyStopSettings(restore_best=True))
     parts = dataclasses.replace(assemble(settings), validate=dict)
-    with pytest.raises(ConfigError, match=r"no saved state has the figure state.best_metric=validation_loss"):
+    with pytest.raises(ConfigError, match=r"no figure state.best_metric=validation_loss \(measured: nothing, since"):
         train(parts, dataclasses.replace(plan_of(settings), steps=1), tmp_path)
 
 

@@ -127,7 +127,10 @@ def test_separate_keeps_what_could_not_be_read(tmp_path):
     assert (done.documents_in, done.unread) == (3, {"not_json": 1, "missing_text": 1})
     assert sorted(folder.name for folder in (tmp_path / "out").iterdir()) == ["%5Funread", "_none", "_unread", "x"]
     kept = read_folder(tmp_path / "out/_unread/rejects")
-    assert [(row["reason"], row["source"]) for row in kept] == [("not_json", "a.jsonl:2"), ("missing_text", "a.jsonl:3")]
+    assert [(row["reason"], row["source"]) for row in kept] == [
+        ("not_json", "a.jsonl:2"),
+        ("missing_text", "a.jsonl:3"),
+    ]
     assert artifact.read(tmp_path / "out/_unread", "documents").stats["documents_in"] == 2
 
 
@@ -138,7 +141,7 @@ def test_a_blend_by_bytes_has_shares_of_text(tmp_path):
     for asked, expected in ((None, 150_000), (40_000, 40_000), (320_000, 320_000)):
         output = tmp_path / f"out-{asked}"
         blend(Blend(inputs=inputs, weights=[2, 1], by="bytes", text_bytes=asked, output=output))
-        size = {name: 0 for name in ("long.jsonl", "short.jsonl")}
+        size = dict.fromkeys(("long.jsonl", "short.jsonl"), 0)
         for row in read_folder(output / "data"):
             size[row["origin"]] += len(row["text"])
         assert size["long.jsonl"] == pytest.approx(expected * 2 / 3, abs=500)

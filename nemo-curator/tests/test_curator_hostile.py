@@ -1,23 +1,27 @@
-"""Input made to break a reader: what cannot be used is a reject with its place, memory stays bounded, the rest is read."""
+"""Input made to break a reader: what is of no use is a reject with its place, memory is bounded, the rest is read."""
 
 import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nemo_curator import curate
 from nemo_curator.cli import main
-from nemo_curator.document import Document, Reject
+from nemo_curator.document import Document, Reject, rejects_table, to_table
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import InputError, RetryableError
 from nemo_curator.read.files import InputFile, list_input
@@ -30,9 +34,41 @@ import json, re, sys
 from pathlib import Path
 from nemo_curator import curate
 result = curate(sys.argv[1], sys.argv[2], pipeline=json.loads(sys.argv[3]), workers=1)
-peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+peak = int(re.search(r"VmHWM:[^0-9]*([0-9]+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps([result.documents_in, result.documents_out, result.dropped, peak]))
 """
+
+
+FUZZED = ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.txt.xz", "a.parquet", "a.xml.bz2", "a.tar", "a.warc")
+PAPER = b"\\section{x} Said."
+ARTICLE = b"<page><ns>0</ns><id>1</id><revision><text>'''A''' {{b|c}}</text></revision></page>"
+PACK = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": lambda content: pa.compress(content, "zstd", asbytes=True)}
+
+
+def good_file(name, folders):
+    """The bytes of a small file of this format that is whole."""
+    path = folders.mktemp("good") / name
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"text": [f"{n} words" for n in range(20)], "day": [1.5] * 20}), path)
+    elif name.endswith(".tar"):
+        archive_of([gzip.compress(PAPER, mtime=0)] * 3, path)
+    elif name.endswith(".bz2"):
+        path.write_bytes(bz2.compress(b"<mediawiki>" + ARTICLE * 5 + b"</mediawiki>"))
+    elif name.endswith(".warc"):
+        path.write_bytes(SMALL_PAGE.lstrip() * 5)
+    else:
+        lines = b"".join(json.dumps({"text": f"{n} {n**9}"}).encode() + b"\n" for n in range(40))
+        path.write_bytes(PACK.get(path.suffix, bytes)(lines))
+    return path.read_bytes()
+
+
+def archive_of(papers, path):
+    """A tar of papers, as arXiv has them."""
+    with tarfile.open(path, "w") as archive:
+        for number, body in enumerate(papers):
+            member = tarfile.TarInfo(f"2401.{number:05d}.gz")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
 
 
 def read_all(path, **reading):
@@ -61,8 +97,8 @@ SMALL_PAGE = b"\r\n\r\n" + record_head(9) + b"<p>hi</p>\r\n\r\n"
 
 def long_file(path, before, after, *, megabytes=1000):
     """A file with so many megabytes between two pieces, packed where its name says so."""
-    opened = gzip.open(path, "wb", 1) if path.name.endswith(".gz") else open(path, "wb")
-    with opened as handle:
+    opened = partial(gzip.open, compresslevel=1) if path.name.endswith(".gz") else open
+    with opened(path, "wb") as handle:
         handle.write(before)
         for _ in range(megabytes):
             handle.write(MEGABYTE)
@@ -84,11 +120,7 @@ def page_that_unpacks_to_much(path):
 
 
 def paper_that_unpacks_to_much(path):
-    body = packed(b"\\section{x}", megabytes=2000)
-    with tarfile.open(path, "w") as archive:
-        member = tarfile.TarInfo("2401.00001.gz")
-        member.size = len(body)
-        archive.addfile(member, io.BytesIO(body))
+    archive_of([packed(b"\\section{x}", megabytes=2000)], path)
 
 
 def article_without_end(path):
@@ -204,6 +236,44 @@ def test_a_row_that_is_no_utf8_costs_itself_where_columns_are_kept(tmp_path):
     assert main(["shuffle", f"input={tmp_path}/in", f"output={tmp_path}/out"]) == 0
     assert sorted((row["text"], row["own"]) for row in read_folder(tmp_path / "out/data")) == [("one", 1), ("two", 3)]
     assert [row["reason"] for row in read_folder(tmp_path / "out/rejects")] == ["invalid_utf8"]
+
+
+def test_a_date_beyond_all_calendars_costs_its_row(tmp_path):
+    days = pa.array([0, 2**40, 1], pa.timestamp("s"))
+    pq.write_table(pa.table({"text": ["one", "two", "three"], "day": days}), tmp_path / "a.parquet")
+    records = read_all(tmp_path)
+    assert texts(records) == ["one", "three"]
+    assert faults(records) == [("corrupt_row", "a.parquet:2")]
+
+
+def test_what_breaks_off_behind_a_page_has_a_number_of_its_own(tmp_path):
+    page = b"<page><ns>0</ns><id>1</id><revision><text>hi</text></revision></page>"
+    (tmp_path / "a.xml").write_bytes(b"<mediawiki>" + page)
+    records = read_all(tmp_path)
+    assert [record.id for record in records] == ["a.xml#00000000", "a.xml#00000001"]
+    assert faults(records) == [("corrupt_xml", "a.xml:2")]
+
+
+def test_a_column_whose_name_is_no_utf8_spoils_its_file_alone(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "other": ["b"]}), tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace(b"other", b"ot\xff\xfer"))
+    write_jsonl(tmp_path / "b.jsonl", [{"text": "b"}])
+    records = read_all(tmp_path)
+    assert (texts(records), faults(records)) == (["b"], [("corrupt_parquet", "a.parquet:1")])
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.binary(max_size=300), at=st.integers(0, 1500), cut=st.integers(0, 300), name=st.sampled_from(FUZZED))
+def test_no_damage_makes_a_reader_crash_or_repeat_an_id(tmp_path_factory, data, at, cut, name):
+    whole = good_file(name, tmp_path_factory)
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / name).write_bytes(whole[:at] + data + whole[at + cut :])
+    records = read_all(folder)
+    assert len({record.id for record in records}) == len(records)
+    assert not any("\0" in text for text in texts(records))
+    rejects_table([record for record in records if isinstance(record, Reject)]).validate(full=True)
+    to_table([record for record in records if isinstance(record, Document)]).validate(full=True)
 
 
 def test_a_damaged_file_of_documents_costs_itself(tmp_path, corpus):
@@ -336,7 +406,7 @@ class FailingDisk(io.BytesIO):  # as a drive that went bad
 def test_a_disk_that_fails_ends_the_run_with_a_word_on_how_to_go_on(tmp_path, name, monkeypatch):
     monkeypatch.setattr(InputFile, "open", lambda self: FailingDisk(b"x" * 100))
     file = InputFile(path=Path(name), name=name, format=name[2:].replace("txt", "text"), num_bytes=1)
-    with pytest.raises(RetryableError, match="cannot be read .*Input/output error.*run the same command again"):
+    with pytest.raises(RetryableError, match=r"cannot be read .*Input/output error.*run the same command again"):
         list(read_file(file, Reading()))
 
 

@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
-KERNEL = "from numba import njit\nfrom .called import figure\n\n@njit(cache=True)\ndef answer(value):\n    return figure(value)\n"
+KERNEL = """
+from numba import njit
+from .called import figure
+
+@njit(cache=True)
+def answer(value):
+    return figure(value)
+"""
 CALLED = "from numba import njit\n\n@njit(cache=True)\ndef figure(value):\n    return value + {added}\n"
 ASK = """
 import importlib, sys

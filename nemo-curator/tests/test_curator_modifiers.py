@@ -46,6 +46,8 @@ CASES = [
     (RemoveMarkdown(), "[text](http://x) ![alt](y.png) [ref][1]\n[1]: http://z\n", "text alt ref\n"),
     (RemoveMarkdown(), "> quoted\n---\n```python\nx = 1\n```\n", "quoted\nx = 1\n"),
     (RemoveMarkdown(), "2 * 3 * 4 snake_case_name a_b", "2 * 3 * 4 snake_case_name a_b"),
+    (RemoveMarkdown(), "**a *b* c** ***d*** **e****f** *g", "a b c d ef *g"),
+    (RemoveMarkdown(), "2**3**4, f(**a, **b), f(**a,**b)", "2**3**4, f(**a, **b), f(**a,**b)"),
     (RemoveBoilerplate(), "We use cookies.\n\nText.\n\nAll rights reserved.", "Text."),
     (RemoveBoilerplate(), "Text.\n\nOur Privacy Policy.\n\nMore.", "Text.\n\nOur Privacy Policy.\n\nMore."),
     (RemoveBoilerplate(everywhere=True), "Text.\n\nOur Privacy Policy.\n\nMore.", "Text.\n\nMore."),

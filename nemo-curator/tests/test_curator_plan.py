@@ -15,7 +15,7 @@ from nemo_curator.cli import main
 from nemo_curator.estimate.advice import idle_workers, wasteful_order
 from nemo_curator.estimate.command import as_text
 from nemo_curator.estimate.counting import CountedFile
-from nemo_curator.estimate.figures import Machine, estimate, num_keys
+from nemo_curator.estimate.figures import Machine, bytes_kept, estimate, num_keys
 from nemo_curator.estimate.sample import Measured, Sample, spaced
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError, InputError
@@ -189,6 +189,14 @@ def test_an_unknown_pipeline_is_named(capsys):
 def test_keys_of_a_deduplication_are_counted():
     exact, fuzzy = Pipeline.parse(["exact_dedup", {"fuzzy_dedup": {"bands": 14, "rows": 8}}]).steps
     assert (num_keys(exact.settings), num_keys(fuzzy.settings)) == (3, 15)
+
+
+def test_embeddings_are_counted_twice_on_disk(tmp_path):
+    (tmp_path / "config.json").write_text('{"hidden_size": 384}')
+    (step,) = Pipeline.parse([{"semantic_dedup": {"model": str(tmp_path)}}]).steps
+    assert bytes_kept(step.settings) == 2 * 384 * 4 + 24
+    (exact,) = Pipeline.parse(["exact_dedup"]).steps
+    assert bytes_kept(exact.settings) == 24
 
 
 def killed(words, folder, work, *, finished):

@@ -32,6 +32,11 @@ def words_of(corpus, output) -> list[str]:
     return ["run", f"input={corpus}", f"output={output}", f"pipeline={json.dumps(STEPS)}", "shard_bytes=1", "workers=2"]
 
 
+def filter_words_of(corpus, output) -> list[str]:
+    limits = ["preset=nemo", "keep_scores=true", "min_words=30"]
+    return ["filter", f"input={corpus}", f"output={output}", *limits, "shard_bytes=1", "workers=2"]
+
+
 def children_of(pid: int) -> list[int]:
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -40,9 +45,10 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_leave_the_same_bytes(corpus, tmp_path):
+@pytest.mark.parametrize("words_of", [words_of, filter_words_of])
+def test_twenty_kills_at_random_leave_the_same_bytes(corpus, tmp_path, words_of):
     """The whole run or one of its workers is killed at a random point; whatever is resumed ends as if nothing was."""
-    curate(corpus, tmp_path / "whole", pipeline=STEPS, workers=1, shard_bytes=1)
+    assert main([*words_of(corpus, tmp_path / "whole"), "workers=1"]) == 0
     chance, kills = random.Random(7), 0
     while kills < 20:
         process = subprocess.Popen(

@@ -11,8 +11,10 @@ import torch
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.inference import SamplingParams, generate
 from nemo_core.tokenizer.load import load_tokenizer
+from nemo_deploy.engines.protocol import LoadedModel
 from nemo_deploy.serve.run import in_background
 from nemo_deploy.serve.settings import ServeSettings
+from nemo_deploy.testing.bytes_engine import BytesEngine
 
 CHAT = [{"role": "user", "content": "What is textwrap?"}]
 
@@ -201,3 +203,19 @@ def test_curl_streams(url, tiny_model):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith('data: {"id":"chatcmpl-')
     assert done.stdout.endswith("data: [DONE]\n\n")
+
+
+def test_a_completion_goes_on_behind_what_starts_a_text(tiny_model, serve_bytes, tmp_path):
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    shutil.copytree(tiny_model, tmp_path, dirs_exist_ok=True)
+    raw = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    raw.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 7)])
+    raw.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(tmp_path)
+    with serve_bytes(lambda: LoadedModel(engine=BytesEngine(), tokenizer=tokenizer)) as client:
+        tokens = client.post("/tokenize", {"prompt": "Wrap"}).json["tokens"]
+        usage = client.post("/v1/completions", {"prompt": "Wrap", "max_tokens": 1}).json["usage"]
+    assert tokens == [7, *tokenizer.encode("Wrap")]
+    assert usage["prompt_tokens"] == len(tokens)

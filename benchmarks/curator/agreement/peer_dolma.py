@@ -24,8 +24,15 @@ def main() -> None:
         found = gopher.get_attributes(json.loads(line))
         words, letters = found.word_count, found.fraction_of_words_with_alpha_character
         required = found.required_word_count
-        print(json.dumps({"word_count": [words, 50 <= words <= 100_000], "words_with_alpha": [letters, letters >= 0.8],
-                          "required_words": [required, required >= 2]}))
+        print(
+            json.dumps(
+                {
+                    "word_count": [words, 50 <= words <= 100_000],
+                    "words_with_alpha": [letters, letters >= 0.8],
+                    "required_words": [required, required >= 2],
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
 from ..model.skeleton import skeleton
+from .mapping.rules import Read
 from .reader import TensorInfo
 from .source import ModelFolder, left_infos, left_reader, some
 from .tensors import MAX_SHARD_BYTES, dtype_name
@@ -98,20 +99,25 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     foreign = [name for name in tensors if ".adapters." in name]
     if foreign:
         raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
-    written = dtype_name(next(model.parameters()).dtype)
-    config_to_hf(model.config, dtype=written)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(model.config, tensors, folder, max_shard_bytes=max_shard_bytes)
-    write_config(model.config, folder, dtype=written)
+    infos = {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in tensors.items()}
+    save_read(model.config, infos, tensors.__getitem__, folder, max_shard_bytes=max_shard_bytes)
 
 
-def save_tensors(
-    config: ModelConfig, tensors: Mapping[str, Tensor], folder: Path, *, max_shard_bytes: int = MAX_SHARD_BYTES
+def save_read(
+    config: ModelConfig,
+    infos: Mapping[str, TensorInfo],
+    read: Read,
+    folder: Path,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Write canonical `tensors` as the safetensors of the config's family."""
+    """`save_model` for canonical tensors that `read` gives one at a time, of the form that `infos` announces."""
+    written = dtype_name(next(iter(infos.values())).dtype)
+    config_to_hf(config, dtype=written)
+    folder.mkdir(parents=True, exist_ok=True)
     layout = tensor_map(config)
-    infos = left_infos(layout, {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in tensors.items()})
-    write_stream(folder, infos, left_reader(layout, tensors.__getitem__), max_shard_bytes=max_shard_bytes)
+    write_stream(folder, left_infos(layout, infos), left_reader(layout, read), max_shard_bytes=max_shard_bytes)
+    write_config(config, folder, dtype=written)
 
 
 def write_config(config: ModelConfig, folder: Path, *, dtype: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..foundation import artifact
 from ..foundation.errors import InputError
-from .sources import exists, list_files, open_plain, open_raw
+from .sources import as_url, exists, list_files, open_plain, open_raw
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 ROWS_AT_ONCE = 256
@@ -47,7 +47,8 @@ def list_shards(source: Path) -> list[Path]:
     found = list_files(source, SUFFIXES)
     if not found:
         problem = "no documents in it" if exists(source) else "no such file or folder"
-        raise InputError(f"{source}: {problem}; give a documents artifact, or files named *{', *'.join(SUFFIXES)}")
+        shown = as_url(source) or source
+        raise InputError(f"{shown}: {problem}; give a documents artifact, or files named *{', *'.join(SUFFIXES)}")
     return found
 
 

@@ -14,6 +14,8 @@ from ..train.world import ALONE, World, joined_world
 from .loss import DistillationLoss
 from .settings import DistillSettings
 
+STATES = ("hidden_weight", "layer_weight", "attention_weight")
+
 
 def run(settings: DistillSettings) -> TrainResult:
     """Make the checkpoint of `settings`."""
@@ -42,7 +44,10 @@ def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     teacher = load_model(check_folder(settings.teacher), device=str(parts.compute.device)).requires_grad_(False)
     check_pair(settings, parts.model, teacher)
     loss = DistillationLoss(
-        teacher, temperature=settings.temperature, share=settings.share, hidden_weight=settings.hidden_weight
+        teacher,
+        temperature=settings.temperature,
+        share=settings.share,
+        **{name: getattr(settings, name) for name in STATES},
     )
     objective = balanced(loss, parts.model.config, settings.experts, settings.parallel)
     return replace(parts, objective=objective)
@@ -60,8 +65,9 @@ def check_pair(settings: DistillSettings, student: Decoder, teacher: Decoder) ->
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the teacher's {theirs.max_positions} positions"
         )
-    if settings.hidden_weight and mine.hidden_size != theirs.hidden_size:
-        raise ConfigError(
-            f"hidden_weight={settings.hidden_weight} compares hidden states, but the student's have {mine.hidden_size} "
-            f"features and the teacher's {theirs.hidden_size}; set it to 0"
-        )
+    for name in STATES:
+        if getattr(settings, name) and mine.hidden_size != theirs.hidden_size:
+            raise ConfigError(
+                f"{name}={getattr(settings, name)} compares hidden states, but the student's have {mine.hidden_size} "
+                f"features and the teacher's {theirs.hidden_size}; set it to 0"
+            )

@@ -14,6 +14,7 @@ from ..data.batch import Batch
 from ..model.decoder import Decoder
 from ..model.heads import cap_slope_, capped_
 from ..train.objective import CHUNK, hidden_at_targets, next_token_loss
+from .states import overheard, summed_distance
 
 Head = tuple[Tensor, float | None]
 
@@ -81,19 +82,25 @@ class DistillationLoss:
     """An objective: `share` of the divergence from the teacher, the rest of cross-entropy with the text itself.
 
     `hidden_weight` adds the squared distance of the last hidden states, as a share of the teacher's squared length;
-    it needs equal widths.
+    `layer_weight` and `attention_weight` that of what layers, and their attention alone, give at the same share of the
+    depth. All three need equal widths.
     """
 
     teacher: Decoder
     temperature: float = 1.0
     share: float = 1.0
     hidden_weight: float = 0.0
+    layer_weight: float = 0.0
+    attention_weight: float = 0.0
 
     def __call__(self, model: Decoder, batch: Batch) -> Tensor:
         """Summed loss at the batch's targets."""
-        with torch.no_grad():
+        weights = {"layer": self.layer_weight, "attention": self.attention_weight}
+        inside = {part: weight for part, weight in weights.items() if weight}
+        with torch.no_grad(), overheard(self.teacher, tuple(inside)) as theirs:
             teacher_NG, _ = hidden_at_targets(self.teacher, batch)
-        hidden_NE, _ = hidden_at_targets(model, batch)
+        with overheard(model, tuple(inside)) as mine:
+            hidden_NE, _ = hidden_at_targets(model, batch)
         loss = self.share * summed_divergence(
             hidden_NE,
             (model.head_weight, model.config.logit_softcap),
@@ -106,4 +113,6 @@ class DistillationLoss:
         if self.hidden_weight:
             distance_N = F.mse_loss(hidden_NE, teacher_NG, reduction="none").sum(-1)
             loss = loss + self.hidden_weight * (distance_N / teacher_NG.square().sum(-1)).sum()
+        for part, weight in inside.items():
+            loss = loss + weight * summed_distance(mine[part], theirs[part], batch)
         return loss

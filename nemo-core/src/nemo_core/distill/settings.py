@@ -21,6 +21,10 @@ class TeacherTask:
     hidden_weight: Annotated[
         float, Meta(ge=0, description="weight of the distance to the teacher's last hidden states; equal widths only")
     ] = 0.0
+    layer_weight: Annotated[
+        float, Meta(ge=0, description="the same of the states after each layer, matched by share of the depth")
+    ] = 0.0
+    attention_weight: Annotated[float, Meta(ge=0, description="the same of what each layer's attention gives")] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

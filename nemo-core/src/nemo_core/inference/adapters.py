@@ -1,7 +1,7 @@
 """Adapters that requests of one batch choose from.
 
-An adapter is a mapping from the name of a linear layer to what is added to it; whoever makes one decides how. Only
-methods that add a product of two narrow matrices can be mixed within a batch; the others are refused by name.
+An adapter is a mapping from the name of a linear layer to how that is changed; whoever makes one decides how. Methods
+that change linear layers (LoRA, rsLoRA, DoRA, IA3) can be mixed within a batch; the others are refused by name.
 R rank, I input width, O output width.
 """
 
@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from ..checkpoint.folder import read_json
 from ..checkpoint.tensors import iterate_file
 from ..foundation.errors import ArtifactError, ConfigError
-from ..peft import lora
+from ..peft import ia3, lora
 from ..peft.adapter import adapter_names
+from ..peft.dora import Dora
 from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names
 from ..peft.fused import as_here
+from ..peft.ia3 import Ia3
 from ..peft.method import method_of
 from ..peft.places import parts
 from ..peft.settings import LoraSettings
@@ -32,7 +34,38 @@ class LowRankWeights(NamedTuple):
     up_OR: Tensor
 
 
-AdapterWeights = Mapping[str, LowRankWeights]
+class DoraWeights(NamedTuple):
+    """The same, and the length that each output's weights have then."""
+
+    down_RI: Tensor
+    up_OR: Tensor
+    magnitude_O: Tensor
+
+
+class OutputScale(NamedTuple):
+    """A factor on each output."""
+
+    scale_O: Tensor
+
+
+class InputScale(NamedTuple):
+    """A factor on each input."""
+
+    scale_I: Tensor
+
+
+LayerWeights = LowRankWeights | DoraWeights | OutputScale | InputScale
+AdapterWeights = Mapping[str, LayerWeights]
+MIXED = ("lora", "dora", "ia3")
+
+
+def widths_of(weights: LayerWeights) -> tuple[int | None, int | None]:
+    """Input and output width of the layer that the weights are for; None where they do not say."""
+    if isinstance(weights, InputScale):
+        return len(weights.scale_I), None
+    if isinstance(weights, OutputScale):
+        return None, len(weights.scale_O)
+    return weights.down_RI.shape[1], weights.up_OR.shape[0]
 
 
 def adapter_of_model(model: nn.Module, adapter: str) -> AdapterWeights:
@@ -42,36 +75,59 @@ def adapter_of_model(model: nn.Module, adapter: str) -> AdapterWeights:
         raise ConfigError(
             f"no adapter {adapter!r} on this model; there are {', '.join(adapter_names(model)) or 'none'}"
         )
-    foreign = sorted({str(getattr(part, "method", type(part).__name__)) for part in found.values()} - {"lora"})
+    foreign = sorted({str(getattr(part, "method", type(part).__name__)) for part in found.values()} - {*MIXED})
     if foreign:
-        raise ConfigError(f"adapter {adapter!r} is of method {', '.join(foreign)}; requests can choose LoRA only")
-    return {
-        name: LowRankWeights(part.lora_A.detach(), part.lora_B.detach() * part.scale)
-        for name, part in found.items()
-        if isinstance(part, lora.Lora)
-    }
+        raise ConfigError(
+            f"adapter {adapter!r} is of method {', '.join(foreign)}; requests can choose {', '.join(MIXED)} only"
+        )
+    return {name: weights_of_part(part) for name, part in found.items()}
+
+
+def weights_of_part(part: nn.Module) -> LayerWeights:
+    """What a layer's part of an adapter does."""
+    if isinstance(part, Ia3):
+        return scales(part.ia3_l.detach().flatten(), is_inner=part.feedforward)
+    assert isinstance(part, lora.Lora)
+    down_RI, up_OR = part.lora_A.detach(), part.lora_B.detach() * part.scale
+    if isinstance(part, Dora):
+        return DoraWeights(down_RI, up_OR, part.magnitude_O.detach())
+    return LowRankWeights(down_RI, up_OR)
 
 
 def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
-    """The LoRA of a peft folder, for the layers of `model`.
+    """The LoRA, DoRA or IA3 of a peft folder, for the layers of `model`.
 
     Raises ArtifactError for another method, a setting that is not followed, or an adapter of another model.
     """
     folder = Path(folder)
     place, values = str(folder / CONFIG), read_json(folder / CONFIG)
     method = method_of(values, place=place)
-    if method != "lora" or values.get("modules_to_save"):
-        what = "modules_to_save" if method == "lora" else f"method {method}"
-        raise ArtifactError(f"{place}: {what}: requests of one batch can choose plain LoRA only; serve it merged")
+    if method not in MIXED or values.get("modules_to_save"):
+        what = "modules_to_save" if method in MIXED else f"method {method}"
+        raise ArtifactError(
+            f"{place}: {what}: requests of one batch can choose {', '.join(MIXED)} only; serve it merged"
+        )
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
         values, saved = as_here(model, values, saved)
-        settings = lora.understand(values, adapted_names(saved), saved)
-        return {name: low_rank(saved, name, settings) for name in adapted_names(saved)}
+        names = adapted_names(saved)
+        if method == "ia3":
+            inner = ia3.understand(values, names, saved).feedforward
+            return {name: scales(saved[f"{name}.ia3_l"].flatten(), is_inner=name in inner) for name in names}
+        settings = lora.understand(values, names, saved)
+        found = {name: low_rank(saved, name, settings) for name in names}
+        if method == "lora":
+            return found
+        return {name: DoraWeights(*one, saved[f"{name}.lora_magnitude_vector"]) for name, one in found.items()}
     except KeyError as error:
         raise ArtifactError(f"{folder}: lacks {error}") from None
     except ConfigError as error:
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
+
+
+def scales(scale: Tensor, *, is_inner: bool) -> LayerWeights:
+    """IA3's scale of a layer's inputs, or of its outputs."""
+    return InputScale(scale) if is_inner else OutputScale(scale)
 
 
 def low_rank(saved: Mapping[str, Tensor], name: str, settings: LoraSettings) -> LowRankWeights:

@@ -85,6 +85,7 @@ class Engine:
         self.pool = BlockPool(blocks, block_size)
         self.scheduler = Scheduler(self.pool, max_rows=max_slots, budget=max_prefill_tokens)
         self._adapters: dict[str, Deltas] = {}
+        self._adapter_weights: dict[str, AdapterWeights] = {}
         self._rules: tuple[list[Sequence], SamplingTable] | None = None
         self._clock, self._busy_s, self._num_generated = clock, 0.0, 0
 
@@ -172,7 +173,12 @@ class Engine:
     def _check_ids(self, request: Request) -> None:
         """Raise InputError for a token that the model lacks; prompts may begin with an adapter's virtual ones."""
         known, virtual = self.vocab_size, self.num_virtual
-        named = {"token id": (request.prompt_ids, virtual), "logit_bias: token id": (request.sampling.logit_bias, 0)}
+        sampling = request.sampling
+        named = {
+            "token id": (request.prompt_ids, virtual),
+            "logit_bias: token id": (sampling.logit_bias, 0),
+            "stop_ids: token id": (sampling.stop_ids, 0),
+        }
         for name, (ids, more) in named.items():
             wrong = next((i for i in ids if not 0 <= i < known + more), None)
             if wrong is not None:
@@ -193,7 +199,7 @@ class Engine:
 
     @torch.inference_mode()
     def add_adapter(self, name: str, adapter: AdapterWeights | str | Path) -> None:
-        """Let requests choose a LoRA adapter: a peft folder, or weights by layer name (`adapter_of_model`).
+        """Let requests choose a LoRA, DoRA or IA3 adapter: a peft folder, or weights by layer (`adapter_of_model`).
 
         Raises InputError for a name in use, a layer that the model does not have or that several tokens do not pass
         together (an expert), or a width that does not fit; ArtifactError for a folder of another method.
@@ -202,6 +208,7 @@ class Engine:
             raise InputError(f"adapter {name!r} is loaded already; remove it first or take another name")
         weights = adapter_of_folder(adapter, self.model) if isinstance(adapter, str | Path) else adapter
         self._adapters[name] = self.runner.deltas(name, weights)
+        self._adapter_weights[name] = weights
 
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter. Raises InputError where it is not loaded or a request still uses it."""
@@ -210,7 +217,7 @@ class Engine:
         rows = [*self.scheduler.waiting, *self.scheduler.running]
         if any(isinstance(row, Sequence) and row.request.adapter == name for row in rows):
             raise InputError(f"adapter {name!r} is in use; wait for its requests or cancel them")
-        del self._adapters[name]
+        del self._adapters[name], self._adapter_weights[name]
         for is_long in (False, True):
             self.pool.drop((name, is_long))
 
@@ -218,6 +225,7 @@ class Engine:
     def refresh(self) -> None:
         """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
         self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
+        self._adapters = {name: self.runner.deltas(name, own) for name, own in self._adapter_weights.items()}
         self.scheduler.restart()
         self.cache.clear()
 

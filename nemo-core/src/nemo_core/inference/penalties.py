@@ -72,8 +72,9 @@ def adjust_row(logits_V: Tensor, row: Ruled) -> None:
         tokens_K = torch.tensor(list(row.counts), device=logits_V.device)
         count_K = torch.tensor(list(row.counts.values()), dtype=logits_V.dtype, device=logits_V.device)
         logits_V[tokens_K] -= count_K * sampling.frequency_penalty + sampling.presence_penalty
-    if row.forbidden:
-        logits_V[list(row.forbidden)] = -torch.inf
+    ends = [token for token in row.forbidden if 0 <= token < len(logits_V)]  # folders name ends that models lack
+    if ends:
+        logits_V[ends] = -torch.inf
 
 
 def penalize(logits_K: Tensor, penalty: float) -> Tensor:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,13 @@ LARGEST_INT8 = 127.0
 SMALLEST_SCALE = 1e-12  # of a row or channel that is all zero
 
 
+class Change(Protocol):
+    """What an adapter does to a layer."""
+
+    def added(self, x_NI: Tensor, y_NO: Tensor, product: Kernel) -> Tensor:
+        """What comes to the layer's outputs `y_NO`, of which `product` makes others of other inputs."""
+
+
 @dataclass(frozen=True)
 class LowRank:
     """What an adapter adds to a layer: up(down(x)), its scale included."""
@@ -31,13 +38,43 @@ class LowRank:
     down: Kernel
     up: Kernel
 
+    def added(self, x_NI: Tensor, y_NO: Tensor, product: Kernel) -> Tensor:
+        """See Change."""
+        return self.up(self.down(x_NI))
+
     @classmethod
     def of(cls, down_RI: Tensor, up_OR: Tensor) -> "LowRank":
         """Laid out for the kernels."""
         return cls(make_kernel(down_RI, None), make_kernel(up_OR, None))
 
 
-Deltas = Mapping[str, LowRank]
+@dataclass(frozen=True)
+class Gain:
+    """A factor on the outputs but for `bias_O`, and on what a low-rank part adds before (DoRA); IA3 has neither."""
+
+    gain_O: Tensor
+    bias_O: Tensor | None = None
+    low_rank: LowRank | None = None
+
+    def added(self, x_NI: Tensor, y_NO: Tensor, product: Kernel) -> Tensor:
+        """See Change."""
+        plain_NO = y_NO if self.bias_O is None else y_NO - self.bias_O
+        more_NO = (self.gain_O - 1) * plain_NO
+        return more_NO if self.low_rank is None else more_NO + self.gain_O * self.low_rank.added(x_NI, y_NO, product)
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """A factor on the inputs (IA3 in the feed-forward): the layer's product once more for the rows that take it."""
+
+    scale_I: Tensor
+
+    def added(self, x_NI: Tensor, y_NO: Tensor, product: Kernel) -> Tensor:
+        """See Change."""
+        return product(x_NI * self.scale_I) - y_NO
+
+
+Deltas = Mapping[str, Change]
 
 
 @dataclass
@@ -95,13 +132,18 @@ class Projection(nn.Module):
         start = 0
         for name, width in zip(self.names, self.widths):
             if name in deltas:
-                added = deltas[name].up(deltas[name].down(x_NI if rows is None else x_NI[rows]))
-                own_NO = y_NO[:, start : start + width]
+                columns = slice(start, start + width)
+                own_NO = y_NO[:, columns]
+                product = functools.partial(self.some_columns, columns)
                 if rows is None:
-                    own_NO += added
+                    own_NO += deltas[name].added(x_NI, own_NO, product)
                 else:
-                    own_NO.index_add_(0, rows, added)
+                    own_NO.index_add_(0, rows, deltas[name].added(x_NI[rows], own_NO[rows], product))
             start += width
+
+    def some_columns(self, columns: slice, x_NI: Tensor) -> Tensor:
+        """Outputs of one of the layers."""
+        return self.kernel(x_NI)[:, columns]
 
 
 def make_kernel(weight_OI: Tensor, bias_O: Tensor | None, quantize: Quantization = "none") -> Kernel:

@@ -12,13 +12,23 @@ from ..foundation.errors import InputError
 from ..model.decoder import Decoder, Layer
 from ..model.rope import Rotation
 from ..model.skeleton import LeaveUndrawn
-from .adapters import AdapterWeights
+from .adapters import AdapterWeights, InputScale, LayerWeights, LowRankWeights, OutputScale, widths_of
 from .batch import Batch
 from .kv_cache import KVCache
 from .layers import LayerStep, inference_layer
 from .norm import inference_norm
 from .paged import Seen
-from .projection import Deltas, LowRank, Projection, Quantization, Routing
+from .projection import (
+    Change,
+    Deltas,
+    Gain,
+    LowRank,
+    Projection,
+    Quantization,
+    Rescaled,
+    Routing,
+    effective,
+)
 from .turn import Turn
 
 
@@ -65,16 +75,27 @@ class Runner:
             for layer, width in zip(projection.names, projection.widths)
             if ".experts." not in layer  # an expert sees some of the tokens only
         }
-        for layer, (down_RI, up_OR) in adapter.items():
+        for layer, weights in adapter.items():
             if layer not in known:
                 raise InputError(f"adapter {name!r} changes {layer}, which requests of one batch cannot choose")
-            wanted, given = known[layer], (down_RI.shape[1], up_OR.shape[0])
-            if given != wanted:
+            wanted, given = known[layer], widths_of(weights)
+            if any(mine not in (None, theirs) for mine, theirs in zip(given, wanted)):
                 raise InputError(f"adapter {name!r}: {layer} is {given[0]} to {given[1]} wide; this model: {wanted}")
-        return {
-            layer: LowRank.of(down.to(self.device, self.dtype), up.to(self.device, self.dtype))
-            for layer, (down, up) in adapter.items()
-        }
+        return {layer: self.change(layer, weights) for layer, weights in adapter.items()}
+
+    def change(self, layer: str, weights: LayerWeights) -> Change:
+        """What an adapter does to a layer, laid out for the kernels; DoRA's gains are those of the weights now."""
+        placed = [tensor.to(self.device, self.dtype) for tensor in weights]
+        if isinstance(weights, OutputScale):
+            return Gain(placed[0])
+        if isinstance(weights, InputScale):
+            return Rescaled(placed[0])
+        low_rank = LowRank.of(*placed[:2])
+        if isinstance(weights, LowRankWeights):
+            return low_rank
+        down_RI, up_OR, magnitude_O = placed
+        weight_OI, bias_O = effective(self.model.get_submodule(layer))
+        return Gain(magnitude_O / (weight_OI + up_OR @ down_RI).norm(dim=1), bias_O, low_rank)
 
     def hidden(self, batch: Batch, cache: KVCache | None) -> Tensor:
         """Hidden states after the final norm, [N, E]; stores the tokens' keys and values."""

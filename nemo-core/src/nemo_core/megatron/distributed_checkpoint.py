@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from ..checkpoint.foreign.source import MegatronSource
 from ..checkpoint.foreign.stacked import StackedFolder
 from .model import MegatronDecoder
-from .weights import load_weights
+from .weights import held, load_weights
 
 
 class CpuSaveStrategy(TorchDistSaveShardedStrategy):  # type: ignore[misc]
@@ -41,7 +41,8 @@ def sharded_weights(model: MegatronDecoder) -> dict[str, Any]:
     """The model's sharded state dict without the extra state of Transformer Engine, which holds no weights."""
     shared = {"dp_cp_group": parallel_state.get_data_parallel_group(with_context_parallel=True)}
     sharded = model.gpt.sharded_state_dict(metadata=shared)
-    return {name: tensor for name, tensor in sharded.items() if not name.endswith("_extra_state")}
+    mirrors = {entry.name for entry, _ in held(model) if entry.mirror}  # the first stage saves these
+    return {name: one for name, one in sharded.items() if not name.endswith("_extra_state") and name not in mirrors}
 
 
 def save_distributed(model: MegatronDecoder, folder: Path) -> None:

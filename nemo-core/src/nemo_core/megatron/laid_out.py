@@ -32,7 +32,8 @@ from .collectives import sum_shared_weights
 from .loss import objective_for
 from .mapping import Entry
 from .model import MegatronDecoder
-from .weights import canonical_weights, gathered, held
+from .pieces import piece_of_rank, weight_of, whole_model
+from .weights import gathered, held
 
 Moments = Mapping[str, Any]
 
@@ -46,9 +47,11 @@ class MegatronLaidOut:
     plan: ParallelPlan
     buckets: Buckets | None = None
     is_complete: bool = True
+    own_optimizer: None = None
 
     def __post_init__(self) -> None:
         self.held = held(self.model)
+        self.trained = [(entry, weight) for entry, weight in self.held if isinstance(weight, torch.nn.Parameter)]
         self.shapes = {name: spec.shape for name, spec in tensor_specs(self.model.config).items()}
         self.rank = parallel_state.get_tensor_model_parallel_rank()
         self.size = self.plan.tensor
@@ -105,12 +108,12 @@ class MegatronLaidOut:
 
     def trained_names(self) -> set[str]:
         """Canonical names of the weights."""
-        return {part for entry, _ in self.held for part in entry.parts}
+        return {part for entry, _ in self.trained for part in entry.parts}
 
     def state(self, optimizer: Optimizer) -> dict[str, Tensor]:
         """This rank's part of every canonical weight and of its moments."""
         tensors: dict[str, Tensor] = {}
-        for entry, weight in self.held:
+        for entry, weight in self.trained:
             tensors |= dict(zip(entry.parts, entry.join.split(gathered(weight)), strict=True))
             for key, moment in moments_of(optimizer, weight).items():
                 whole = gathered(moment)
@@ -122,7 +125,7 @@ class MegatronLaidOut:
     def restore(self, saved: SavedState, optimizer: Optimizer) -> None:
         """Put a saved state into weights and optimizer, whoever saved it."""
         keys = sorted({name.rpartition(".")[2] for name in saved if name.startswith("optim.")})
-        for entry, weight in self.held:
+        for entry, weight in self.trained:
             put(weight, self.shard_of(entry, saved.__getitem__))
             moments = {key: self.saved_moment(saved, entry, key, like=weight) for key in keys}
             found = {key: moment for key, moment in moments.items() if moment is not None}
@@ -158,14 +161,8 @@ class MegatronLaidOut:
 
     def piece(self, name: str, tensor: Tensor, axes: Mapping[str, int | None]) -> Piece | None:
         """Where this rank's part lies in the canonical tensor; None where the first rank writes it for all."""
-        weight = name if name in axes else name.removeprefix("optim.").rpartition(".")[0]
-        axis, shape = axes[weight], self.shapes[weight]
-        if axis is None or not tensor.ndim:
-            return Piece(name, tensor, tuple(tensor.shape), (0,) * tensor.ndim) if self.rank == 0 else None
-        offset = [0] * len(shape)
-        offset[axis] = self.rank * -(-shape[axis] // self.size)
-        room = tuple(slice(0, extent - begin) for extent, begin in zip(shape, offset, strict=True))
-        return Piece(name, tensor[room], shape, tuple(offset))
+        weight = weight_of(name)
+        return piece_of_rank(name, tensor, axis=axes[weight], shape=self.shapes[weight], rank=self.rank, size=self.size)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[MegatronDecoder]:
@@ -175,17 +172,18 @@ class MegatronLaidOut:
         finally:
             drop_gathered(self.model)
 
+    @torch.no_grad()
     def whole(self) -> Decoder | None:
         """The native model with the same weights, on the CPU of the first process; None in the others."""
-        weights = {}
-        for name, tensor in canonical_weights(self.model):
-            if self.world.is_first:
-                weights[name] = tensor.detach().cpu().clone()
-        if not self.world.is_first:
-            return None
-        model = Decoder(self.model.config)
-        model.load_state_dict(weights, assign=True)
-        return model.requires_grad_(True).eval()
+        own = {part: entry for entry, _ in self.held for part in entry.parts}
+        axes = {part: entry.join.axis for part, entry in own.items()}
+        weights = dict(self.held)
+
+        def pieces(entry: Entry) -> dict[str, Piece | None]:
+            parts = zip(entry.parts, entry.join.split(gathered(weights[entry])), strict=True)
+            return {name: self.piece(name, part, axes) for name, part in parts}
+
+        return whole_model(self.model.config, pieces, own)
 
 
 def moments_of(optimizer: Optimizer, weight: Tensor) -> Moments:

@@ -3,6 +3,10 @@
 B batch, T position, E hidden width, V vocabulary, F rotary frequencies.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
@@ -31,7 +35,10 @@ def padded_vocabulary(vocab_size: int, *, tensor: int) -> int:
 class MegatronDecoder(nn.Module):
     """A causal language model. `model(ids)` gives hidden states, `model.logits(hidden)` scores over the vocabulary.
 
-    `process_groups(degrees)` must be entered. Raises ConfigError for what megatron.core cannot represent.
+    Under pipeline parallelism it is this process's stage: after `set_input`, all but the last give hidden states
+    [T,B,E] for the next one. `stage` numbers the stages of one process where it has several.
+    `training` adds to the settings of its layers. `process_groups(degrees)` must be entered. Raises ConfigError for
+    what megatron.core cannot represent.
     """
 
     def __init__(
@@ -42,20 +49,27 @@ class MegatronDecoder(nn.Module):
         on_gpu: bool = False,
         dtype: torch.dtype = torch.float32,
         fp8: Fp8Settings = NO_FP8,
+        stage: int | None = None,
+        training: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         check_representable(config, degrees, on_gpu=on_gpu, fp8=fp8)
         self.config, self.degrees, self.packs = config, degrees, on_gpu
-        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype, fp8=fp8)
+        settings = transformer_settings(config, degrees, on_gpu=on_gpu, dtype=dtype, fp8=fp8, training=training)
+        first = parallel_state.is_pipeline_first_stage(ignore_virtual=stage is None, vp_stage=stage)
+        last = parallel_state.is_pipeline_last_stage(ignore_virtual=stage is None, vp_stage=stage)
+        # Its tie between the first stage and the last is made on a GPU; to compute only, the last loads a copy.
+        keeps_copies = degrees.pipeline > 1 and not training
         self.gpt = GPTModel(
             config=settings,
-            transformer_layer_spec=block_spec(config, settings, transformer_engine=on_gpu),
+            transformer_layer_spec=block_spec(config, settings, transformer_engine=on_gpu, stage=stage),
             vocab_size=padded_vocabulary(config.vocab_size, tensor=degrees.tensor),
             max_sequence_length=config.max_positions,
-            share_embeddings_and_output_weights=config.tied_embeddings,
+            share_embeddings_and_output_weights=config.tied_embeddings and not keeps_copies,
             position_embedding_type="learned_absolute" if config.rope is None else "rope",
-            pre_process=parallel_state.is_pipeline_first_stage(),
-            post_process=parallel_state.is_pipeline_last_stage(),
+            pre_process=first,
+            post_process=last,
+            vp_stage=stage,
         )
         tables_KF = rotary_tables(config)
         if tables_KF:
@@ -75,9 +89,32 @@ class MegatronDecoder(nn.Module):
         hidden_TBE: Tensor = self.gpt.decoder(
             hidden_states=self.embed(ids_BT, positions_BT),
             attention_mask=None if segments_BT is None else other_segments(segments_BT),
-            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(length),
+            rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(self.whole_length(length)),
         )
-        return self.whole_rows(hidden_TBE).transpose(0, 1).contiguous()
+        return self.whole_rows(hidden_TBE).transpose(0, 1).contiguous() if self.is_last else hidden_TBE
+
+    def whole_length(self, length: int) -> int:
+        """Places of a whole sequence of which this context-parallel rank has `length`."""
+        return length * self.degrees.context
+
+    def set_input(self, hidden_TBE: Tensor) -> None:
+        """What this stage starts from instead of embedded tokens."""
+        self.gpt.set_input_tensor(hidden_TBE)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this stage embeds tokens."""
+        return bool(self.gpt.pre_process)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this stage has the final norm and the head."""
+        return bool(self.gpt.post_process)
+
+    @property
+    def first_layer(self) -> int:
+        """The number, from 0, of this stage's first layer in the whole model."""
+        return int(self.gpt.decoder.layers[0].layer_number) - 1
 
     def packed(self, ids_BT: Tensor, positions_BT: Tensor | None, segments_BT: Tensor) -> Tensor:
         """The same with all segments of all rows as one packed sequence, for kernels that take no mask."""
@@ -93,6 +130,8 @@ class MegatronDecoder(nn.Module):
             rotary_pos_emb=None if self.config.rope is None else self.gpt.rotary_pos_emb(longest, packed_seq=True),
             packed_seq_params=params,
         )
+        if not self.is_last:
+            return hidden_N1E
         hidden_NE = self.whole_rows(hidden_N1E)[:, 0]
         return hidden_NE.view(*ids_BT.shape, -1)
 
@@ -103,8 +142,10 @@ class MegatronDecoder(nn.Module):
         gathered: Tensor = gather_from_sequence_parallel_region(hidden_TBE, tensor_parallel_output_grad=False)
         return gathered
 
-    def embed(self, ids_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
-        """Embedded tokens, scaled where the model scales them, [T,B,E]."""
+    def embed(self, ids_BT: Tensor, positions_BT: Tensor | None) -> Tensor | None:
+        """Embedded tokens, scaled where the model scales them, [T,B,E]; None where a former stage did that."""
+        if not self.is_first:
+            return None
         if positions_BT is None:
             positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         x_TBE: Tensor = self.gpt.embedding(input_ids=ids_BT, position_ids=positions_BT)
@@ -124,7 +165,7 @@ class MegatronDecoder(nn.Module):
     @property
     def own_head_weight(self) -> Tensor:
         """This rank's rows of the output embedding; the input embedding's where they are tied."""
-        shares = self.config.tied_embeddings
+        shares = self.gpt.share_embeddings_and_output_weights
         weight: Tensor = self.gpt.shared_embedding_or_output_weight() if shares else self.gpt.output_layer.weight
         return weight
 

@@ -13,23 +13,39 @@ from megatron.core.models.gpt.gpt_layer_specs import (
 from megatron.core.transformer.identity_op import IdentityOp
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
+from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 
-from ..config import ModelConfig
+from ..config import ModelConfig, MoEConfig
 from .attention import TorchCoreAttention, capped_core_attention, self_attention_of_kinds
 from .layer import ParallelLayer, SharedNormParallelLayer
 from .norm import LocalNorm, UnbiasedLocalNorm, normed
+from .router import CpuRouter
 
 
 def block_spec(config: ModelConfig, settings: Any, *, transformer_engine: bool, stage: int | None = None) -> Any:
     """Specification of the layers of one pipeline stage and of the final norm."""
-    layer, norm = (engine_layer if transformer_engine else local_layer)(config, settings)
-    layer = with_layer_class(with_attention_class(with_linear_classes(layer, config, norm), config), config)
-    return TransformerBlockSubmodules(layer_specs=[layer] * get_num_layers_to_build(settings, stage), layer_norm=norm)
+    make = engine_layer if transformer_engine else local_layer
+    first = get_transformer_layer_offset(settings, vp_stage=stage)
+    kinds = [config.layer_moe(first + n) for n in range(get_num_layers_to_build(settings, vp_stage=stage))]
+    made = {moe: make(config, settings, moe) for moe in set(kinds)}
+    finished = {moe: finished_layer(layer, config, norm, moe) for moe, (layer, norm) in made.items()}
+    return TransformerBlockSubmodules(layer_specs=[finished[moe] for moe in kinds], layer_norm=made[kinds[0]][1])
 
 
-def local_layer(config: ModelConfig, settings: Any) -> tuple[ModuleSpec, Any]:
+def finished_layer(layer: ModuleSpec, config: ModelConfig, norm: Any, moe: MoEConfig | None) -> ModuleSpec:
+    """A layer with the parts exchanged that `config` asks for."""
+    layer = with_attention_biases(layer, config, norm)
+    layer = layer if moe is not None else with_mlp_biases(layer, config, norm)
+    return with_layer_class(with_attention_class(layer, config), config)
+
+
+def local_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tuple[ModuleSpec, Any]:
     """A layer of megatron.core's own linear modules with our norm and attention, and the norm."""
-    base = get_gpt_layer_local_spec(qk_layernorm=settings.qk_layernorm, normalization=settings.normalization)
+    base = get_gpt_layer_local_spec(
+        num_experts=moe.num_experts if moe is not None else None,
+        qk_layernorm=settings.qk_layernorm,
+        normalization=settings.normalization,
+    )
     norm = LocalNorm if config.norm.bias else UnbiasedLocalNorm
     parts, cap = base.submodules, config.attention_softcap
     core = TorchCoreAttention if cap is None else capped_core_attention(cap)
@@ -43,31 +59,47 @@ def local_layer(config: ModelConfig, settings: Any) -> tuple[ModuleSpec, Any]:
         pre_mlp_layernorm=norm if has_norm_before and config.residual != "parallel_shared_norm" else IdentityOp,
         self_attention=replace(parts.self_attention, submodules=attention),
     )
-    return replace(base, submodules=changed), norm
+    return replace(base, submodules=changed if moe is None else with_cpu_router(changed)), norm
 
 
-def engine_layer(config: ModelConfig, settings: Any) -> tuple[ModuleSpec, Any]:
+def with_cpu_router(parts: Any) -> Any:
+    """A layer with experts and our router; the norm before them is saved under the name Transformer Engine gives it."""
+    experts = replace(parts.mlp.submodules, router=CpuRouter)
+    names = {name: key for name, key in parts.sharded_state_dict_keys_map.items() if "mlp" not in name}
+    return replace(parts, mlp=replace(parts.mlp, submodules=experts), sharded_state_dict_keys_map=names)
+
+
+def engine_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tuple[ModuleSpec, Any]:
     """A layer of Transformer Engine modules, and its norm."""
     from megatron.core.extensions.transformer_engine import TENorm
 
-    return get_gpt_layer_with_transformer_engine_spec(qk_layernorm=settings.qk_layernorm), TENorm
-
-
-def with_linear_classes(layer: ModuleSpec, config: ModelConfig, norm: Any) -> ModuleSpec:
-    """The layer with biases where `config` has them, and norms behind both blocks where it has those."""
-    parts = layer.submodules
-    attention, mlp = parts.self_attention.submodules, parts.mlp.submodules
-    output, narrow = biased(attention.linear_proj, config.output_bias), biased(mlp.linear_fc2, config.mlp_bias)
-    if config.norm.placement != "pre":
-        output, narrow = normed(output, norm), normed(narrow, norm)
-    attention = replace(attention, linear_qkv=biased(attention.linear_qkv, config.attention_bias), linear_proj=output)
-    mlp = replace(mlp, linear_fc1=biased(mlp.linear_fc1, config.mlp_bias), linear_fc2=narrow)
-    changed = replace(
-        parts,
-        self_attention=replace(parts.self_attention, submodules=attention),
-        mlp=replace(parts.mlp, submodules=mlp),
+    layer = get_gpt_layer_with_transformer_engine_spec(
+        num_experts=moe.num_experts if moe is not None else None,
+        moe_grouped_gemm=moe is not None,
+        qk_layernorm=settings.qk_layernorm,
     )
+    return layer, TENorm
+
+
+def with_attention_biases(layer: ModuleSpec, config: ModelConfig, norm: Any) -> ModuleSpec:
+    """The layer with an attention that has biases where `config` has them, and a norm behind it where it has that."""
+    parts = layer.submodules
+    attention = parts.self_attention.submodules
+    output = biased(attention.linear_proj, config.output_bias)
+    output = output if config.norm.placement == "pre" else normed(output, norm)
+    attention = replace(attention, linear_qkv=biased(attention.linear_qkv, config.attention_bias), linear_proj=output)
+    changed = replace(parts, self_attention=replace(parts.self_attention, submodules=attention))
     return replace(layer, submodules=changed)
+
+
+def with_mlp_biases(layer: ModuleSpec, config: ModelConfig, norm: Any) -> ModuleSpec:
+    """The same of a plain feed-forward."""
+    parts = layer.submodules
+    mlp = parts.mlp.submodules
+    narrow = biased(mlp.linear_fc2, config.mlp_bias)
+    narrow = narrow if config.norm.placement == "pre" else normed(narrow, norm)
+    mlp = replace(mlp, linear_fc1=biased(mlp.linear_fc1, config.mlp_bias), linear_fc2=narrow)
+    return replace(layer, submodules=replace(parts, mlp=replace(parts.mlp, submodules=mlp)))
 
 
 def biased(linear: Any, has_bias: bool) -> Any:

@@ -1,14 +1,16 @@
 """Making a megatron model ready for the training loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 import torch.distributed as dist
+from megatron.core import parallel_state
+from torch import Tensor
 
+from ..config import ModelConfig
 from ..foundation.errors import ConfigError
-from ..model.decoder import Decoder
 from ..parallel.buckets import Buckets
 from ..parallel.fsdp import shard_modules
 from ..parallel.plan import ParallelPlan, mismatch
@@ -20,8 +22,10 @@ from .degrees import Degrees
 from .laid_out import MegatronLaidOut, data_group
 from .model import MegatronDecoder
 from .parallel import process_groups
+from .scheduled import MegatronScheduled
 from .settings import NO_FP8, Fp8Settings
 from .weights import load_weights
+from .wrapped import schedule, seed_generators
 
 NATIVE_ONLY = {"compile": False, "recompute": "none"}
 
@@ -61,30 +65,94 @@ def plan_of(settings: ParallelSettings, world_size: int) -> ParallelPlan:
 
 
 def lay_out(
-    native: Decoder,
+    config: ModelConfig,
+    read: Callable[[str], Tensor],
     *,
     settings: ParallelSettings,
     world: World,
     compute: Compute,
+    optimizer: OptimizerSettings,
+    learning_rate: float,
     fp8: Fp8Settings = NO_FP8,
-) -> MegatronLaidOut:
-    """A megatron model with the weights of the native one, shared out over all processes; `groups` is entered.
+) -> MegatronLaidOut | MegatronScheduled:
+    """A megatron model with the canonical tensors that `read` gives, shared out over all processes in `groups`.
 
     Raises ConfigError where model or settings cannot be had with this implementation.
     """
-    check_settings(settings)
+    on_gpu = compute.device.type == "cuda"
+    check_settings(settings, on_gpu=on_gpu)
     plan = plan_of(settings, world.size)
-    model = MegatronDecoder(native.config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
-    load_weights(model.to(compute.device), dict(native.named_parameters()).__getitem__)
+    if on_gpu:
+        torch.cuda.set_device(compute.device)  # megatron.core allocates on the current one
+    if on_gpu and settings.fsdp == 1:
+        return lay_out_stages(
+            config,
+            read,
+            settings=settings,
+            world=world,
+            compute=compute,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            fp8=fp8,
+        )
+    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
+    load_weights(model.to(compute.device), read)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
     return MegatronLaidOut(model, placed, plan, buckets)
 
 
-def check_settings(settings: ParallelSettings) -> None:
-    """Raise ConfigError for a setting that only the native implementation knows."""
+def lay_out_stages(
+    config: ModelConfig,
+    read: Callable[[str], Tensor],
+    *,
+    settings: ParallelSettings,
+    world: World,
+    compute: Compute,
+    optimizer: OptimizerSettings,
+    learning_rate: float,
+    fp8: Fp8Settings = NO_FP8,
+) -> MegatronScheduled:
+    """The same with megatron.core's own schedules, gradient buffers and optimizer, as on GPUs."""
+    plan = plan_of(settings, world.size)
+    placed = replace(
+        world,
+        data_rank=parallel_state.get_data_parallel_rank(),
+        data_size=parallel_state.get_data_parallel_world_size(),
+    )
+    seed_generators()
+    return schedule(
+        config,
+        read,
+        settings=settings,
+        degrees=degrees_of(settings),
+        plan=plan,
+        world=placed,
+        compute=compute,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        fp8=fp8,
+    )
+
+
+def check_settings(settings: ParallelSettings, *, on_gpu: bool) -> None:
+    """Raise ConfigError for a setting that only the native implementation knows, or that needs a GPU."""
+    if settings.pipeline > 1 and not on_gpu:
+        raise ConfigError(
+            f"implementation=megatron: parallel.pipeline={settings.pipeline} needs a GPU: its schedules allocate "
+            "there; use implementation=native"
+        )
+    if settings.stages_per_rank > 1 and settings.pipeline == 1:
+        raise ConfigError(
+            f"parallel.stages_per_rank={settings.stages_per_rank} needs parallel.pipeline of 2 or more to interleave"
+        )
+    if (settings.schedule == "interleaved") != (settings.stages_per_rank > 1) or settings.schedule == "gpipe":
+        raise ConfigError(
+            f"parallel.schedule={settings.schedule} with parallel.stages_per_rank={settings.stages_per_rank}: "
+            "implementation=megatron has 1f1b with 1 stage per rank, and interleaved with 2 or more"
+        )
     for name, default in NATIVE_ONLY.items():
-        if getattr(settings, name) != default:
+        if getattr(settings, name) != default and not (name == "recompute" and on_gpu and settings.fsdp == 1):
             raise ConfigError(
                 f"parallel.{name}={getattr(settings, name)} is not offered by implementation=megatron; leave it at "
                 f"{default} or use implementation=native"

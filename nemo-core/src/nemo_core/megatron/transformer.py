@@ -1,6 +1,8 @@
 """megatron.core's TransformerConfig of a ModelConfig."""
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,12 +30,20 @@ ACTIVATIONS = {
 
 
 def transformer_settings(
-    config: ModelConfig, degrees: Degrees, *, on_gpu: bool, dtype: torch.dtype, fp8: Fp8Settings = NO_FP8
+    config: ModelConfig,
+    degrees: Degrees,
+    *,
+    on_gpu: bool,
+    dtype: torch.dtype,
+    fp8: Fp8Settings = NO_FP8,
+    training: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """The settings of every layer. On a CPU nothing is fused; biases are decided by the specification."""
     return TransformerConfig(
         **architecture(config),
+        **experts(config, on_gpu=on_gpu),
         **(recommended(config, fp8) if on_gpu else {}),
+        **training,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         params_dtype=dtype,
@@ -68,6 +78,39 @@ def architecture(config: ModelConfig) -> dict[str, Any]:
         "add_bias_linear": False,
         "softmax_scale": softmax_scale(config),
         **windows(config),
+    }
+
+
+def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
+    """The experts and how a router picks them; the native implementation balances them by no loss, so this does not.
+
+    On a GPU experts are multiplied together and tokens sent to them; on a CPU one after another, all tokens everywhere.
+    """
+    moe = config.moe
+    if moe is None:
+        return {}
+    return {
+        "num_moe_experts": moe.num_experts,
+        "moe_layer_freq": [int(config.layer_moe(layer) is not None) for layer in range(config.num_layers)]
+        if moe.dense_layers
+        else 1,
+        "moe_ffn_hidden_size": moe.ffn_size,
+        "moe_shared_expert_intermediate_size": moe.shared_ffn_size or None,
+        "moe_shared_expert_gate": moe.shared_gate,
+        "moe_router_topk": moe.top_k,
+        "moe_router_score_function": moe.score,
+        "moe_router_pre_softmax": moe.score == "softmax" and not moe.normalize,
+        "moe_router_topk_scaling_factor": moe.scale if moe.scale != 1 else None,
+        "moe_router_num_groups": moe.groups if moe.groups > 1 else None,
+        "moe_router_group_topk": moe.top_groups if moe.groups > 1 else None,
+        "moe_router_enable_expert_bias": moe.correction_bias,
+        "moe_router_bias_update_rate": 0.0,
+        "moe_router_dtype": "fp32",
+        "moe_router_load_balancing_type": "none",
+        "moe_aux_loss_coeff": 0.0,
+        "moe_token_dispatcher_type": "alltoall" if on_gpu else "allgather",
+        "moe_grouped_gemm": on_gpu,
+        "moe_permute_fusion": on_gpu,
     }
 
 

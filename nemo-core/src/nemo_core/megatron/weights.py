@@ -1,6 +1,7 @@
 """Weights of a live megatron model, in and out, under canonical names."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 import torch.distributed as dist
@@ -9,24 +10,52 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from ..foundation.errors import ArtifactError
-from .mapping import Entry, entries, local_name
+from .mapping import EXPERTS, LAYER, Entry, entries, local_name
 from .model import MegatronDecoder, padded_vocabulary
+
+Held = list[tuple[Entry, Tensor]]
 
 
 def table_of(model: MegatronDecoder) -> list[Entry]:
-    """The mapping of the model."""
+    """The mapping of the whole model."""
     return entries(model.config, vocabulary=padded_vocabulary(model.config.vocab_size, tensor=model.degrees.tensor))
 
 
-def held(model: MegatronDecoder) -> list[tuple[Entry, torch.nn.Parameter]]:
-    """Every tensor of the mapping with the weight of this process, under its fused or its local name."""
-    own = dict(model.gpt.named_parameters())
-    pairs = []
-    for entry in table_of(model):
-        name = entry.full_name if entry.full_name in own else local_name(entry.full_name)
-        pairs.append((entry, own.pop(name)))
+def held(model: MegatronDecoder) -> Held:
+    """Every tensor of the mapping that this process holds (of its stage, its experts), with its weight or buffer."""
+    buffers = {name: buffer for name, buffer in model.gpt.named_buffers() if name.endswith("router.expert_bias")}
+    own: dict[str, Tensor] = {**dict(model.gpt.named_parameters()), **buffers}
+    named = ((entry, next((name for name in live_names(model, entry) if name in own), "")) for entry in stage(model))
+    pairs = [(entry, own.pop(name)) for entry, name in named if name]
     assert not own, f"the mapping lacks {sorted(own)}"
     return pairs
+
+
+def stage(model: MegatronDecoder) -> Iterator[Entry]:
+    """The entries of the layers, the embedding and the head that this stage has, all experts included."""
+    first = model.first_layer
+    layers = range(first, first + len(model.gpt.decoder.layers))
+    for entry in table_of(model):
+        is_embedding = entry.name.startswith("embedding.")
+        if entry.layer in layers or (entry.layer is None and (model.is_first if is_embedding else model.is_last)):
+            yield entry
+        elif is_embedding and "word" in entry.name and model.is_last and model.config.tied_embeddings:
+            yield replace(entry, name="output_layer.weight", mirror=True)
+
+
+def live_names(model: MegatronDecoder, entry: Entry) -> Iterator[str]:
+    """The names that a tensor may have in a live stage, which counts its layers and its experts from 0."""
+    place = "" if entry.layer is None else f"{LAYER}{entry.layer - model.first_layer}."
+    if entry.expert is None:
+        yield place + entry.name
+        yield local_name(place + entry.name)
+        return
+    assert model.config.moe is not None
+    number = entry.expert - parallel_state.get_expert_model_parallel_rank() * (
+        model.config.moe.num_experts // model.degrees.expert
+    )
+    yield f"{place}{entry.name.replace(EXPERTS, f'mlp.experts.local_experts.{number}.')}"
+    yield f"{place}{entry.name.replace(EXPERTS, 'mlp.experts.')}{number}"
 
 
 @torch.no_grad()
@@ -42,7 +71,7 @@ def load_weights(model: MegatronDecoder, read: Callable[[str], Tensor]) -> None:
 
 
 def canonical_weights(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
-    """Every canonical tensor, whole, on every process; all processes iterate together."""
+    """Every canonical tensor of this stage, whole, on every process of it; those iterate together."""
     for entry, weight in held(model):
         yield from zip(entry.parts, entry.join.split(whole(weight, entry, model)), strict=True)
 
@@ -50,6 +79,8 @@ def canonical_weights(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
 def canonical_gradients(model: MegatronDecoder) -> Iterator[tuple[str, Tensor]]:
     """The gradient of every canonical tensor, as `canonical_weights`."""
     for entry, weight in held(model):
+        if not isinstance(weight, torch.nn.Parameter):
+            continue
         assert weight.grad is not None
         yield from zip(entry.parts, entry.join.split(whole(weight.grad, entry, model)), strict=True)
 

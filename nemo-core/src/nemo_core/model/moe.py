@@ -40,7 +40,7 @@ class Router(nn.Module):
 
     def forward(self, x_NE: Tensor) -> tuple[Tensor, Tensor]:
         """Chosen experts and their weights, [N, C] each; scores are computed in fp32."""
-        logit_NX = F.linear(x_NE.float(), self.weight.float())
+        logit_NX = self.logits(x_NE)
         score_NX = logit_NX.softmax(-1) if self.config.score == "softmax" else logit_NX.sigmoid()
         choice_NX = score_NX + self.e_score_correction_bias if self.config.correction_bias else score_NX
         chosen_NC = self.within_best_groups(choice_NX).topk(self.config.top_k, -1).indices
@@ -50,6 +50,10 @@ class Router(nn.Module):
         if self.config.normalize:
             weight_NC = weight_NC / (weight_NC.sum(-1, keepdim=True) + 1e-20)
         return chosen_NC, weight_NC * self.config.scale
+
+    def logits(self, x_NE: Tensor) -> Tensor:
+        """Scores of all experts before they are normalised, [N, X]."""
+        return F.linear(x_NE.float(), self.weight.float())
 
     def within_best_groups(self, choice_NX: Tensor) -> Tensor:
         """The scores, -inf outside the groups that a token may choose from."""

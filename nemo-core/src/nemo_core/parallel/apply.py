@@ -13,7 +13,7 @@ from .fsdp import shard_weights
 from .gather import blueprint_of
 from .mesh import Layout, lay_out
 from .model import ParallelModel
-from .pipeline import Pipeline, keep_stages, own_stages
+from .pipeline import Between, Pipeline, Stages, keep_stages, learning_stages, own_stages
 from .plan import make_plan
 from .recompute import layers_of, recompute_layers
 from .settings import ParallelSettings
@@ -32,15 +32,16 @@ def parallelize(model: Decoder, settings: ParallelSettings, world: World, comput
     layout = lay_out(plan, world, device_type=compute.device.type)
     blueprint = model if plan.is_plain else blueprint_of(model)
     result = ParallelModel(layout, model, blueprint)
-    views = cut_stages(result, settings) if plan.pipeline > 1 else []
+    stages = cut_stages(result, settings) if plan.pipeline > 1 else None
     if plan.tensor > 1:
         assert layout.mesh is not None
         split_tensors(model, layout.mesh["tensor"])
     recompute_and_compile(model, settings)
-    sum_over_batch(result, settings, compute.dtype)
-    if views:
+    if stages is not None:
         kind, group = settings.schedule, layout.group("pipeline")
-        result.pipeline = Pipeline(model, views, group, kind=kind, device=compute.device)
+        dtype = compute.dtype if plan.fsdp > 1 else next(model.parameters()).dtype  # FSDP gathers weights in dtype
+        result.pipeline = Pipeline(model, stages, group, kind=kind, between=Between(compute.device, dtype))
+    sum_over_batch(result, settings, compute.dtype)
     return result
 
 
@@ -52,19 +53,21 @@ def recompute_and_compile(model: Decoder, settings: ParallelSettings) -> None:
             layer.compile()
 
 
-def cut_stages(result: ParallelModel, settings: ParallelSettings) -> list[Decoder]:
+def cut_stages(result: ParallelModel, settings: ParallelSettings) -> Stages:
     """Keep this process's stages of the model; the embedding is kept at both ends where it is the head too."""
     plan, layout, model = result.layout.plan, result.layout, result.model
     rank = layout.rank("pipeline")
-    stages = own_stages(rank, plan.pipeline, settings.stages_per_rank)
-    views = keep_stages(model, stages, plan.pipeline * settings.stages_per_rank)
+    num_stages = plan.pipeline * settings.stages_per_rank
+    numbers = own_stages(rank, plan.pipeline, settings.stages_per_rank)
+    learns = learning_stages(model, num_stages)
+    views = keep_stages(model, numbers, num_stages)
     if model.config.tied_embeddings:
         result.end_stages = end_stage_group(layout)
         if rank in (0, plan.pipeline - 1):
             result.shared_by_end_stages = frozenset({EMBEDDING})
         if rank == plan.pipeline - 1:
             result.mirrored = frozenset({EMBEDDING})
-    return views
+    return Stages(views, learns)
 
 
 def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
@@ -86,7 +89,9 @@ def sum_over_batch(result: ParallelModel, settings: ParallelSettings, dtype: tor
     if mesh is None:
         return
     if plan.fsdp > 1:
-        shard_weights(model, shard_mesh(mesh, plan), dtype=dtype, reshard=settings.reshard)
+        shards = shard_mesh(mesh, plan)
+        for root in result.roots:
+            shard_weights(root, shards, dtype=dtype, reshard=settings.reshard)
     elif plan.data * plan.context > 1:
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         group = mesh["data", "fsdp", "context"]._flatten("batch").get_group()

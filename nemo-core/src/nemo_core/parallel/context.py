@@ -65,11 +65,14 @@ class StretchedDecoder:
 
     def __call__(self, ids_BT: Tensor, positions_BT: Tensor, segments_BT: Tensor | None = None) -> Tensor:
         """Hidden states of this process's places, [B, T, E]."""
-        cache: Sequence[GatheredKeys] = [GatheredKeys(self.group)] * self.model.config.num_layers
-        hidden_BTE: Tensor = self.model(
-            ids_BT, positions_BT, cache=cache, allowed=self.allowed(ids_BT.shape[1], segments_BT, ids_BT.device)
-        )
+        hidden_BTE: Tensor = self.model(ids_BT, **self.surroundings(ids_BT, positions_BT, segments_BT))
         return hidden_BTE
+
+    def surroundings(self, ids_BT: Tensor, positions_BT: Tensor | None, segments_BT: Tensor | None) -> dict[str, Any]:
+        """What the decoder, or a stage of it, is called with besides its input."""
+        cache: Sequence[GatheredKeys] = [GatheredKeys(self.group)] * self.model.config.num_layers
+        allowed = self.allowed(ids_BT.shape[1], segments_BT, ids_BT.device)
+        return {"positions_BT": positions_BT, "cache": cache, "allowed": allowed}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)

@@ -1,7 +1,8 @@
 """A model as one process knows it, put together from what the processes of a run hold."""
 
+import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,13 +43,54 @@ def put_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
 def whole_tensors(names: list[str], weights: Mapping[str, Tensor], *, is_first: bool) -> Iterator[tuple[str, Tensor]]:
     """Each named tensor, whole, in the first process; the others only send what they hold."""
     for name in names:
-        piece = piece_of(name, weights[name]) if name in weights else None
-        holders = gather_outlines(piece)
-        if is_first:
-            yield name, assemble(piece, holders)
-        elif dist.get_rank() in holders:
-            assert piece is not None
-            dist.send(piece.data.cpu().contiguous(), 0)
+        tensor = whole_tensor(name, weights, is_first=is_first)
+        if tensor is not None:
+            yield name, tensor
+
+
+def whole_tensor(name: str, weights: Mapping[str, Tensor], *, is_first: bool) -> Tensor | None:
+    """A tensor, whole, on the CPU of the first process; None in the others. All processes call it alike."""
+    piece = piece_of(name, weights[name]) if name in weights else None
+    holders = gather_outlines(piece)
+    if is_first:
+        return assemble(piece, holders)
+    if dist.get_rank() in holders:
+        assert piece is not None
+        dist.send(piece.data.cpu().contiguous(), 0)
+    return None
+
+
+@contextlib.contextmanager
+def reading(
+    names: list[str], weights: Mapping[str, Tensor], *, is_first: bool
+) -> Iterator[Callable[[str], Tensor] | None]:
+    """In the first process, a function that gives any of the named tensors, whole, one at a time and in any order.
+
+    The others send what it asks for until its block ends, then enter their own with None.
+    """
+    if not is_first:
+        while (number := announced(-1)) >= 0:
+            whole_tensor(names[number], weights, is_first=False)
+        yield None
+        return
+
+    def read(name: str) -> Tensor:
+        announced(names.index(name))
+        tensor = whole_tensor(name, weights, is_first=True)
+        assert tensor is not None
+        return tensor
+
+    try:
+        yield read
+    finally:
+        announced(-1)
+
+
+def announced(number: int) -> int:
+    """The first process's number, in every process."""
+    told = torch.tensor(number)
+    dist.broadcast(told, 0)
+    return int(told)
 
 
 @dataclass(frozen=True)

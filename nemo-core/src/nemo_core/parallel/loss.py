@@ -16,7 +16,6 @@ from ..data.batch import Batch
 from ..model.decoder import Decoder
 from ..model.heads import cap_slope_, capped_
 from ..train.objective import CHUNK, Objective, hidden_at_targets, next_token_loss
-from .tensor import ShardedHead
 
 
 def objective_for(objective: Objective) -> Objective:
@@ -27,7 +26,7 @@ def objective_for(objective: Objective) -> Objective:
 def split_next_token_loss(model: Decoder, batch: Batch) -> Tensor:
     """As `next_token_loss`, each process scoring its own part of the vocabulary."""
     hidden_NE, targets_N = hidden_at_targets(model, batch)
-    weight = model.head_shard if isinstance(model, ShardedHead) else model.head_weight
+    weight = getattr(model, "head_shard", None)  # of a ShardedHead, also where a pipeline stage stands for it
     if not isinstance(weight, DTensor):
         return next_token_loss(model, batch)
     first = piece_of("head", weight).offset[0]

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from ..checkpoint.folder import save_model, save_read
+from ..checkpoint.reader import TensorInfo
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
 from ..checkpoint.state_names import StateNames, decoder_prefix
 from ..checkpoint.state_piece import Piece, pieces_to_write
@@ -25,7 +28,7 @@ from ..train.world import World
 from .buckets import Buckets, local, local_gradient
 from .context import StretchedDecoder, stretch
 from .fsdp import drop_gathered, send_gradients
-from .gather import whole_model
+from .gather import reading, whole_model
 from .loss import objective_for
 from .mesh import Layout
 from .pipeline import Pipeline
@@ -44,6 +47,7 @@ class ParallelModel:
     mirrored: frozenset[str] = frozenset()  # weights that another stage holds too and saves
     shared_by_end_stages: frozenset[str] = frozenset()
     end_stages: dist.ProcessGroup | None = None
+    own_optimizer: Optimizer | None = None  # where it comes with the layout
 
     @property
     def world(self) -> World:
@@ -54,6 +58,11 @@ class ParallelModel:
     def plan(self) -> ParallelPlan:
         """The degrees of the layout."""
         return self.layout.plan
+
+    @property
+    def roots(self) -> list[Decoder]:
+        """What is called forward: the stages of a pipeline, or the model."""
+        return [self.model] if self.pipeline is None else self.pipeline.views
 
     @property
     def is_complete(self) -> bool:
@@ -103,8 +112,17 @@ class ParallelModel:
         count = self.pipeline.num_micro_batches(-(-most // micro_rows))
         micro_rows = max(1, -(-most // count))
         padded = pad_rows(self.world.share(batch), count * micro_rows, like=batch).to(compute.device)
+        seen, extra = self.stage_inputs(padded)
         with compute.precision():  # its backward passes come in any order: gradients are summed after the last
-            return self.pipeline.accumulate(objective, padded, micro_rows=micro_rows, num_targets=num_targets)
+            return self.pipeline.accumulate(objective, seen, extra, micro_rows=micro_rows, num_targets=num_targets)
+
+    def stage_inputs(self, batch: Batch) -> tuple[Batch, dict[str, Any]]:
+        """The places of a batch that this process computes, and what each stage is called with besides its input."""
+        seen, model = self.own_places(batch)
+        if not isinstance(model, StretchedDecoder):
+            return seen, {"positions_BT": seen.positions_BT, "segments_BT": seen.segments_BT}
+        extra = model.surroundings(seen.ids_BT, seen.positions_BT, seen.segments_BT)
+        return seen, extra | {"allowed": extra["allowed"].expand(len(seen.ids_BT), -1, -1, -1)}
 
     def equal_micro_batches(self, batch: Batch, rows: int) -> list[Batch]:
         """This process's micro batches, as many as every other process has."""
@@ -198,13 +216,37 @@ class ParallelModel:
         try:
             yield self.model if self.pipeline is None else PipelinedDecoder(self.pipeline)
         finally:
-            drop_gathered(self.model)
+            for root in self.roots:
+                drop_gathered(root)
 
     def whole(self) -> Decoder | None:
         """The whole model on the CPU of the first process; None in the others. All processes call it."""
         if self.layout.plan.is_plain:
             return self.model if self.world.is_first else None
         return whole_model(self.blueprint, dict(self.model.named_parameters()), is_first=self.world.is_first)
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model into `folder`, by the first process, tensor by tensor. All processes call it."""
+        if self.layout.plan.is_plain:
+            if self.world.is_first:
+                save_model(self.model, folder)
+            return
+        held, weights = self.blueprint.state_dict(), dict(self.model.named_parameters())
+        with reading(weights_of(held), weights, is_first=self.world.is_first) as read:
+            if read is not None:
+                infos = {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in held.items()}
+                get = functools.partial(one_of, held, read)
+                save_read(self.blueprint.config, infos, get, folder)
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors of a blueprint that processes hold; the others are the same in all."""
+    return [name for name, tensor in tensors.items() if tensor.is_meta]
+
+
+def one_of(held: Mapping[str, Tensor], read: Callable[[str], Tensor], name: str) -> Tensor:
+    """A tensor of a blueprint, or what is read where it has no numbers."""
+    return read(name) if held[name].is_meta else held[name]
 
 
 class PipelinedDecoder:
@@ -232,7 +274,8 @@ class PipelinedDecoder:
         """Output embedding, [V, E], in every process."""
         config, pipeline = self.pipeline.model.config, self.pipeline
         if pipeline.is_last:
-            weight = pipeline.model.head_weight.detach().contiguous()
+            weight = pipeline.model.head_weight.detach()
+            weight = (weight.full_tensor() if isinstance(weight, DTensor) else weight).to(pipeline.dtype).contiguous()
         else:
             weight = torch.empty(config.vocab_size, config.hidden_size, dtype=pipeline.dtype, device=pipeline.device)
         dist.broadcast(weight, dist.get_global_rank(pipeline.group, pipeline.size - 1), group=pipeline.group)

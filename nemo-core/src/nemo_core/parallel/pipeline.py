@@ -8,7 +8,7 @@ M micro batches, B rows of one, T places, E hidden width.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,23 @@ def bounds(num_layers: int, num_stages: int) -> list[range]:
     """Layer numbers of each stage, as even as can be."""
     edges = [stage * num_layers // num_stages for stage in range(num_stages + 1)]
     return [range(low, high) for low, high in itertools.pairwise(edges)]
+
+
+def learning_stages(model: Decoder, num_stages: int) -> list[bool]:
+    """For each stage whether its output has a gradient: whether anything is trained in it or before it."""
+    trunk = model.model
+    embeddings = [module for module in (trunk.embed_tokens, trunk.embed_positions) if module is not None]
+    learns = any(is_trained(module) for module in embeddings)
+    found: list[bool] = []
+    for numbers in bounds(model.config.num_layers, num_stages):
+        learns = learns or any(is_trained(trunk.layers[number]) for number in numbers)
+        found.append(learns)
+    return found
+
+
+def is_trained(module: nn.Module) -> bool:
+    """Whether training changes a weight of a module."""
+    return any(weight.requires_grad for weight in module.parameters())
 
 
 def own_stages(rank: int, pipeline: int, stages_per_rank: int) -> list[int]:
@@ -82,7 +99,9 @@ def stage_view(model: Decoder, numbers: range, *, is_first: bool, is_last: bool)
         trunk.embed_tokens, trunk.embed_positions = PassOn(), None
         view.__class__ = Continued
     if not is_last:
-        trunk.norm = PassOn()
+        trunk.norm, view.lm_head = PassOn(), None
+    elif not is_first and model.config.tied_embeddings:
+        view.tied_head = model.model.embed_tokens  # used by the objective: whoever gathers the stage gathers it, too
     view.model = trunk
     view.layer_ropes = [model.layer_ropes[n] for n in numbers]
     kinds = tuple(model.config.layer_kind(n) for n in numbers) if model.config.window is not None else ()
@@ -117,18 +136,35 @@ class Answered:
         return getattr(self.model, name)
 
 
+@dataclass(frozen=True)
+class Stages:
+    """This process's stages, and for each stage of all whether its output has a gradient."""
+
+    views: list[Decoder]
+    learns: list[bool]
+
+
+@dataclass(frozen=True)
+class Between:
+    """Where hidden states between stages are kept, and in which number format."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
 class Pipeline:
     """Runs micro batches through the stages of all processes of `group`."""
 
     def __init__(
-        self, model: Decoder, views: list[Decoder], group: dist.ProcessGroup, *, kind: str, device: torch.device
+        self, model: Decoder, stages: Stages, group: dist.ProcessGroup, *, kind: str, between: Between
     ) -> None:
-        self.model, self.views, self.group, self.kind, self.device = model, views, group, kind, device
+        self.model, self.views, self.group, self.kind = model, stages.views, group, kind
+        self.learns, self.device, self.dtype = stages.learns, between.device, between.dtype
         self.rank, self.size = group.rank(), group.size()
-        self.num_stages = self.size * len(views)
+        self.num_stages = self.size * len(self.views)
         self.objective: Objective | None = None
         self.divisor = 1
-        self.schedules: dict[tuple[int, ...], Any] = {}
+        self.schedules: dict[tuple[Any, ...], Any] = {}
 
     @property
     def is_last(self) -> bool:
@@ -141,29 +177,30 @@ class Pipeline:
             return -(-wanted // self.size) * self.size
         return max(wanted, self.num_stages)
 
-    def accumulate(self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int) -> Tensor:
+    def accumulate(
+        self, objective: Objective, batch: Batch, extra: Mapping[str, Any], *, micro_rows: int, num_targets: int
+    ) -> Tensor:
         """Leave gradients in the weights; the summed loss over `num_targets` at the last stage, 0 elsewhere.
 
-        `batch` has a whole number of micro batches of `micro_rows` rows.
+        `batch` has a whole number of micro batches of `micro_rows` rows; `extra` is what every stage is called with
+        besides its input.
         """
         self.objective, self.divisor = objective, max(1, num_targets)
-        schedule = self.schedule(len(batch.ids_BT) // micro_rows, micro_rows, batch)
-        extra = {"positions_BT": batch.positions_BT, "segments_BT": batch.segments_BT}
         extra = {name: value for name, value in extra.items() if value is not None}
+        schedule = self.schedule(len(batch.ids_BT) // micro_rows, micro_rows, batch, tuple(extra))
         first = (batch.ids_BT,) if self.rank == 0 else ()
         losses: list[Tensor] = []
         last = {"target": batch.targets_BT, "losses": losses} if self.is_last else {}
         schedule.step(*first, **extra, **last)
         return torch.stack([loss.detach() for loss in losses]).sum() if losses else torch.zeros((), device=self.device)
 
-    def schedule(self, count: int, rows: int, batch: Batch) -> Any:
+    def schedule(self, count: int, rows: int, batch: Batch, extra: tuple[str, ...]) -> Any:
         """The schedule for micro batches of this form."""
-        key = (count, rows, batch.ids_BT.shape[1], batch.segments_BT is not None, batch.positions_BT is not None)
+        key = (count, rows, batch.ids_BT.shape[1], extra)
         if key not in self.schedules:
             numbers = own_stages(self.rank, self.size, len(self.views))
             stages: list[Any] = [
-                PipelineStage(view, number, self.num_stages, self.device, group=self.group)
-                for number, view in zip(numbers, self.views)
+                self.stage(view, number, batch.ids_BT[:rows]) for number, view in zip(numbers, self.views)
             ]
             options: dict[str, Any] = {"n_microbatches": count, "loss_fn": self.loss, "scale_grads": False}
             if self.kind == "interleaved":
@@ -172,6 +209,22 @@ class Pipeline:
                 kind = Schedule1F1B if self.kind == "1f1b" else ScheduleGPipe
                 self.schedules = {key: kind(stages[0], **options)}
         return self.schedules[key]
+
+    def stage(self, view: Decoder, number: int, ids_BT: Tensor) -> PipelineStage:
+        """A stage for micro batches like `ids_BT`.
+
+        It is told the form of what goes in and out. Torch would find that out by running it on memory with no numbers
+        in it, and routers of experts would then send tokens another way in each tensor-parallel process.
+        """
+        shape = (*ids_BT.shape, self.model.config.hidden_size)
+
+        def hidden(after: int) -> Tensor:
+            return torch.empty(shape, dtype=self.dtype, device=self.device, requires_grad=self.learns[after])
+
+        given = ids_BT if number == 0 else hidden(number - 1)
+        return PipelineStage(
+            view, number, self.num_stages, self.device, given, output_args=hidden(number), group=self.group
+        )
 
     def loss(self, hidden_BTE: Tensor, targets_BT: Tensor) -> Tensor:
         """The objective at the last stage."""
@@ -195,11 +248,6 @@ class Pipeline:
         """The output of the stage of `owner`, in every process."""
         if owner != self.rank:
             x = torch.empty(*ids_BT.shape, self.model.config.hidden_size, device=self.device, dtype=self.dtype)
-        x = x.contiguous()
+        x = x.to(self.dtype).contiguous()
         dist.broadcast(x, dist.get_global_rank(self.group, owner), group=self.group)
         return x
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Number format of what goes from stage to stage."""
-        return next(self.model.parameters()).dtype

@@ -68,8 +68,9 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
     """Raise ConfigError where the model cannot be cut as asked."""
     if settings.expert > 1:
         raise ConfigError(
-            f"parallel.expert={settings.expert}: the native model computes every expert in each process; use "
-            "parallel.expert=1 (parallel.fsdp shares out the experts' weights), or the megatron backend"
+            f"parallel.expert={settings.expert}: the native model does not send tokens to experts of other processes; "
+            "use parallel.tensor, which splits every expert by its width, or parallel.fsdp, which shares out their "
+            "weights; or implementation=megatron"
         )
     if settings.tensor > 1:
         check_tensor(settings.tensor, config)
@@ -84,44 +85,47 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
             f"parallel.schedule={settings.schedule} with parallel.stages_per_rank={settings.stages_per_rank}: "
             "interleaved takes 2 or more stages per rank, the others exactly 1"
         )
-    others = {name: getattr(settings, name) for name in ("fsdp", "tensor", "context")}
-    if settings.pipeline > 1 and max(others.values()) > 1:
-        named = ", ".join(f"parallel.{name}={degree}" for name, degree in others.items() if degree > 1)
-        raise ConfigError(
-            f"parallel.pipeline={settings.pipeline} cannot be combined with {named}: the native pipeline combines with "
-            "parallel.data only; leave the others at 1, or use the megatron backend"
-        )
 
 
 def check_tensor(tensor: int, config: ModelConfig) -> None:
     """Raise ConfigError where the matrices of the model cannot be split so."""
-    whole = {
-        "mla": config.mla is not None,
-        "moe": config.moe is not None,
-        "qk_norm=projection": config.qk_norm == "projection",
-    }
-    for name, is_there in whole.items():
-        if is_there:
-            raise ConfigError(
-                f"parallel.tensor={tensor}: the native implementation does not split a model with {name}; use "
-                "parallel.fsdp, or the megatron backend"
-            )
-    heads = math.gcd(config.num_heads, config.num_kv_heads)
-    check_divides(tensor, config.num_heads, "model.num_heads", fits=heads)
-    check_divides(tensor, config.num_kv_heads, "model.num_kv_heads", fits=heads)
-    check_divides(tensor, config.ffn_size, "model.ffn_size", fits=config.ffn_size)
+    check_divides(tensor, config.num_heads, "model.num_heads")
+    if config.mla is None and tensor > config.num_kv_heads:
+        check_shared_heads(tensor, config)
+    elif config.mla is None:
+        fits = math.gcd(config.num_heads, config.num_kv_heads)
+        check_divides(tensor, config.num_kv_heads, "model.num_kv_heads", fits=fits)
+    moe = config.moe
+    if moe is None or moe.dense_layers:
+        check_divides(tensor, config.ffn_size, "model.ffn_size")
+    if moe is not None:
+        check_divides(tensor, moe.ffn_size, "moe.ffn_size")
+        check_divides(tensor, moe.shared_ffn_size, "moe.shared_ffn_size")
 
 
-def check_optimizer(plan: ParallelPlan, kind: str) -> None:
-    """Raise ConfigError for an optimizer that looks at whole matrices, where those are cut."""
-    if kind != "adamw" and (plan.fsdp > 1 or plan.tensor > 1):
+def check_shared_heads(tensor: int, config: ModelConfig) -> None:
+    """Raise ConfigError where several processes cannot share a key/value head."""
+    if tensor % config.num_kv_heads:
         raise ConfigError(
-            f"optimizer.kind={kind} needs whole matrices, but parallel.fsdp={plan.fsdp} and parallel.tensor="
-            f"{plan.tensor} cut them; use optimizer.kind=adamw, or parallel.data and parallel.pipeline"
+            f"parallel.tensor={tensor} is no multiple of model.num_kv_heads={config.num_kv_heads}, so key/value heads "
+            f"cannot be shared evenly; use one of {fitting(config)}"
+        )
+    if config.qk_norm == "projection":
+        raise ConfigError(
+            f"parallel.tensor={tensor} with model.num_kv_heads={config.num_kv_heads}: with qk_norm=projection the norm "
+            f"is over all key/value heads, which are not shared then; use parallel.tensor={config.num_kv_heads} or "
+            "less, or parallel.fsdp"
         )
 
 
-def check_divides(tensor: int, number: int, name: str, *, fits: int) -> None:
+def fitting(config: ModelConfig) -> list[int]:
+    """The degrees that divide the heads, and divide the key/value heads or are a multiple of them."""
+    keys = config.num_kv_heads
+    return [degree for degree in divisors(config.num_heads) if keys % degree == 0 or degree % keys == 0]
+
+
+def check_divides(tensor: int, number: int, name: str, *, fits: int | None = None) -> None:
     """Raise ConfigError where the tensor degree does not divide a size of the model."""
     if number % tensor:
-        raise ConfigError(f"parallel.tensor={tensor} does not divide {name}={number}; use one of {divisors(fits)}")
+        known = divisors(number if fits is None else fits)
+        raise ConfigError(f"parallel.tensor={tensor} does not divide {name}={number}; use one of {known}")

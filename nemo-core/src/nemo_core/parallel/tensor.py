@@ -1,59 +1,43 @@
 """Tensor parallel (Shoeybi et al. 2019) through DTensor: attention by heads, feed-forward by width, vocabulary by rows.
 
-Activations between blocks are whole in every process; the norms between them are computed by all.
+Activations between blocks are whole in every process; norms between them, routers, and the small latent vectors of
+latent attention are computed by all. Every expert is split by width. Where there are fewer key/value heads than
+processes, all keep the whole projection and use the head that their queries look at.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_module
+from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
+from ..config import ModelConfig
 from ..foundation.errors import ConfigError
+from ..model.attention import Attention
 from ..model.decoder import Decoder
+from ..model.mlp import GatedMLP, PlainMLP
+from ..model.moe import Router
+from ..peft.lora import Lora
+from ..peft.places import AdaptedLinear, Place
+from .tensor_styles import (
+    Alike,
+    Entered,
+    LowRank,
+    PerHead,
+    Placed,
+    Replicated,
+    Shared,
+    WholeNorm,
+    copied,
+    shared_output,
+)
 
-COLUMNS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+COLUMNS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "q_b_proj", "kv_b_proj")
 ROWS = ("o_proj", "down_proj")
-
-
-class Replicated(ParallelStyle):
-    """A module that every process computes alike, its weights replicated DTensors."""
-
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        return distribute_module(module, device_mesh, None, enter, leave)
-
-
-class PerHead(ParallelStyle):
-    """A norm of each head, [B,T,H,D], where this process has some of the heads: its gradient is a part of the sum."""
-
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        return distribute_module(module, device_mesh, None, enter_heads, leave)
-
-
-class Entered(ParallelStyle):
-    """A block whose first input becomes a DTensor at once, so that its gradient is summed once and not per matrix."""
-
-    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        module.register_forward_pre_hook(lambda module, inputs: enter(module, inputs, device_mesh))
-        return module
-
-
-def enter(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> Any:
-    """The first input as a replicated DTensor."""
-    first, *rest = inputs
-    return (DTensor.from_local(first, mesh, [Replicate()], run_check=False), *rest)
-
-
-def enter_heads(_: nn.Module, inputs: tuple[Any, ...], mesh: DeviceMesh) -> Any:
-    """The first input, [B,T,H,D], as one that is split by heads."""
-    first, *rest = inputs
-    return (DTensor.from_local(first, mesh, [Shard(2)], run_check=False), *rest)
-
-
-def leave(_: nn.Module, output: Any, mesh: DeviceMesh) -> Any:
-    """The output as a plain tensor."""
-    return output.to_local()
+LATENTS = ("q_a_proj", "kv_a_proj_with_mqa")
 
 
 class ShardedHead(Decoder):
@@ -72,34 +56,128 @@ class ShardedHead(Decoder):
         return weight
 
 
+class LocalRouter(Router):
+    """A router that every process computes alike, on plain tensors: choosing has no DTensor operations."""
+
+    def logits(self, x_NE: Tensor) -> Tensor:
+        """Scores of all experts, [N, X]."""
+        weight: Tensor = self.weight
+        whole = weight.to_local() if isinstance(weight, DTensor) else weight
+        return F.linear(x_NE.float(), whole.float())
+
+
+class LocalRouting(ParallelStyle):
+    """A router whose weight is a replicated DTensor, as those of all other modules are."""
+
+    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        copied(module, "weight", device_mesh, Replicate())
+        module.__class__ = LocalRouter
+        return module
+
+
+@dataclass(frozen=True)
+class Split:
+    """Decides how the modules of a model are split over `size` processes."""
+
+    config: ModelConfig
+    size: int
+
+    @property
+    def shares_heads(self) -> bool:
+        """Whether several processes use the same key/value head."""
+        return self.config.mla is None and self.config.num_kv_heads < self.size
+
+    def styles(self, name: str, module: nn.Module) -> Iterator[tuple[str, ParallelStyle]]:
+        """How a module is split, and what an adapter put in its place has beside it; nothing where it has no weights.
+
+        Raises ConfigError naming a module that cannot be split.
+        """
+        leaf = name.rpartition(".")[2]
+        if leaf in (*COLUMNS, *ROWS, *LATENTS) and isinstance(module, AdaptedLinear):
+            yield from self.adapted(name, module)
+        elif isinstance(module, Place) or (leaf in (*COLUMNS, *ROWS, "lm_head") and not isinstance(module, nn.Linear)):
+            raise ConfigError(
+                f"parallel.tensor: {name} is a {type(module).__name__}, and only plain matrices and LoRA on them are "
+                "split; use parallel.fsdp instead"
+            )
+        else:
+            style = self.style_of(leaf, module)
+            if style is not None:
+                yield name, style
+
+    def style_of(self, leaf: str, module: nn.Module) -> ParallelStyle | None:
+        """How a module without adapters is split."""
+        if isinstance(module, (Attention, GatedMLP, PlainMLP)):
+            return Entered()
+        if isinstance(module, Router):
+            return LocalRouting()
+        if leaf in ("q_norm", "k_norm"):
+            return PerHead() if self.config.qk_norm == "head" else WholeNorm()
+        if self.is_shared(leaf):
+            return Shared(shared_output(leaf, self.config))
+        if leaf in ROWS:
+            return RowwiseParallel()
+        if leaf in COLUMNS or leaf == "lm_head":
+            return ColwiseParallel()
+        if isinstance(module, nn.Embedding) and leaf == "embed_tokens":
+            return RowwiseParallel(input_layouts=Replicate())
+        return None if next(module.parameters(recurse=False), None) is None else Replicated()
+
+    def adapted(self, name: str, place: AdaptedLinear) -> Iterator[tuple[str, ParallelStyle]]:
+        """The frozen matrix and what LoRA adds to it. Raises ConfigError naming another method."""
+        leaf, kind = name.rpartition(".")[2], self.kind_of(name.rpartition(".")[2])
+        if not isinstance(place.base, nn.Linear):
+            raise ConfigError(f"parallel.tensor: {name} is quantised, and is not split; use parallel.fsdp instead")
+        for adapter, part in place.adapters.items():
+            check_part(name, part)
+            yield f"{name}.adapters.{adapter}", LowRank(kind)
+        base = {
+            "column": ColwiseParallel(use_local_output=False),
+            "row": RowwiseParallel(use_local_output=False),
+            "alike": Alike(),
+        }
+        yield f"{name}.base", base[kind]
+        yield name, Placed(kind, shared_output(leaf, self.config) if self.is_shared(leaf) else None)
+
+    def kind_of(self, leaf: str) -> str:
+        """Along which axis the matrix is cut."""
+        if leaf in ROWS:
+            return "row"
+        return "alike" if leaf in LATENTS or self.is_shared(leaf) else "column"
+
+    def is_shared(self, leaf: str) -> bool:
+        """Whether all processes compute a matrix and each goes on with a part of the result."""
+        return leaf == "kv_a_proj_with_mqa" or (leaf in ("k_proj", "v_proj") and self.shares_heads)
+
+
+def check_part(name: str, part: nn.Module) -> None:
+    """Raise ConfigError for an adapter that is not split."""
+    if type(part) is not Lora:
+        method = getattr(part, "method", type(part).__name__)
+        raise ConfigError(
+            f"parallel.tensor: {name} has an adapter of method={method}, and only method=lora is split; use "
+            "parallel.fsdp instead"
+        )
+    if part.settings.dropout:
+        raise ConfigError(
+            f"parallel.tensor: lora.dropout={part.settings.dropout} would drop other inputs in each process; use "
+            "lora.dropout=0, or parallel.fsdp instead"
+        )
+
+
 def split_tensors(model: Decoder, mesh: DeviceMesh) -> None:
     """Split the weights of `model` in place over the processes of `mesh`.
 
-    Raises ConfigError naming a layer that cannot be split: an adapter on a matrix, for example.
+    Raises ConfigError naming a layer that cannot be split: an adapter other than LoRA, for example.
     """
-    styles = {name: style_of(name, module) for name, module in model.named_modules()}
-    for name, style in styles.items():
-        if style is not None:
-            parallelize_module(model, mesh, {name: style})
+    for name, style in styles_of(model, mesh.size()):
+        parallelize_module(model, mesh, {name: style})
     model.__class__ = ShardedHead
 
 
-def style_of(name: str, module: nn.Module) -> ParallelStyle | None:
-    """How a module is split; None where it has no weights of its own."""
-    leaf = name.rpartition(".")[2]
-    if leaf in (*COLUMNS, *ROWS, "lm_head") and not isinstance(module, nn.Linear):
-        raise ConfigError(
-            f"parallel.tensor: {name} is a {type(module).__name__}, and only plain matrices are split; "
-            "use parallel.fsdp instead"
-        )
-    if leaf in ("self_attn", "mlp"):
-        return Entered()
-    if leaf in ("q_norm", "k_norm"):
-        return PerHead()
-    if leaf in ROWS:
-        return RowwiseParallel()
-    if leaf in COLUMNS or leaf == "lm_head":
-        return ColwiseParallel()
-    if leaf == "embed_tokens":
-        return RowwiseParallel(input_layouts=Replicate())
-    return None if next(module.parameters(recurse=False), None) is None else Replicated()
+def styles_of(model: Decoder, size: int) -> list[tuple[str, ParallelStyle]]:
+    """How each module of `model` is split over `size` processes. Raises ConfigError as `split_tensors` does."""
+    split = Split(model.config, size)
+    places = [f"{name}." for name, module in model.named_modules() if isinstance(module, AdaptedLinear)]
+    outside = [pair for pair in model.named_modules() if not any(pair[0].startswith(place) for place in places)]
+    return [style for name, module in outside for style in split.styles(name, module)]

@@ -87,7 +87,7 @@ class Judge:
             ids_BT[number, : len(row)] = torch.tensor(row)
         device = self.compute.device
         with self.compute.precision():
-            scores_BC = self.model(ids_BT.to(device), lengths_B.to(device)).float()
+            scores_BC: Tensor = self.model(ids_BT.to(device), lengths_B.to(device)).float()
         return scores_BC if len(self.model.labels) == 1 else scores_BC.softmax(-1)
 
     def row(self, text: Text, scores: list[float] | None, tally: Tally) -> Row:

@@ -6,7 +6,7 @@ L layers with experts, N = L*B*T tokens of all of them, B rows, T places, X expe
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config import ModelConfig, MoEConfig
 from ..data.batch import IGNORED, Batch
@@ -18,6 +18,7 @@ from .care import ExpertSettings
 from .objective import Objective
 from .world import World
 
+CPU = torch.device("cpu")
 BIAS = "e_score_correction_bias"
 
 
@@ -111,17 +112,22 @@ class Balanced:
             counts_X = chosen_counts(one, real_N).sum(0)
             self.chosen[one.router] = self.chosen.get(one.router, torch.zeros_like(counts_X)) + counts_X
 
-    def taken_figures(self, world: World) -> dict[str, float]:
-        """The balancing loss of the step over all processes, unweighted; called by all of them, once per step."""
-        balance, targets = (self.sums.pop(name, torch.zeros(())) for name in ("balance", "targets"))
+    def taken_figures(self, world: World, device: torch.device = CPU) -> dict[str, float]:
+        """The balancing loss of the step over all processes, unweighted; called by all of them, once per step.
+
+        A process that had no row to learn from has nothing to add.
+        """
+        balance, targets = (self.sums.pop(name, torch.zeros((), device=device)) for name in ("balance", "targets"))
         world.sum_([balance, targets])
         return {"balance_loss": float(balance / targets.clamp(min=1))}
 
     @torch.no_grad()
-    def move_biases(self, world: World, *, skip: bool) -> None:
+    def move_biases(self, model: nn.Module, world: World, *, skip: bool) -> None:
         """Raise the bias of experts chosen less than the mean, lower the others' (Wang et al. 2024, algorithm 1)."""
         chosen, self.chosen = self.chosen, {}
-        for router, counts_X in chosen.items():
+        routers = [module for module in model.modules() if isinstance(module, Router)] if self.bias_rate else []
+        for router in routers:
+            counts_X = chosen.get(router, torch.zeros_like(router.e_score_correction_bias))
             world.sum_([counts_X])
             if not skip:
                 router.e_score_correction_bias += self.bias_rate * (counts_X.mean() - counts_X).sign()

@@ -5,11 +5,12 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from ..foundation.errors import ConfigError
-from .settings import EvaluateSettings, RunSettings
+from .settings import Device, Dtype
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 LARGEST_KEPT = 2**30
@@ -29,7 +30,23 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def choose_compute(settings: RunSettings | EvaluateSettings) -> Compute:
+class ComputeSettings(Protocol):
+    """What any command's settings say of where it computes."""
+
+    @property
+    def device(self) -> Device:
+        """cpu, cuda, or auto: cuda where there is one."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of matrix products."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads; 0: one per core."""
+
+
+def choose_compute(settings: ComputeSettings) -> Compute:
     """Device and format of `settings`; also sets the number of CPU threads, on which the last bit of sums depends.
 
     Raises ConfigError where cuda is asked for and there is none.

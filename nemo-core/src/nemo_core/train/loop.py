@@ -128,6 +128,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
         if not account.begun:
             account.notes = begin() if begin else {}
             account.before = measured(parts)
+            check_measured(plan.run, account.before)
             account.begun = True
             loop.save(account.before)
         with MetricsLogOfFirst(parts.world, folder, account.step, plan.run) as log:
@@ -139,6 +140,16 @@ def kept_states(run: RunSettings) -> StateSettings:
     """Which states are kept: the best one where the run goes back to it in the end."""
     state = run.state
     return replace(state, keep_best=max(1, state.keep_best)) if run.early_stop.restore_best else state
+
+
+def check_measured(run: RunSettings, figures: Mapping[str, float]) -> None:
+    """Raise ConfigError where the best weights are wanted, but nothing is measured by which to tell them."""
+    metric = run.state.best_metric
+    if run.early_stop.restore_best and metric not in {"loss", *figures}:
+        raise ConfigError(
+            f"early_stop.restore_best=true, but there is no figure state.best_metric={metric} (measured: "
+            f"{', '.join(figures) or 'nothing, since nothing is held out'}); hold data out, or leave restore_best out"
+        )
 
 
 class Loop:
@@ -174,13 +185,10 @@ class Loop:
             self.go_back_to_best()
 
     def go_back_to_best(self) -> None:
-        """Take the weights of the best saved measurement. Raises ConfigError where nothing was held out to measure."""
+        """Take the weights of the best saved measurement. Raises ArtifactError where none could be saved."""
         best = self.saver.best()
         if best is None:
-            raise ConfigError(
-                "early_stop.restore_best=true, but no saved state has the figure state.best_metric="
-                f"{self.plan.run.state.best_metric}: hold data out to measure on, or leave restore_best out"
-            )
+            raise ArtifactError(f"{self.saver.root}: no state with a measurement could be saved to go back to")
         step = int(best.facts["step"])
         if step != self.account.step:
             put_back(self.parts, best)
@@ -278,14 +286,14 @@ def learn(parts: Parts, plan: Plan, batch: Batch, *, rate: float, skip: Callable
     loss = accumulate(parts, plan, batch, num_targets=batch.num_targets)
     norm = parts.laid_out.clip(plan.max_grad_norm)
     balancing = parts.objective if isinstance(parts.objective, Balanced) else None
-    more = balancing.taken_figures(parts.world) if balancing else {}
+    more = balancing.taken_figures(parts.world, parts.compute.device) if balancing else {}
     result = StepResult(loss, norm, batch.ids_BT.numel(), batch.ids_BT.shape[1], more)
     skipped = skip(result.loss, result.grad_norm)
     if not skipped:
         set_learning_rate(parts.optimizer, rate)
         parts.optimizer.step()
     if balancing:
-        balancing.move_biases(parts.world, skip=skipped)
+        balancing.move_biases(parts.model, parts.world, skip=skipped)
     return result
 
 

@@ -1,5 +1,6 @@
 """Optimizers over the weights that are trained."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adafactor, AdamW, Muon, Optimizer
 
 from .weights import trained_weights as trained_weights
+from .whole_matrices import ByWholeMatrix, is_in_parts
 
 EMBEDDINGS = ("embed_tokens", "lm_head", "score.weight")
 
@@ -18,29 +20,36 @@ def build_optimizer(
     return adamw([weight for _, weight in trained_weights(model)], learning_rate, weight_decay, betas)
 
 
-def build_muon(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
-) -> "MuonWithAdamW":
-    """Muon for the hidden matrices, AdamW for embeddings, output head, norms and biases; one learning rate for both."""
+def build_muon(model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> Optimizer:
+    """Muon for the hidden matrices, AdamW for embeddings, output head, norms and biases; one learning rate for both.
+
+    Where there are weights of one kind only, as in many adapters, it is that kind's optimizer.
+    """
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in trained_weights(model):
         is_hidden = weight.ndim == 2 and not any(part in name for part in EMBEDDINGS)
         (hidden if is_hidden else rest).append(weight)
-    muon = Muon(hidden, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-    return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas))
+    if not hidden:
+        return adamw(rest, learning_rate, weight_decay, betas)
+    groups = [{"params": hidden, "lr": learning_rate, "weight_decay": weight_decay}]
+    make = functools.partial(Muon, adjust_lr_fn="match_rms_adamw")
+    muon = ByWholeMatrix(make, groups) if is_in_parts(hidden) else make(groups)
+    return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas)) if rest else muon
 
 
 def build_adafactor(
     model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float]
-) -> Adafactor:
+) -> Optimizer:
     """Adafactor (Shazeer and Stern 2018): row and column sums of squared gradients, no mean; least memory.
 
     Its decay rises with the step, so `betas` are not used; the learning rate is relative to each weight's size.
     """
     del betas
-    groups = groups_by_decay([weight for _, weight in trained_weights(model)], weight_decay)
-    return Adafactor(groups, lr=learning_rate, foreach=False)
+    weights = [weight for _, weight in trained_weights(model)]
+    groups = [{**group, "lr": learning_rate} for group in groups_by_decay(weights, weight_decay)]
+    make = functools.partial(Adafactor, foreach=False)
+    return ByWholeMatrix(make, groups) if is_in_parts(weights) else make(groups)
 
 
 def adamw(weights: list[nn.Parameter], learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:
@@ -64,7 +73,7 @@ class MuonWithAdamW(Optimizer):
     2025), both share a learning rate.
     """
 
-    def __init__(self, muon: Muon, rest: AdamW) -> None:
+    def __init__(self, muon: Optimizer, rest: AdamW) -> None:
         super().__init__([*muon.param_groups, *rest.param_groups], {})
         self.parts: tuple[Optimizer, ...] = (muon, rest)
         self.param_groups = [group for part in self.parts for group in part.param_groups]

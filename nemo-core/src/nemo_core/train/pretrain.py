@@ -5,7 +5,9 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..checkpoint.folder import check_folder, load_model
+import torch
+
+from ..checkpoint.folder import check_folder
 from ..config import ModelConfig
 from ..data.batch import Batch
 from ..data.batch_size import BatchSizes
@@ -19,7 +21,7 @@ from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
-from .implementation import lay_out, process_groups
+from .implementation import lay_out, outline_or_model, process_groups
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -96,7 +98,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     compute = choose_compute(settings)
     collections = open_collections(settings)
     tokenizer = load_tokenizer(collections[0].tokenizer)
-    model = first_model(settings, tokenizer, collections[0]).to(compute.device)
+    model = first_model(settings, tokenizer, collections[0], device=compute.device)
     data = training_data(settings, collections, tokenizer)
     held = held_out(settings, tokenizer)
     parallel = lay_out(settings, model, world=world, compute=compute)
@@ -104,7 +106,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         model=parallel.model,
         data=data,
         objective=balanced(next_token_loss, model.config, settings.experts, settings.parallel),
-        optimizer=make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
+        optimizer=parallel.own_optimizer or make_optimizer(parallel.model, settings.learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.learning_rate, steps=settings.steps),
         validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
@@ -117,6 +119,10 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
 def training_data(settings: PretrainSettings, collections: list[Collection], tokenizer: Tokenizer) -> PretrainData:
     """The blended stream of windows. Raises InputError where a collection does not fill one window."""
     separator = tokenizer.eos_id if settings.separate_documents else None
+    names = [collection.name for collection in collections]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"data names {twice} twice; give one entry with the sum of the weights")
     windows = {
         collection.name: open_windows(
             collection.train, length=settings.sequence_length, separator=separator, vocab_size=tokenizer.vocab_size
@@ -134,17 +140,19 @@ def training_data(settings: PretrainSettings, collections: list[Collection], tok
     return pretrain_data(windows, weights, seed=settings.seed, sizes=sizes)
 
 
-def first_model(settings: PretrainSettings, tokenizer: Tokenizer, collection: Collection) -> Decoder:
+def first_model(
+    settings: PretrainSettings, tokenizer: Tokenizer, collection: Collection, *, device: torch.device
+) -> Decoder:
     """A model with random weights, or that of `continue_from`, whose tokenizer must have made the tokens."""
     folder = settings.continue_from
     if folder is None:
-        return Decoder(shape(settings, tokenizer), seed=settings.seed)
+        return Decoder(shape(settings, tokenizer), seed=settings.seed).to(device)
     check_folder(folder)
     if not same_tokenizer(collection.tokenizer, folder):
         raise InputError(f"{collection.tokenizer}: not the tokenizer of {folder}; tokenize with tokenizer={folder}")
     if settings.model != ModelShape():
         raise ConfigError("model.* shapes a new model; with continue_from=... the model has its shape already")
-    model = load_model(folder)
+    model = outline_or_model(settings, folder, device=device)
     check_length(settings, model.config)
     return model
 

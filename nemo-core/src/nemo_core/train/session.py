@@ -20,6 +20,7 @@ from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
+from ..parallel.model import ParallelModel
 from ..scoring.settings import ScoringSettings
 from .care import EmaSettings
 from .ema import Ema
@@ -175,10 +176,12 @@ def save_average(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
 
 
 def save_whole(parts: Parts, folder: Path, *, tokenizer: Path) -> None:
-    """The model put together from all processes, written by the one that gets it."""
-    model = parts.laid_out.whole()
-    if model is not None:
+    """The model of all processes, written by the first one, and the tokenizer beside it."""
+    if isinstance(parts.laid_out, ParallelModel):
+        parts.laid_out.save(folder)
+    elif (model := parts.laid_out.whole()) is not None:
         save_model(model, folder)
+    if parts.world.is_first:
         copy_tokenizer(tokenizer, folder)
 
 

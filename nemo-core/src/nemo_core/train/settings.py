@@ -19,6 +19,10 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "inverse_sqrt", "constant"]
 Count = Annotated[int, Meta(ge=1)]
 
+Implementation = Annotated[
+    Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings:
@@ -145,9 +149,7 @@ class PretrainTask:
         ),
     ] = "nano"
     model: ModelShape = field(default_factory=ModelShape)
-    implementation: Annotated[
-        Literal["native", "megatron"], Meta(description="native: readable torch; megatron: megatron.core's GPTModel")
-    ] = "native"
+    implementation: Implementation = "native"
     fp8: Fp8Settings = field(default_factory=Fp8Settings)
     separate_documents: Annotated[
         bool, Meta(description="documents that share a window do not see each other (slower on CPU)")
@@ -192,6 +194,8 @@ class SftTask:
     ] = 0.05
     samples: Annotated[int, Meta(ge=0, le=6, description="held-out questions answered before and after")] = 4
     sample_tokens: Annotated[int, Meta(ge=1, description="tokens of a sample answer, at most")] = 64
+    implementation: Implementation = "native"
+    fp8: Fp8Settings = field(default_factory=Fp8Settings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,7 @@ from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
-from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
-from ..parallel.plan import check_optimizer
 from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
 from ..peft.folder import load_adapter, save_adapter, stored_tensors
 from ..peft.merge import merge_adapters
@@ -35,6 +33,7 @@ from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
+from .implementation import lay_out, outline_or_model, process_groups
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -46,7 +45,7 @@ from .session import (
     make_optimizer,
     make_plan,
     make_schedule,
-    save_average,
+    save_models,
     shared_draft,
     summary,
 )
@@ -81,21 +80,21 @@ def run(settings: SftSettings) -> TrainResult:
     inputs = {"model": settings.model, "conversations": settings.conversations}
     kind = "checkpoint" if settings.is_merged else "adapter"
     files = conversation_files(settings.conversations)
-    joined = joined_world(settings.parallel.timeout_s)
-    with joined as world, shared_draft(settings, inputs, world, files=files, kind=kind) as draft:
+    with (
+        joined_world(settings.parallel.timeout_s) as world,
+        shared_draft(settings, inputs, world, files=files, kind=kind) as draft,
+        process_groups(settings),
+    ):
         tuning = assemble(settings, world)
         ask = functools.partial(sample_answers, tuning, max_tokens=settings.sample_tokens)
         plan = make_plan(settings, label="sft", steps=tuning.steps)
         account = train(tuning.parts, plan, draft.path, begin=lambda: {"answers": ask()})
-        answers, model = ask(), tuning.parts.laid_out.whole()
-        if model is not None:
-            samples = compare_answers(tuning.conversations.questions, account, answers)
-            write_outputs(settings, model, draft.path, samples)
-            draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
-            draft.stats.update(conversation_figures(settings, tuning))
-        else:
-            draft.stats.update(figures("sft", tuning.parts.model, account))
-        save_average(tuning.parts, draft.path, tokenizer=settings.model)
+        samples = compare_answers(tuning.conversations.questions, account, ask())
+        write_models(settings, tuning.parts, draft.path)
+        if world.is_first:
+            write_samples(samples, draft.path)
+        draft.stats.update(figures("sft", tuning.parts.model, account), samples=samples)
+        draft.stats.update(conversation_figures(settings, tuning))
     return summary(settings.output, draft.stats)
 
 
@@ -104,21 +103,21 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
-    model = load_model(folder, device=str(compute.device))
+    model = outline_or_model(settings, folder, device=compute.device)
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
         stored_tensors(model, DEFAULT)  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
-    parallel = parallelize(model, settings.parallel, world, compute)
-    check_optimizer(parallel.layout.plan, settings.optimizer.kind)
+    parallel = lay_out(settings, model, world=world, compute=compute)
+    model = model if settings.implementation == "native" else parallel.model
     data = packed_data(settings, conversations.train)
     steps = settings.steps or math.ceil(settings.epochs * len(data.rows) / settings.batch_size)
     parts = Parts(
         model=model,
         data=data,
         objective=balanced(next_token_loss, model.config, settings.experts, settings.parallel),
-        optimizer=make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
+        optimizer=parallel.own_optimizer or make_optimizer(model, settings.peak_learning_rate, settings.optimizer),
         schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps),
         validate=functools.partial(validate, parallel, held_out(settings, conversations.validation), compute),
         compute=compute,
@@ -134,6 +133,11 @@ def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> No
     check_vocabulary(settings.model, model, tokenizer)
     if settings.ema.decay and settings.method != "full":
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    if settings.implementation != "native" and settings.method != "full":
+        raise ConfigError(
+            f"method={settings.method} needs implementation=native: megatron.core's joined matrices take no adapters "
+            "here; use method=full, or implementation=native"
+        )
     if settings.experts.bias_rate and settings.method != "full":
         raise ConfigError(
             f"experts.bias_rate={settings.experts.bias_rate} moves biases of the model itself; set it to 0, or use "
@@ -224,6 +228,8 @@ def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) ->
 
 def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
     """What the model says now to the held-out questions; asked in the first process, known in all."""
+    if not tuning.conversations.questions:
+        return []
     parts = tuning.parts
     model = parts.laid_out.whole()
     said: list[str] = []
@@ -242,13 +248,19 @@ def compare_answers(questions: Sequence[Question], account: Account, after: list
     ]
 
 
-def write_outputs(settings: SftSettings, model: Decoder, folder: Path, samples: list[dict[str, str]]) -> None:
-    """The model with its adapter merged, and the adapter alone in adapter/; or, unmerged, the adapter and no model."""
-    if settings.method != "full":
+def write_models(settings: SftSettings, parts: Parts, folder: Path) -> None:
+    """The tuned model and its average; or with an adapter, that, and the model with it merged where it is wanted."""
+    if settings.method == "full":
+        save_models(parts, folder, tokenizer=settings.model)
+    elif (model := parts.laid_out.whole()) is not None:
         save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
-    if settings.is_merged:
-        save_model(merged_model(settings, model, folder), folder)
-    copy_tokenizer(settings.model, folder)
+        if settings.is_merged:
+            save_model(merged_model(settings, model, folder), folder)
+        copy_tokenizer(settings.model, folder)
+
+
+def write_samples(samples: list[dict[str, str]], folder: Path) -> None:
+    """The questions and what was answered before and after training."""
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     (folder / SAMPLES).parent.mkdir(exist_ok=True)
     atomic.write_text(folder / SAMPLES, lines)
@@ -265,6 +277,7 @@ def conversation_figures(settings: SftSettings, tuning: Tuning) -> dict[str, Any
     """How many conversations were learnt from, cut or left out, and how."""
     encoded, validation = tuning.conversations.train, tuning.conversations.validation
     trained = sum(layer.numel() for layer in tuning.parts.optimizer.state) if tuning.parts.optimizer.state else 0
+    trained = tuning.parts.model.config.num_parameters if settings.implementation != "native" else trained
     return {
         "method": settings.method,
         "trained_parameters": trained,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
@@ -39,7 +40,8 @@ def run(settings: Acquire) -> Acquired:
             remotes = found(settings, source.list_files(settings, lambda url: get(client, url)))
             write_text(listing, json.dumps([asdict(remote) for remote in remotes], indent=1))
         remotes = [Remote(**entry) for entry in json.loads(listing.read_text(encoding="utf-8"))]
-        fetch = getattr(source, "fetch", client.fetch)
+        own = getattr(source, "fetch", None)
+        fetch = whole_files(own) if own else client.fetch
         with contextlib.closing(client):  # an interruption does not wait for files of gigabytes
             failed = fetch_all(fetch, remotes, draft.path / "data", connections=settings.download.connections)
         if len(failed) == len(remotes):
@@ -78,6 +80,42 @@ def found(settings: Acquire, remotes: Sequence[Remote]) -> list[Remote]:
     return list(remotes[: settings.limit])
 
 
+def whole_files(fetch: Callable[[Remote, Path], object]) -> Callable[..., object]:
+    """A source's own `fetch`, of which nothing is heard before a file is there."""
+
+    def fetched(remote: Remote, folder: Path, *, arrived: Callable[[int], None]) -> None:
+        fetch(remote, folder)
+        arrived((folder / remote.name).stat().st_size)
+
+    return fetched
+
+
+def total_bytes(remotes: Sequence[Remote]) -> int | None:
+    """Bytes of all files; None where a listing does not tell those of each."""
+    sizes = [remote.num_bytes for remote in remotes if remote.num_bytes is not None]
+    return sum(sizes) if len(sizes) == len(remotes) else None
+
+
+class Arrivals:
+    """Bytes of several downloads at once, told to one bar, with the files that have come."""
+
+    def __init__(self, progress: Progress, *, files: int, done: int) -> None:
+        self._progress, self._files, self._done, self._failed = progress, files, done, 0
+        self._lock = threading.Lock()
+
+    def arrived(self, num_bytes: int) -> None:
+        """Some bytes of a file came."""
+        with self._lock:
+            failed = f", {self._failed} failed" if self._failed else ""
+            self._progress.advance(num_bytes, note=f"{self._done} of {self._files} files{failed}")
+
+    def ended(self, *, failed: int) -> None:
+        """A file came, or will not."""
+        with self._lock:
+            self._done, self._failed = self._done + 1 - (failed - self._failed), failed
+        self.arrived(0)
+
+
 def fetch_all(
     fetch: Callable[..., object], remotes: Sequence[Remote], folder: Path, *, connections: int
 ) -> dict[str, str]:
@@ -87,13 +125,15 @@ def fetch_all(
     folder.mkdir(parents=True, exist_ok=True)
     missing = [remote for remote in remotes if not (folder / remote.name).is_file()]
     threads = ThreadPoolExecutor(connections)
-    with Progress("download", total=len(remotes), unit="files") as progress:
-        progress.advance(len(remotes) - len(missing))
-        futures = {threads.submit(fetch, remote, folder): remote for remote in missing}
+    there = sum((folder / remote.name).stat().st_size for remote in remotes if remote not in missing)
+    with Progress("download", total=total_bytes(remotes), unit="B") as progress:
+        arrivals = Arrivals(progress, files=len(remotes), done=len(remotes) - len(missing))
+        arrivals.arrived(there)
+        futures = {threads.submit(fetch, remote, folder, arrived=arrivals.arrived): remote for remote in missing}
         try:
             for future in as_completed(futures):
                 sort_out(future.exception(), futures[future], failed, later)
-                progress.advance(note=f"{len(failed) + len(later)} failed")
+                arrivals.ended(failed=len(failed) + len(later))
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
     if later:

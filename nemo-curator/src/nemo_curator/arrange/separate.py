@@ -22,7 +22,7 @@ UNREAD = "_unread"
 
 @dataclass(frozen=True, kw_only=True)
 class Separated:
-    """What was written: documents by value; and, in the artifact `_unread`, records that could not be read, by reason."""
+    """What was written: documents by value; and records that could not be read (artifact `_unread`), by reason."""
 
     output: Path
     documents_in: int

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ..dedup.semantic_settings import SemanticDedup
 from ..pipeline import Pipeline
 from .sample import Sample
 
@@ -10,6 +11,9 @@ PROCESS_START_S = 1.5
 GROUPING_BYTES = 48
 """Bytes a document takes in the comparing process: a key, its order, its number, its label, its length, a spare."""
 KEY_BYTES = 8
+NUMBER_BYTES = 4
+NEAREST_BYTES = 24
+"""A document's nearest centroid, the similarity to it, and its length."""
 DIGEST_KEYS = 2
 
 
@@ -96,4 +100,13 @@ def work_bytes(sample: Sample, pipeline: Pipeline, compared: list[tuple[int, int
     behind = zip(pipeline.steps, sample.steps[1:], strict=True)
     between = [round(measured.draft_bytes * scale) for step, measured in behind if step.compares_documents]
     texts = max((sum(between[i : i + 2]) for i in range(len(between))), default=0)
-    return texts + max((documents * keys * KEY_BYTES for documents, keys in compared), default=0)
+    compared_by = (step.settings for step in pipeline.steps if step.compares_documents)
+    kept = (documents * bytes_kept(by) for (documents, _), by in zip(compared, compared_by, strict=True))
+    return texts + max(kept, default=0)
+
+
+def bytes_kept(settings: Any) -> int:
+    """Bytes a document takes on disk while all are compared: its keys or, by meaning, its embedding twice."""
+    if isinstance(settings, SemanticDedup):
+        return 2 * settings.width * NUMBER_BYTES + NEAREST_BYTES
+    return num_keys(settings) * KEY_BYTES

@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..document import Verdict
+from ..language.stop_words import stop_words
 from .custom import score_function
 from .rules import RULES, Scores
 from .scores import gopher, registry
+from .scores.lists import AUTO
 from .scores.resources import Resources
 from .thresholds import Limits, Quality
 
@@ -86,7 +88,7 @@ def definitions_of(settings: Quality) -> dict[str, str]:
 
 
 def resources_of(settings: Quality) -> Resources:
-    """The files that scores need. Raises ConfigError for one that is not there."""
+    """The files that scores need. Raises ConfigError for one that is not there, or a language without stop words."""
     resources = Resources(
         flagged_words=settings.flagged_words,
         stop_words=settings.stop_words,
@@ -101,6 +103,8 @@ def resources_of(settings: Quality) -> Resources:
     for name in ("flagged_words", "stop_words", "tokenizer", "ngram_model"):
         if getattr(resources, name) is not None:
             resources.need(name, why="it was named")
+    if settings.stop_word_language and settings.stop_word_language != AUTO and not settings.stop_words:
+        stop_words(settings.stop_word_language)
     return resources
 
 

@@ -48,7 +48,7 @@ class KernelLocator:
         return getattr(self._usual, name)
 
 
-USUAL = tuple(FunctionCache._impl_class._locator_classes)
+USUAL: tuple[Any, ...] = tuple(FunctionCache._impl_class._locator_classes)
 
 
 def install() -> None:

@@ -178,7 +178,7 @@ def visible(root: Path) -> Iterator[Path]:
     """Everything under `root` that is neither hidden nor a folder; a link to a folder is not followed."""
     for folder, folders, names in os.walk(root, onerror=cannot_list):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        links = [name for name in folders if Path(folder, name).is_symlink()]
         yield from (Path(folder, name) for name in [*links, *names] if not name.startswith("."))
 
 

@@ -36,7 +36,7 @@ PAPER = re.compile(r"(?:.*/)?((?:\d{4}\.\d{4,5})|(?:[a-z-]+\d{7}))\.(?:gz|pdf|te
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every paper of the archive; ordinals count its members."""
-    number = 0
+    number = -1
     try:
         with file.open() as handle, tarfile.open(fileobj=handle, mode="r|") as archive:
             for number, member in enumerate(archive):
@@ -48,7 +48,7 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
                     continue
                 yield paper(member.name, content.read(), file=file, number=number, reading=reading)
     except (tarfile.TarError, EOFError) as error:
-        yield reject(file, number, "corrupt_tar", str(error))
+        yield reject(file, number + 1, "corrupt_tar", str(error))
 
 
 def reject(file: InputFile, number: int, reason: str, detail: str, *, source_id: str = "") -> Reject:

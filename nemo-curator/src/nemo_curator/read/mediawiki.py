@@ -30,7 +30,7 @@ EMPTY_BRACKETS = re.compile(r" ?\((?:\s*[,;:]?\s*)*\)")
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every article; ordinals count all pages of the dump. Redirects and pages about other things are left out."""
-    number = 0
+    number = -1
     try:
         with open_unpacked(file) as handle:
             for number, page in enumerate(pages(handle, reading.max_document_bytes + 1)):
@@ -38,9 +38,9 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
                 if record is not None:
                     yield record
     except expat.ExpatError as error:
-        yield broken(file, number, "corrupt_xml", error)
+        yield broken(file, number + 1, "corrupt_xml", error)
     except DAMAGES as error:
-        yield broken(file, number, damage(file, error), error)
+        yield broken(file, number + 1, damage(file, error), error)
 
 
 def broken(file: InputFile, number: int, reason: str, error: Exception) -> Reject:
@@ -118,7 +118,9 @@ def article(page: dict[str, str], *, file: InputFile, number: int, reading: Read
     known: dict[str, Any] = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
     wikitext = page.get("text", "")
     if len(wikitext) > reading.max_document_bytes:
-        return Reject(**known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}")
+        return Reject(
+            **known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}"
+        )
     text = plain(wikitext)
     fault = text_fault(text, reading)
     if fault:

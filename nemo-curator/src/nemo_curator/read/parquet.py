@@ -11,12 +11,12 @@ from .records import Reading, Record, document_from_fields, record_id
 
 ROWS = 256
 SLICE_BYTES = 32_000_000
+BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What a damaged file raises: its pages, its footer, the names of its columns."""
 Fields = dict[str, object]
 
 
-def read(
-    file: InputFile, reading: Reading, *, notice: Callable[[Fields], object] = lambda _: None
-) -> Iterator[Record]:
+def read(file: InputFile, reading: Reading, *, notice: Callable[[Fields], object] = lambda _: None) -> Iterator[Record]:
     """Every row of the file; `notice` sees the fields of each before its record comes."""
     number = 0
     try:
@@ -25,7 +25,7 @@ def read(
                 for fields in rows_of(batch):
                     yield record_of(fields, file=file, number=number, reading=reading, notice=notice)
                     number += 1
-    except (pa.ArrowInvalid, OSError) as error:
+    except BROKEN as error:
         if isinstance(error, OSError) and error.errno:
             raise  # not the content's fault
         yield damaged(file, number, "corrupt_parquet", error)
@@ -38,25 +38,25 @@ def rows_at_a_time(metadata: pq.FileMetaData) -> int:
     return int(min(ROWS, max(1, SLICE_BYTES // max(1, longest))))
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[Fields | UnicodeDecodeError]:
-    """The fields of every row, or what is wrong with its characters."""
+def rows_of(batch: pa.RecordBatch) -> Iterator[Fields | ValueError]:
+    """The fields of every row, or what is wrong with them: bytes that are no UTF-8, a date beyond all calendars."""
     try:
         yield from batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         yield from (row_of(batch.slice(row, 1)) for row in range(batch.num_rows))
 
 
-def row_of(row: pa.RecordBatch) -> Fields | UnicodeDecodeError:
-    """The fields of one row, or what is wrong with its characters."""
+def row_of(row: pa.RecordBatch) -> Fields | ValueError:
+    """The fields of one row, or what is wrong with them."""
     try:
         (fields,) = row.to_pylist()
-    except UnicodeDecodeError as error:
-        return error
+    except (ValueError, OverflowError) as error:
+        return error if isinstance(error, ValueError) else ValueError(str(error))
     return dict(fields)
 
 
 def record_of(
-    fields: Fields | UnicodeDecodeError,
+    fields: Fields | ValueError,
     *,
     file: InputFile,
     number: int,
@@ -64,8 +64,9 @@ def record_of(
     notice: Callable[[Fields], object],
 ) -> Record:
     """The document in one row, or why there is none."""
-    if isinstance(fields, UnicodeDecodeError):
-        return damaged(file, number, "invalid_utf8", fields)
+    if isinstance(fields, ValueError):
+        reason = "invalid_utf8" if isinstance(fields, UnicodeDecodeError) else "corrupt_row"
+        return damaged(file, number, reason, fields)
     notice(fields)
     place = f"{file.name}:{number + 1}"
     return document_from_fields(fields, file=file, ordinal=number, place=place, reading=reading)

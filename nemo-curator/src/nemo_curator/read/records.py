@@ -54,7 +54,9 @@ def guarded(records: Iterator[Record], file: InputFile) -> Iterator[Record]:
         yield file_fault(file, following, "unreadable_file", f"{error.strerror}")
         return
     except OSError as error:
-        raise RetryableError(f"{file.path}: cannot be read ({error}); run the same command again to continue") from error
+        raise RetryableError(
+            f"{file.path}: cannot be read ({error}); run the same command again to continue"
+        ) from error
     if file.changed:
         detail = f"its {file.num_bytes} bytes were changed while it was read; run again once nothing writes to it"
         yield file_fault(file, following, "changed_while_read", detail)

@@ -11,6 +11,7 @@ from ..document import SCHEMA
 from ..foundation.errors import InputError
 from ..read.files import InputFile
 from ..read.jsonl import bounded_lines
+from ..read.parquet import BROKEN
 from ..read.records import UNREADABLE, Reading
 from ..read.unpack import damage, open_unpacked
 
@@ -38,7 +39,7 @@ def parquet_columns(file: InputFile) -> dict[str, pa.DataType]:
     try:
         with file.open() as handle:
             schema = pq.read_schema(handle)
-    except (pa.ArrowInvalid, OSError):
+    except BROKEN:
         return {}
     return {field.name: field.type for field in schema}
 

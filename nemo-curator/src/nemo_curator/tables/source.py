@@ -84,7 +84,7 @@ def is_curated(file: InputFile) -> bool:
     try:
         with file.open() as handle:
             found = pq.read_schema(handle)
-    except (pa.ArrowInvalid, OSError):
+    except parquet.BROKEN:
         return False
     return all(name in found.names and found.field(name).type == SCHEMA.field(name).type for name in SCHEMA.names)
 
@@ -101,7 +101,7 @@ def curated_batches(file: InputFile, schema: pa.Schema) -> Iterator[Batch]:
                         rows = rows.append_column(name, pa.nulls(rows.num_rows, schema.field(name).type))
                 yield rows.select(schema.names).cast(schema), rejects_table([])
                 number += rows.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
+    except parquet.BROKEN as error:
         if isinstance(error, OSError) and error.errno:
             raise RetryableError(f"{file.path}: cannot be read ({error}); run the same command again") from error
         yield schema.empty_table(), rejects_table([parquet.damaged(file, number, "corrupt_parquet", error)])

@@ -96,8 +96,8 @@ class Tokenizer(Protocol):
     def eos_id(self) -> int | None:
         """Id that ends a document, if the model has one."""
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`."""
+    def encode_prompt(self, text: str) -> list[int]:
+        """Token ids of a text to go on from, behind those that start a text where the model has any."""
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of token ids; bytes that are no whole character read as U+FFFD."""

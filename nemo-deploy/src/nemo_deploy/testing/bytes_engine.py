@@ -22,7 +22,7 @@ class BytesTokenizer:
     vocab_size = 257
     eos_id: int | None = END
 
-    def encode(self, text: str) -> list[int]:
+    def encode_prompt(self, text: str) -> list[int]:
         """The bytes of `text`."""
         return list(text.encode())
 
@@ -33,7 +33,7 @@ class BytesTokenizer:
     def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """One line per turn."""
         lines = [f"{message['role']}: {message['content']}\n" for message in messages]
-        return self.encode("".join(lines) + ("assistant: " if add_generation_prompt else ""))
+        return self.encode_prompt("".join(lines) + ("assistant: " if add_generation_prompt else ""))
 
 
 @dataclass

@@ -19,7 +19,8 @@ def explain_disk_full(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise DiskFull(
-                f"a limit on the size of files (ulimit -f) stops writing {path}; raise it, then run the same command again"
+                f"a limit on the size of files (ulimit -f) stops writing {path}; raise it, "
+                "then run the same command again"
             ) from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

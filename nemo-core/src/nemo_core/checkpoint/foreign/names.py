@@ -11,6 +11,8 @@ OLDER = {
     "mlp.dense_h_to_4h.": "mlp.linear_fc1.",
     "mlp.dense_4h_to_h.": "mlp.linear_fc2.",
     "post_attention_layernorm.": "pre_mlp_layernorm.",
+    "self_attention.linear_q_up_proj.layer_norm_": "self_attention.q_layernorm.",
+    "self_attention.linear_kv_up_proj.layer_norm_": "self_attention.kv_layernorm.",
 }
 FUSED = {
     "input_layernorm.": "self_attention.linear_qkv.layer_norm_",

@@ -18,6 +18,7 @@ from torch.utils.serialization import config as serialization_config
 
 from ...foundation import atomic
 from ...foundation.errors import ArtifactError
+from ..state_piece import Extent, overlap, slices
 from .mapped import MappedFile
 from .pickled_index import read_index
 
@@ -46,6 +47,7 @@ class TorchDistReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[Path, MappedFile] = {}
+        self.chunks: dict[str, dict[tuple[int, ...], Any]] = {}
         index = read_index(folder / INDEX)
         self.tensors = {key: found for key, found in index.state_dict_metadata.items() if hasattr(found, "chunks")}
         self.places = {(where.fqn, tuple(where.offset or ())): place for where, place in index.storage_data.items()}
@@ -63,38 +65,40 @@ class TorchDistReader:
         dtype: torch.dtype = self.tensors[key].properties.dtype
         return dtype
 
-    def read(self, key: str, *, layer: int | None = None) -> Tensor:
-        """A whole tensor; or of one that stacks all layers, only that of `layer`.
+    def read(self, key: str, *, at: tuple[int, ...] = ()) -> Tensor:
+        """A whole tensor; or of one that stacks layers and experts, only that `at` those places of the first axes.
 
         Raises ArtifactError where a part of it is in no chunk or a chunk is damaged.
         """
-        found, shape = self.tensors[key], self.shape(key)
-        begin, end = (0, shape[0]) if layer is None or not shape else (layer, layer + 1)
-        size = (end - begin, *shape[1:]) if shape else ()
-        chunks = [chunk for chunk in found.chunks if not shape or overlaps(chunk, begin, end)]
-        if [tuple(chunk.sizes) for chunk in chunks] == [size]:
-            whole = self.chunk(key, chunks[0])
-        else:
-            whole = self.assemble(key, chunks, begin=begin, size=size)
-        return whole if layer is None else whole[0]
+        shape = self.shape(key)
+        begin, size = (*at, *(0 for _ in shape[len(at) :])), (*(1 for _ in at), *shape[len(at) :])
+        exact = self.chunks_by_offset(key).get(begin)
+        if exact is not None and tuple(exact.sizes) == size:
+            return self.chunk(key, exact)[(0,) * len(at)]
+        chunks = [chunk for chunk in self.tensors[key].chunks if common(chunk, begin, size)]
+        return self.assemble(key, chunks, begin=begin, size=size)[(0,) * len(at)]
 
-    def assemble(self, key: str, chunks: Sequence[Any], *, begin: int, size: tuple[int, ...]) -> Tensor:
-        """Several chunks as one tensor, which starts at `begin` of the first axis."""
-        whole = torch.empty(size, dtype=self.dtype(key))
+    def chunks_by_offset(self, key: str) -> dict[tuple[int, ...], Any]:
+        """The chunks of a tensor by where they begin: a stack of experts has many."""
+        if key not in self.chunks:
+            self.chunks[key] = {tuple(chunk.offsets): chunk for chunk in self.tensors[key].chunks}
+        return self.chunks[key]
+
+    def assemble(self, key: str, chunks: Sequence[Any], *, begin: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
+        """Several chunks as one block of the tensor, which starts at `begin`."""
+        block = torch.empty(size, dtype=self.dtype(key))
         filled = 0
         for chunk in chunks:
-            first = max(begin, chunk.offsets[0])
-            last = min(begin + size[0], chunk.offsets[0] + chunk.sizes[0])
-            part = self.chunk(key, chunk)[first - chunk.offsets[0] : last - chunk.offsets[0]]
-            rest = tuple(slice(o, o + s) for o, s in zip(chunk.offsets[1:], chunk.sizes[1:], strict=True))
-            whole[(slice(first - begin, last - begin), *rest)] = part
+            corner, extent = common(chunk, begin, size) or (begin, size)
+            part = self.chunk(key, chunk)[slices(corner, extent, origin=tuple(chunk.offsets))]
+            block[slices(corner, extent, origin=begin)] = part
             filled += part.numel()
-        if filled != whole.numel():
+        if filled != block.numel():
             raise ArtifactError(
-                f"{self.folder}: the chunks of {key!r} hold {filled} of {whole.numel()} numbers; the checkpoint is "
+                f"{self.folder}: the chunks of {key!r} hold {filled} of {block.numel()} numbers; the checkpoint is "
                 "incomplete"
             )
-        return whole
+        return block
 
     def chunk(self, key: str, chunk: Any) -> Tensor:
         """One chunk, checked against what the index says of it."""
@@ -119,9 +123,11 @@ class TorchDistReader:
         return self.files.setdefault(path, MappedFile(path))
 
 
-def overlaps(chunk: Any, begin: int, end: int) -> bool:
-    """Whether a chunk holds anything of that stretch of the first axis."""
-    return bool(chunk.offsets[0] < end and chunk.offsets[0] + chunk.sizes[0] > begin)
+def common(chunk: Any, begin: tuple[int, ...], size: tuple[int, ...]) -> tuple[Extent, Extent] | None:
+    """First corner and extent of what a chunk and a block have in common."""
+    if not size:
+        return (), ()
+    return overlap(begin, size, tuple(chunk.offsets), tuple(chunk.sizes))
 
 
 def first_line(error: BaseException) -> str:
@@ -131,23 +137,22 @@ def first_line(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor to write; with `layer` of `num_layers` it becomes one chunk of a tensor that stacks all layers."""
+    """A tensor to write; it may be one place `at` of a tensor that stacks `counts` (layers, experts) in front."""
 
     key: str
     tensor: Tensor
-    layer: int | None = None
-    num_layers: int = 0
+    at: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
         """Shape of the whole."""
-        shape = tuple(self.tensor.shape)
-        return shape if self.layer is None else (self.num_layers, *shape)
+        return (*self.counts, *self.tensor.shape)
 
     @property
     def offset(self) -> tuple[int, ...]:
         """Where in the whole this chunk begins."""
-        return (0 if self.layer is None else self.layer, *(0 for _ in self.size[1:])) if self.size else ()
+        return (*self.at, *(0 for _ in self.tensor.shape))
 
 
 def save(tensor: Tensor, file: BinaryIO) -> None:
@@ -174,7 +179,7 @@ def write_torch_dist(folder: Path, tensors: Iterable[StoredTensor], *, common: d
     with atomic.explain_disk_full(data), open(data, "wb") as file:
         for stored in tensors:
             tensor = stored.tensor.detach().cpu().contiguous()
-            tensor = tensor if stored.layer is None else tensor[None]
+            tensor = tensor[(None,) * len(stored.at)]
             begin = file.tell()
             save(tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone(), file)
             place = _StorageInfo(data.name, begin, file.tell() - begin)

@@ -50,12 +50,8 @@ def read_latent(hf: HFConfig) -> dict[str, Any]:
         rotary_dim=hf.get("qk_rope_head_dim", 64),
         value_dim=hf.get("v_head_dim", 128),
     )
-    heads, head_dim, bias = (
-        hf.need("num_attention_heads"),
-        mla.plain_dim + mla.rotary_dim,
-        bool(hf.get("attention_bias")),
-    )
-    rope = read_rope(hf)
+    heads, head_dim = hf.need("num_attention_heads"), mla.plain_dim + mla.rotary_dim
+    bias, rope = bool(hf.get("attention_bias")), read_rope(hf)
     return {
         "vocab_size": hf.need("vocab_size"),
         "hidden_size": hf.need("hidden_size"),

@@ -38,8 +38,9 @@ async def read_prompts(value: str | list[str | int | list[int]], tokenizer: Toke
 
 
 async def text_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
-    """A text's tokens; an empty text is the start of a document."""
-    ids = await asyncio.to_thread(tokenizer.encode, text) if len(text) > LONG_TEXT else tokenizer.encode(text)
+    """A text's tokens behind those that start a text; an empty text is the start of a document."""
+    encode = tokenizer.encode_prompt
+    ids = await asyncio.to_thread(encode, text) if len(text) > LONG_TEXT else encode(text)
     if ids:
         return Prompt(text, tuple(ids))
     if tokenizer.eos_id is None:
