@@ -20,7 +20,7 @@ def keyer(settings: ExactDedup) -> Callable[[pa.Table], Keys]:
     def keys(documents: pa.Table) -> Keys:
         texts = compared(documents, ignore_case_and_space=settings.ignore_case_and_space)
         data, offsets = buffers(texts)
-        text, ends = memoryview(data), offsets.tolist()  # no text is copied
+        text, ends = data.data, offsets.tolist()  # no text is copied
         digests = b"".join(hashlib.blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(ends))
         return np.frombuffer(digests, np.uint64).reshape(-1, 2).T
 

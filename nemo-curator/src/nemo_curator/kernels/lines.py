@@ -3,7 +3,10 @@
 Lines are split at newlines, paragraphs at double ones, and neither is stripped before it is compared.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from .repetition import slot_of
@@ -28,12 +31,12 @@ COUNTS = (
 PACKED_BYTES = 7
 
 
-def packed(words):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def packed(words: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Words of seven bytes at most as numbers, as `pack` makes them of spans."""
     return np.array([int.from_bytes(b"\1" + word.encode(), "big") for word in words], np.uint64)
 
 
-def joined(endings):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def joined(endings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The bytes of all endings, and where each begins and ends among them."""
     parts = [ending.encode() for ending in endings]
     bounds = np.concatenate([[0], np.cumsum([len(part) for part in parts])])

@@ -11,7 +11,7 @@ from ..shards.pool import WORKER_VARIABLE
 NOTICE = "compiling kernels; this happens once, later runs take them from numba's cache"
 
 
-class Notice(event.Listener):  # type: ignore[misc]
+class Notice(event.Listener):
     """Writes one line to stderr when the first kernel that is in no cache is compiled."""
 
     def on_start(self, event: Any) -> None:
@@ -30,9 +30,9 @@ EVENT = "numba:compile"
 def install() -> None:
     """Listen, but in one of several worker processes only: they all compile the same."""
     if os.environ.get(WORKER_VARIABLE, "0") == "0":
-        event.register(EVENT, LISTENER)
+        event.register(EVENT, LISTENER)  # type: ignore[no-untyped-call]
 
 
 def uninstall() -> None:
     """Listen no more."""
-    event.unregister(EVENT, LISTENER)
+    event.unregister(EVENT, LISTENER)  # type: ignore[no-untyped-call]
