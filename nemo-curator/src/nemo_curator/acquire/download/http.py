@@ -104,10 +104,10 @@ class Client:
             retries=urllib3.Retry(total=5, connect=0, read=0, redirect=5, respect_retry_after_header=False),
         )
         if response.status in TRANSIENT:
-            response.release_conn()
+            response.close()  # what is unread would be taken for the answer to the connection's next request
             raise TryAgainError(f"answers {status_text(response.status)}", retry_after(response.headers))
         if response.status >= 400 and response.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            response.release_conn()
+            response.close()
             raise GoneError(f"{url}: answers {status_text(response.status)}")
         return response
 
@@ -124,7 +124,7 @@ class Client:
         headers = {"Range": f"bytes={begun}-", "If-Range": read_tag(note)} if begun and read_tag(note) else {}
         response = self._request(remote.url, headers)
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            response.release_conn()
+            response.close()
             discard(draft, note)
             raise TryAgainError("what was fetched before does not fit the file any more")
         begun = begun if response.status == HTTPStatus.PARTIAL_CONTENT else 0
