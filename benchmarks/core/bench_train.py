@@ -2,12 +2,13 @@
 
 Each contestant is a process of its own with the same weights and batches, so its peak memory is its own; rounds
 alternate, so that other work on the machine meets all of them alike, and the median CPU time counts. The fp32 matrix
-product that the figures are compared with is measured in the same rounds. `--ragged` trains on documents of uneven
-length instead: packed rows here, padded rows in transformers, tokens counted without filling. Without `--compiled` the
-10M Llama takes about a minute of CPU time. Peak memory is read from Linux's /proc.
+product that the figures are compared with is measured in the same rounds. Ragged rows are documents of uneven length:
+packed here, padded in transformers, tokens counted without filling; they are measured with the first size only. Without
+`--compiled` all takes about three minutes of CPU time. Peak memory is read from Linux's /proc.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -242,21 +243,24 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Compare at each size asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", nargs="+", choices=tuple(SHAPES), default=["10M"])
+    parser.add_argument("--sizes", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ragged", action="store_true")
+    parser.add_argument("--rows", nargs="+", choices=("equal", "ragged"), default=["equal", "ragged"])
     parser.add_argument("--compiled", action="store_true", help="transformers compiled too; compiling takes a minute")
     parser.add_argument("--json", type=Path, help="file to save the figures in")
     chosen = parser.parse_args()
-    names = [n for n in CONTESTANTS if not n.endswith("compiled") or (chosen.compiled and not chosen.ragged)]
     saved = []
-    for size in chosen.sizes:
+    for size, kind in itertools.product(chosen.sizes, chosen.rows):
+        if kind == "ragged" and size != chosen.sizes[0]:
+            continue
+        chosen.ragged = kind == "ragged"
+        names = [n for n in CONTESTANTS if not n.endswith("compiled") or (chosen.compiled and not chosen.ragged)]
         with tempfile.TemporaryDirectory() as folder:
             save_model(Decoder(shape_of(size), seed=0), Path(folder))
             rows = figures(size, measure(names, folder, size, chosen), chosen)
-        print_table(rows)
-        saved += rows
+        print_table([{**row, "rows": kind} for row in rows])
+        saved += [{**row, "rows": kind} for row in rows]
     if chosen.json:
         chosen.json.write_text(json.dumps(saved, indent=1) + "\n")
 
