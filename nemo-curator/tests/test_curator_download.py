@@ -270,6 +270,17 @@ def test_a_run_that_could_not_finish_goes_on_and_does_not_fetch_again(site, tmp_
     }
 
 
+def test_resume_fetches_what_is_missing(site, tmp_path, capsys):
+    site.files |= {"/a.html": b"<p>one", "/b.html": b"<p>two"}
+    site.troubles["/b.html"] = [503, 503]
+    words = ["source=urls", f"urls=[{site.url}/a.html,{site.url}/b.html]", "download.max_wait_s=0.01"]
+    assert acquire(site, tmp_path, *words) == 75
+    assert main(["resume", f"{tmp_path}/out", "connections=1"]) == 0
+    assert "resume: acquire: 1 of 2 files are there" in capsys.readouterr().err
+    assert names(tmp_path / "out") == ["a.html", "b.html"]
+    assert site.requests["/a.html"] == 1
+
+
 def test_files_that_are_gone_are_counted_and_named(site, tmp_path):
     crawl(site, "CC-MAIN-2024-10", files=3)
     gone = "/crawl-data/CC-MAIN-2024-10/segments/1/warc/CC-MAIN-2024-10-00002.warc.gz"

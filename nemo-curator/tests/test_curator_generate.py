@@ -221,6 +221,36 @@ def test_the_key_is_sent_and_never_written(tmp_path, monkeypatch):
         assert path.is_dir() or b"not-to-be-found" not in path.read_bytes()
 
 
+@pytest.mark.parametrize("command", ["generate", "rewrite"])
+def test_resume_takes_the_settings_from_the_draft_and_the_key_from_the_environment(
+    documents, tmp_path, monkeypatch, capsys, command
+):
+    monkeypatch.setenv("MY_KEY", "not-to-be-found")
+    away = [True]
+    with serving(lambda number, body: 503 if away[0] and number >= 3 else None) as server:
+        asked = {"api_key_variable": "MY_KEY", "attempts": 2, "connections": 1}
+
+        def begin(output):
+            if command == "generate":
+                return generate.run(settings(server, output, asked=asked))
+            return rewrite.run(Rewrite(input=documents, output=output, endpoint=endpoint(server, **asked)))
+
+        with pytest.raises(RetryableError, match="2 times in a row"):
+            begin(tmp_path / "out")
+        for path in tmp_path.rglob("*"):
+            assert path.is_dir() or b"not-to-be-found" not in path.read_bytes()
+        away[0], before = False, len(server.asked)
+        monkeypatch.setenv("MY_KEY", "another")
+        assert main(["resume", f"{tmp_path}/out", "connections=2"]) == 0
+        assert f"resume: {command}: begins its pass anew; 3 answers are kept" in capsys.readouterr().err
+        assert {h["Authorization"] for h in server.headers[before:]} == {"Bearer another"}
+        assert not set(server.asked[:3]) & set(server.asked[before:])
+        begin(tmp_path / "whole")
+    ours, whole = (artifact.load_manifest(tmp_path / name) for name in ("out", "whole"))
+    assert ours.digest == whole.digest
+    assert ours.config["endpoint"]["connections"] == 2
+
+
 def test_kill_9_and_the_same_command_ask_nothing_twice(tmp_path):
     with serving(delay_s=0.03) as server:
         url = f"http://127.0.0.1:{server.server_address[1]}/v1"

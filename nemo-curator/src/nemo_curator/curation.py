@@ -22,8 +22,8 @@ from .read.records import Reading
 from .recipe import Run
 from .report import duplicates
 from .report.page import render
+from .request import begun
 from .shards import plan as plans
-from .shards import request as requests
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare
 from .shards.layout import Layout
@@ -76,18 +76,11 @@ def run(settings: Run) -> Curated:
     if listing.files[0].url:  # an input behind an address has no other identity
         config["remote_files"] = artifact.digest_of([(file.name, file.num_bytes) for file in listing.files])
     inputs = {"input": settings.input, **inputs_of(pipeline)}
-    with artifact.create(
-        settings.output,
-        kind="documents",
-        package="nemo-curator",
-        config=config,
-        inputs=inputs,
-        overwrite=settings.overwrite,
-    ) as draft:
+    files = {file.name: file.num_bytes for file in listing.files}
+    with begun(settings, kind="documents", config=config, inputs=inputs, files=files) as draft:
         layout = Layout(draft.path)
         plan = make_plan(settings, pipeline, listing)
         plans.save(plan, layout.work)
-        requests.save(layout.work, settings, listing, inputs)
         announce(pipeline)
         started = perf_counter()
         work_through(layout, plan, settings.placement())

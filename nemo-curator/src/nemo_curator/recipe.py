@@ -48,6 +48,10 @@ class Resume:
 
     output: Annotated[Path, Meta(description="folder that the unfinished run was to make")]
     workers: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="processes; as before unless said")] = None
+    memory_limit: Annotated[str | None, Meta(description="memory of all processes; as before unless said")] = None
+    connections: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="requests under way at once; as before unless said")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
-from ..foundation import artifact
 from ..foundation.atomic import write_text
 from ..foundation.errors import DiskFull, InputError, RetryableError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
+from ..request import begun
 from .download.http import Client
 from .download.remote import GoneError, Remote
 from .result import Acquired
@@ -32,9 +32,7 @@ def run(settings: Acquire) -> Acquired:
     client = Client(settings.download)
     config = to_plain(settings)
     config.pop("download")
-    with artifact.create(
-        settings.output, kind="raw-web", package="nemo-curator", config=config, overwrite=settings.overwrite
-    ) as draft:
+    with begun(settings, kind="raw-web", config=config) as draft:
         listing = draft.path / LISTING
         if not listing.is_file():
             remotes = found(settings, source.list_files(settings, lambda url: get(client, url)))

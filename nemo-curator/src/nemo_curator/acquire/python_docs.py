@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..foundation import artifact
 from ..foundation.atomic import write_text
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
+from ..request import begun
 from ..shards.pool import Worker, WorkerDiedError, num_workers
 from .modules import list_modules
 from .render import TOPICS
@@ -54,9 +54,7 @@ def run(settings: Acquire) -> Acquired:
         "modules": settings.modules,
         "python": platform.python_version(),
     }
-    with artifact.create(
-        settings.output, kind="raw-web", package="nemo-curator", config=config, overwrite=settings.overwrite
-    ) as draft:
+    with begun(settings, kind="raw-web", config=config) as draft:
         shards = cut(modules, draft.path, topics=settings.modules is None)
         render_all(shards, workers=num_workers(settings.workers))
         results = [json.loads(shard.done.read_text(encoding="utf-8")) for shard in shards]

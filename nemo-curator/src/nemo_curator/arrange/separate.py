@@ -1,16 +1,21 @@
 """``nemo-curator separate``: an artifact for each value of a column."""
 
+import shutil
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .. import request as requests
+from ..foundation import artifact
 from ..foundation.errors import ConfigError
 from ..foundation.progress import track
+from ..foundation.settings import to_plain
 from ..tables.columns import required
 from ..tables.source import Source, open_source
 from .settings import Separate
@@ -34,6 +39,9 @@ def separate(settings: Separate) -> Separated:
     """Write every document into the artifact of its value. Raises ConfigError for too many values."""
     source = open_source(settings.input, text_field=settings.text_field, id_field=settings.id_field)
     required(source.schema, settings.by, option="by")
+    if requests.load(settings.output) is not None:
+        clear_finished(settings)
+    requests.save(settings.output, settings, inputs={"input": settings.input})
     open_parts: dict[str, Parts] = {}
     unreadable: list[Parts] = []
     seen, unread = 0, Counter[str]()
@@ -51,12 +59,28 @@ def separate(settings: Separate) -> Separated:
                 rows = documents.filter(pc.equal(pc.fill_null(names, ""), value))
                 parts.read(rows, rejects.slice(0, 0))
                 parts.write(rows, step="separate")
+    requests.forget(settings.output)
     return Separated(
         output=settings.output,
         documents_in=seen,
         values={name: parts.tally.steps[-1].documents for name, parts in sorted(open_parts.items())},
         unread=dict(unread),
     )
+
+
+def clear_finished(settings: Separate) -> None:
+    """Remove artifacts that an interrupted run of the same settings had finished; they are made anew."""
+    digest = artifact.describe_inputs({"input": settings.input})["input"]["digest"]
+    for path in sorted(settings.output.glob(f"*/{artifact.MANIFEST}")):
+        manifest = artifact.load_manifest(path.parent)
+        alike = choices(manifest.config) == choices(to_plain(settings))
+        if alike and manifest.inputs.get("input", {}).get("digest") == digest:
+            shutil.rmtree(path.parent)
+
+
+def choices(plain: dict[str, Any]) -> dict[str, Any]:
+    """The settings that say what is made, not where."""
+    return artifact.without(plain, ("output", "overwrite", "input", "pipeline"))
 
 
 def parts_of(value: str, open_parts: dict[str, Parts], source: Source, settings: Separate, stack: ExitStack) -> Parts:

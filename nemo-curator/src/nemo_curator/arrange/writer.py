@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from ..columns import filled
 from ..document import REJECT_SCHEMA
-from ..foundation import artifact
 from ..foundation.atomic import atomic_file
 from ..foundation.settings import to_plain
+from ..request import begun
 from ..shards.tally import Tally
 from ..shards.work import Table
 from ..tables.report import figures, write_report
@@ -139,14 +139,7 @@ def writing(
     plain = to_plain(settings)
     shown = ", ".join(str(path) for path in inputs.values())
     config = {**plain, "input": shown, "pipeline": [{step: plain}]}
-    with artifact.create(
-        output or settings.output,
-        kind="documents",
-        package="nemo-curator",
-        config=config,
-        inputs=inputs,
-        overwrite=settings.overwrite,
-    ) as draft:
+    with begun(settings, kind="documents", config=config, inputs=inputs, output=output) as draft:
         clear(draft.path)
         parts = Parts(draft.path, schema, settings)
         try:

@@ -29,10 +29,10 @@ COMMANDS = (
     ),
     Command(
         name="resume",
-        summary="continue an unfinished run with its own settings",
+        summary="continue any unfinished command with its own settings",
         settings="nemo_curator.recipe:Resume",
         run="nemo_curator.resume:run",
-        examples=("nemo-curator resume documents",),
+        examples=("nemo-curator resume documents", "nemo-curator resume documents workers=4"),
         positional="output",
     ),
     Command(

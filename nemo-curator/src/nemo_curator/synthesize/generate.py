@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..foundation import artifact
 from ..foundation.atomic import atomic_file
 from ..foundation.errors import InputError
 from ..foundation.settings import to_plain
+from ..request import begun
 from .endpoint.ask import Asker
 from .endpoint.journal import Journal
 from .generate_settings import Generate
@@ -57,15 +57,9 @@ class Rows:
 def run(settings: Generate) -> Generated:
     """Write and answer the prompts. Raises InputError where nothing usable came of them."""
     kept = settings.answers or settings.output.with_name(f"{settings.output.name}.answers.jsonl")
+    inputs = {"documents": settings.documents} if settings.documents else {}
     with (
-        artifact.create(
-            settings.output,
-            kind=settings.form,
-            package="nemo-curator",
-            config=to_plain(settings),
-            inputs={"documents": settings.documents} if settings.documents else {},
-            overwrite=settings.overwrite,
-        ) as draft,
+        begun(settings, kind=settings.form, config=to_plain(settings), inputs=inputs) as draft,
         Journal(kept) as journal,
     ):
         rows = make(settings, Asker(endpoint=settings.endpoint, sampling=settings.sampling, journal=journal))

@@ -10,6 +10,7 @@ from ..foundation.atomic import atomic_file
 from ..foundation.errors import InputError
 from ..foundation.progress import track
 from ..foundation.settings import to_plain
+from ..request import begun
 from .faults import FAULTS
 from .rows import SPLITS, Row, fraction_of, read_rows, write_row
 from .settings import Preferences
@@ -38,14 +39,8 @@ class Split:
 def run(settings: Preferences) -> Preferred:
     """Spoil the answers of every conversation. Raises InputError where there are too few to mix."""
     artifact.read(settings.conversations, "conversations")
-    with artifact.create(
-        settings.output,
-        kind="preferences",
-        package="nemo-curator",
-        config=to_plain(settings),
-        inputs={"conversations": settings.conversations},
-        overwrite=settings.overwrite,
-    ) as draft:
+    inputs = {"conversations": settings.conversations}
+    with begun(settings, kind="preferences", config=to_plain(settings), inputs=inputs) as draft:
         rows: dict[str, int] = {}
         faults = dict.fromkeys(FAULTS, 0)
         for split in SPLITS:

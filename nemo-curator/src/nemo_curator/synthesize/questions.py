@@ -14,6 +14,7 @@ from ..foundation.atomic import atomic_file
 from ..foundation.errors import InputError
 from ..foundation.progress import track
 from ..foundation.settings import to_plain
+from ..request import begun
 from .rows import Row, fraction_of, write_row
 from .sentences import Lead, beginning, leads_of, name_subject
 from .settings import Questions
@@ -61,14 +62,8 @@ def run(settings: Questions) -> Asked:
     """Write the pairs of every document. Raises InputError where none could be derived."""
     manifest = artifact.read(settings.documents, "documents")
     parts = sorted(r.path for r in manifest.files if r.path.startswith("data/"))
-    with artifact.create(
-        settings.output,
-        kind="conversations",
-        package="nemo-curator",
-        config=to_plain(settings),
-        inputs={"documents": settings.documents},
-        overwrite=settings.overwrite,
-    ) as draft:
+    inputs = {"documents": settings.documents}
+    with begun(settings, kind="conversations", config=to_plain(settings), inputs=inputs) as draft:
         counts = write_all(settings, [settings.documents / part for part in parts], draft.path / "data")
         if not counts.rows["train"]:
             raise InputError(

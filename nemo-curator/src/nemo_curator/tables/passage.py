@@ -17,16 +17,15 @@ import pyarrow.compute as pc
 from ..columns import filled, schema_behind
 from ..curation import Curated
 from ..document import Verdict
-from ..foundation import artifact
 from ..foundation.atomic import write_text
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..pipeline import Pipeline
 from ..read.files import InputFile, list_input
 from ..read.records import Reading
+from ..request import begun
 from ..shards import plan as plans
 from ..shards import pool
-from ..shards import request as requests
 from ..shards import tally as tallies
 from ..shards.work import Table
 from .report import figures, write_report
@@ -54,17 +53,10 @@ def run(settings: Passage, steps: Sequence[Any], *, files: Mapping[str, str] | N
     config.pop("workers")
     for step in pipeline.steps:
         getattr(step.settings, "check", step.settings.open)()
-    with artifact.create(
-        settings.output,
-        kind="documents",
-        package="nemo-curator",
-        config=config,
-        inputs={"input": settings.input},
-        overwrite=settings.overwrite,
-    ) as draft:
+    read = {file.name: file.num_bytes for file in list_input(settings.input).files}
+    with begun(settings, kind="documents", config=config, inputs={"input": settings.input}, files=read) as draft:
         work = draft.path / "work"
         shards = plans.group(source.files, shard_bytes=settings.shard_bytes)
-        requests.save(work, settings, list_input(settings.input), {"input": settings.input})
         save_plan(work, pipeline, shards, source.schema, source.reading)
         spread(draft.path, len(shards), workers=pool.num_workers(settings.workers), label=pipeline.steps[0].name)
         total = tallies.add(tallies.load(work / f"{shard:05d}.json") for shard in range(len(shards)))
