@@ -39,7 +39,8 @@ def separate(settings: Separate) -> Separated:
     """Write every document into the artifact of its value. Raises ConfigError for too many values."""
     source = open_source(settings.input, text_field=settings.text_field, id_field=settings.id_field)
     required(source.schema, settings.by, option="by")
-    if requests.load(settings.output) is not None:
+    earlier = requests.load(settings.output)
+    if earlier is not None and choices(earlier.values) == choices(to_plain(settings)):
         clear_finished(settings)
     requests.save(settings.output, settings, inputs={"input": settings.input})
     open_parts: dict[str, Parts] = {}
