@@ -160,3 +160,14 @@ def test_an_arrangement_whose_input_changed_is_not_continued(tmp_path, capsys):
     (tmp_path / "more").rmdir()
     assert main(["resume", f"{tmp_path}/out"]) == 2
     assert "what it reads changed since the run began: more is gone; bring it back" in capsys.readouterr().err
+
+
+def test_a_separation_never_replaces_what_another_one_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "in/0.jsonl", [{"text": prose(n), "tag": "ab"[n % 2]} for n in range(20)])
+    assert main(["separate", "input=in", "by=tag", "output=out", "only=[a]"]) == 0
+    before = data(tmp_path / "out")
+    for words in (["separate", "input=in", "by=tag", "output=out"], ["resume", "out"]):
+        assert main(words) == 2
+        assert "out/a: exists already" in capsys.readouterr().err
+    assert {name: digest for name, digest in data(tmp_path / "out").items() if name in before} == before
