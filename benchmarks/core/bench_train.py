@@ -179,19 +179,19 @@ def compete(name: str, folder: str, threads: int, ragged: bool, parent: Connecti
         parent.send((used, loss, memory_mib("VmHWM") - before))
 
 
-def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace) -> dict[str, list[tuple[float, ...]]]:
+def measure(names: list[str], folder: str, size: str, case: argparse.Namespace) -> dict[str, list[tuple[float, ...]]]:
     """What each contestant answers, round by round."""
     context = multiprocessing.get_context("spawn")
     lines: dict[str, Connection] = {}
     processes = []
     for name in names:
         lines[name], end = context.Pipe()
-        words = (name, folder, chosen.threads, chosen.ragged, end)
+        words = (name, folder, case.threads, case.ragged, end)
         processes.append(context.Process(target=compete, args=words, daemon=True))
         processes[-1].start()
         end.close()  # so that a process that died is noticed
     answers: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
-    for rows in documents(size, ragged=chosen.ragged, rounds=chosen.rounds):
+    for rows in documents(size, ragged=case.ragged, rounds=case.rounds):
         for name, line in lines.items():
             line.send(rows)
             answers[name].append(line.recv())
@@ -202,10 +202,10 @@ def measure(names: list[str], folder: str, size: str, chosen: argparse.Namespace
     return answers
 
 
-def figures(size: str, answers: dict[str, list[tuple[float, ...]]], chosen: argparse.Namespace) -> list[dict[str, Any]]:
+def figures(size: str, answers: dict[str, list[tuple[float, ...]]], case: argparse.Namespace) -> list[dict[str, Any]]:
     """One row per contestant."""
     config = shape_of(size)
-    batches = list(documents(size, ragged=chosen.ragged, rounds=chosen.rounds))
+    batches = list(documents(size, ragged=case.ragged, rounds=case.rounds))
     tokens = [sum(len(row) - 1 for row in rows) for rows in batches][WARMUP:]
     peak = GEMM_FLOPS / statistics.median(used for used, *_ in answers.pop("fp32 matrix product")[WARMUP:]) / 1e9
     cost = {
@@ -224,7 +224,7 @@ def figures(size: str, answers: dict[str, list[tuple[float, ...]]], chosen: argp
             "memory": round(memory[name] / memory["transformers"], 3),
             "first_loss": round(got[0][1], 5),
         }
-        if not chosen.ragged:
+        if not case.ragged:
             row["gflop_per_cpu_s"] = round(config.flops_per_token(LENGTH) / cost[name] / 1e9, 1)
             row["product_gflop_per_cpu_s"] = round(peak, 1)
             row["share_of_product"] = round(row["gflop_per_cpu_s"] / peak, 3)
@@ -254,11 +254,11 @@ def main() -> None:
     for size, kind in itertools.product(chosen.sizes, chosen.rows):
         if kind == "ragged" and size != chosen.sizes[0]:
             continue
-        chosen.ragged = kind == "ragged"
-        names = [n for n in CONTESTANTS if not n.endswith("compiled") or (chosen.compiled and not chosen.ragged)]
+        case = argparse.Namespace(**vars(chosen), ragged=kind == "ragged")
+        names = [n for n in CONTESTANTS if not n.endswith("compiled") or (case.compiled and not case.ragged)]
         with tempfile.TemporaryDirectory() as folder:
             save_model(Decoder(shape_of(size), seed=0), Path(folder))
-            rows = figures(size, measure(names, folder, size, chosen), chosen)
+            rows = figures(size, measure(names, folder, size, case), case)
         print_table([{**row, "rows": kind} for row in rows])
         saved += [{**row, "rows": kind} for row in rows]
     if chosen.json:

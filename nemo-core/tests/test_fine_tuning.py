@@ -16,7 +16,6 @@ import transformers
 
 from nemo_core.checkpoint.folder import copy_tokenizer, load_model
 from nemo_core.cli import main
-from nemo_core.data.batch import Batch
 from nemo_core.data.packing import PackedData
 from nemo_core.data.rows import Conversation
 from nemo_core.foundation import settings as settings_module
@@ -28,6 +27,8 @@ from nemo_core.train.samples import choose_questions
 from nemo_core.train.session import make_plan
 from nemo_core.train.settings import SftSettings
 from nemo_core.train.sft import assemble, split_rows
+
+from .interrupting import Interrupting
 
 
 def manifest(folder) -> dict:
@@ -126,19 +127,6 @@ def test_every_method_learns_answers_and_its_folder_serves_every_command(
     assert main(["evaluate", *evaluation, "threads=1", f"output={tmp_path / 'e'}", "samples=1", "sample_tokens=4"]) == 0
     metrics = json.loads((tmp_path / "e/results.json").read_text())["models"]["model"]["metrics"]
     assert metrics["answer_loss"]["value"] == pytest.approx(stats["after"]["validation_loss"], rel=1e-3)
-
-
-@dataclasses.dataclass
-class Interrupting:
-    """Data that asks this process to stop at a step."""
-
-    data: object
-    at: int
-
-    def batch(self, step: int) -> Batch:
-        if step == self.at:
-            signal.raise_signal(signal.SIGTERM)
-        return self.data.batch(step)
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "dora", "ptuning", "adapter"])

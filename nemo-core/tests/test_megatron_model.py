@@ -11,6 +11,8 @@ from nemo_core.megatron.degrees import ALONE, Degrees
 from nemo_core.megatron.representable import check_representable
 from nemo_core.model.decoder import Decoder
 
+from .workers.redrawn import redrawn
+
 pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -101,15 +103,6 @@ def groups():
     torch.set_num_threads(1)
     with process_groups():
         yield
-
-
-def redrawn(config: ModelConfig) -> Decoder:
-    model = Decoder(config, seed=0)
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in model.state_dict().values():
-            weight.add_(torch.randn(weight.shape, generator=draw) * 0.2)
-    return model.eval()
 
 
 def megatron_of(model: Decoder):

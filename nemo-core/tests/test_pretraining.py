@@ -31,6 +31,8 @@ from nemo_core.train.recovery import Diverged
 from nemo_core.train.session import make_plan
 from nemo_core.train.settings import OptimizerSettings, PretrainSettings
 
+from .interrupting import Interrupting
+
 
 def manifest(folder) -> dict:
     return json.loads((folder / "manifest.json").read_text())
@@ -43,20 +45,6 @@ def settings(tiny_words, tmp_path) -> PretrainSettings:
 
 def plan_of(settings, **changes):
     return dataclasses.replace(make_plan(settings, label="test", steps=settings.steps), **changes)
-
-
-@dataclasses.dataclass
-class Interrupting:
-    """Data that sends this process a signal when a step asks for its batch."""
-
-    data: object
-    at: int
-    signal: int
-
-    def batch(self, step: int) -> Batch:
-        if step == self.at:
-            signal.raise_signal(self.signal)
-        return self.data.batch(step)
 
 
 def test_held_out_loss_falls_from_that_of_a_guess(pretrained):

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import signal
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ import transformers
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.checkpoint.scoring import load_scoring_model
 from nemo_core.cli import main
-from nemo_core.data.batch import Batch
 from nemo_core.foundation import settings as settings_module
 from nemo_core.foundation.errors import Preempted
 from nemo_core.model.scoring import new_scoring_model
@@ -23,6 +21,8 @@ from nemo_core.scoring.settings import TrainClassifierSettings
 from nemo_core.tokenizer.load import load_tokenizer
 from nemo_core.train.loop import train
 from nemo_core.train.session import make_plan
+
+from .interrupting import Interrupting
 
 NOUNS = [
     f"{kind} {thing}" for kind in ("big", "old", "tiny", "new") for thing in ("array", "heap", "list", "queue", "tree")
@@ -138,19 +138,6 @@ def test_packed_losses_are_those_of_single_rows(pretrained):
     loss, right = PreferenceLoss().judged(reward, pairs)
     assert int(right) == sum(margin > 0 for margin in margins)
     assert (pairs.num_targets, loss.item()) == (3, pytest.approx(wanted.item()))
-
-
-@dataclasses.dataclass
-class Interrupting:
-    """Data that asks this process to stop at a step."""
-
-    data: object
-    at: int
-
-    def batch(self, step: int) -> Batch:
-        if step == self.at:
-            signal.raise_signal(signal.SIGTERM)
-        return self.data.batch(step)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

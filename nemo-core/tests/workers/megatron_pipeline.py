@@ -10,6 +10,7 @@ warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
+from redrawn import redrawn  # noqa: E402
 
 from nemo_core.checkpoint.foreign.source import MegatronSource  # noqa: E402
 from nemo_core.checkpoint.foreign.stacked import StackedFolder, stacked_tensors  # noqa: E402
@@ -20,7 +21,6 @@ from nemo_core.megatron.distributed_checkpoint import load_distributed, save_dis
 from nemo_core.megatron.model import MegatronDecoder  # noqa: E402
 from nemo_core.megatron.parallel import process_groups  # noqa: E402
 from nemo_core.megatron.weights import held, load_weights  # noqa: E402
-from nemo_core.model.decoder import Decoder  # noqa: E402
 
 SHAPE = ModelConfig(
     vocab_size=67, hidden_size=32, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=12, ffn_size=40, max_positions=48
@@ -35,15 +35,6 @@ VARIANTS = {
     "experts in some layers": dataclasses.replace(SHAPE, moe=EXPERTS),
 }
 IDS = torch.randint(0, 67, (2, 20), generator=torch.Generator().manual_seed(0))
-
-
-def redrawn(config: ModelConfig) -> Decoder:
-    model = Decoder(config, seed=0)
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in model.state_dict().values():
-            weight.add_(torch.randn(weight.shape, generator=draw) * 0.2)
-    return model.eval()
 
 
 @torch.no_grad()

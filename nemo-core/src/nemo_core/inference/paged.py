@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..model.heads import capped
 from .kv_cache import LayerBlocks, Slots
 
 
@@ -126,8 +127,7 @@ def weigh(score: Tensor, softcap: float | None, bias: Tensor | None = None) -> T
     dtype = score.dtype
     if dtype != torch.float32:
         score = score.float()
-    if softcap is not None:
-        score = torch.tanh(score / softcap) * softcap
+    score = capped(score, softcap)
     if bias is not None:
         score = score + bias
     weight = score.softmax(-1)

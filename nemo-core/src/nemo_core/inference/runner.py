@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..foundation.errors import InputError
 from ..model.decoder import Decoder, Layer
+from ..model.heads import capped
 from ..model.rope import Rotation
 from ..model.skeleton import LeaveUndrawn
 from .adapters import AdapterWeights, InputScale, LayerWeights, LowRankWeights, OutputScale, widths_of
@@ -126,6 +127,4 @@ class Runner:
 
     def logits(self, hidden_NE: Tensor) -> Tensor:
         """Scores over the vocabulary in fp32, [N, V]."""
-        score_NV = self.head(hidden_NE).float()
-        cap = self.config.logit_softcap
-        return score_NV if cap is None else cap * torch.tanh(score_NV / cap)
+        return capped(self.head(hidden_NE).float(), self.config.logit_softcap)

@@ -11,6 +11,8 @@ from megatron.core.transformer.attention import SelfAttention
 from megatron.core.transformer.utils import is_layer_window_attention
 from torch import Tensor, nn
 
+from ..model.heads import capped
+
 
 class TorchCoreAttention(nn.Module):
     """Causal attention through torch, in the place of megatron.core's own, which needs a GPU.
@@ -94,7 +96,7 @@ def attend_capped(q_BHTD: Tensor, k_BKTD: Tensor, v_BKTD: Tensor, *, allowed: Te
     """Attention whose scores are squashed to ±`cap` by tanh (Gemma 2, Riviere et al. 2024)."""
     shared = q_BHTD.shape[1] // k_BKTD.shape[1]
     k_BHSD, v_BHSD = k_BKTD.repeat_interleave(shared, 1), v_BKTD.repeat_interleave(shared, 1)
-    score_BHTS = cap * torch.tanh(q_BHTD @ k_BHSD.mT / cap)
+    score_BHTS = capped(q_BHTD @ k_BHSD.mT, cap)
     if allowed is None:
         allowed = torch.ones(score_BHTS.shape[-2:], dtype=torch.bool, device=score_BHTS.device).tril()
     weight_BHTS = score_BHTS.masked_fill(~allowed, -torch.inf).softmax(-1, dtype=torch.float32)

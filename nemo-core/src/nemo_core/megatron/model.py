@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..foundation.errors import InputError
+from ..model.heads import capped
 from ..model.rope import inverse_frequencies
 from .collectives import gather
 from .degrees import ALONE, Degrees
@@ -168,8 +169,7 @@ class MegatronDecoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V], whole on every tensor-parallel rank."""
         scores = gather(self.own_logits(hidden), -1)[..., : self.config.vocab_size]
-        cap = self.config.logit_softcap
-        return scores if cap is None else cap * torch.tanh(scores / cap)
+        return capped(scores, self.config.logit_softcap)
 
     def own_logits(self, hidden: Tensor) -> Tensor:
         """Scores of the part of the vocabulary that this tensor-parallel rank holds."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..data.batch import Batch
+from ..model.heads import capped
 from .context import put_together, share
 from .model import MegatronDecoder
 from .weights import Held, held, load_weights
@@ -106,9 +107,7 @@ class WholeModel:
         """Scores over the vocabulary, [..., V], in every process."""
         if self.pipeline == 1:
             return self.stages.last.logits(hidden)
-        scores = hidden @ self.head_weight.T
-        cap = self.config.logit_softcap
-        return scores if cap is None else cap * torch.tanh(scores / cap)
+        return capped(hidden @ self.head_weight.T, self.config.logit_softcap)
 
     @cached_property
     def head_weight(self) -> Tensor:

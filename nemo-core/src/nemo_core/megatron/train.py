@@ -95,7 +95,7 @@ def lay_out(
             learning_rate=learning_rate,
             fp8=fp8,
         )
-    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=compute.device.type == "cuda", fp8=fp8)
+    model = MegatronDecoder(config, degrees=degrees_of(settings), on_gpu=on_gpu, fp8=fp8)
     load_weights(model.to(compute.device), read)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)

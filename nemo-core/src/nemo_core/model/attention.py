@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .heads import capped
 from .linear import Linear
 from .norm import make_norm
 from .rope import Rotation, rotate
@@ -54,7 +55,7 @@ def mix_softcapped(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, allowed: Tens
     """Attention whose scores s (of scaled queries) become softcap * tanh(s / softcap) (Gemma 2). [B, H, T, D]."""
     groups = q_BHTD.shape[1] // k_BKSD.shape[1]
     k_BHSD, v_BHSD = k_BKSD.repeat_interleave(groups, 1), v_BKSD.repeat_interleave(groups, 1)
-    score_BHTS = softcap * torch.tanh(q_BHTD @ k_BHSD.mT / softcap)
+    score_BHTS = capped(q_BHTD @ k_BHSD.mT, softcap)
     if allowed is None:
         allowed = torch.ones(score_BHTS.shape[-2:], dtype=torch.bool, device=q_BHTD.device).tril()
     score_BHTS = score_BHTS.float().masked_fill(~allowed, -torch.inf)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config import ModelConfig, RopeConfig
 from ..foundation.errors import InputError
 from .attention import LayerCache
+from .heads import capped
 from .layer import Layer
 from .masks import block_causal, causal_window, latest
 from .norm import make_norm
@@ -158,9 +159,7 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V]."""
-        scores = hidden @ self.head_weight.T
-        cap = self.config.logit_softcap
-        return scores if cap is None else cap * torch.tanh(scores / cap)
+        return capped(hidden @ self.head_weight.T, self.config.logit_softcap)
 
 
 def rope_name(config: ModelConfig, layer: int) -> str:

@@ -30,6 +30,11 @@ def token_log_probs(
     return result
 
 
+def capped(scores: Tensor, softcap: float | None) -> Tensor:
+    """Softcap * tanh(scores / softcap) (Gemma 2, Riviere et al. 2024), or the scores as they are without a cap."""
+    return scores if softcap is None else softcap * torch.tanh(scores / softcap)
+
+
 def capped_(scores: Tensor, softcap: float | None) -> Tensor:
     """`scores` changed in place to softcap * tanh(scores / softcap), or left as they are."""
     return scores if softcap is None else scores.div_(softcap).tanh_().mul_(softcap)

@@ -21,6 +21,7 @@ from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
+from ..model.heads import capped
 from ..train.device import Compute
 from ..train.objective import Objective
 from ..train.weights import trained_weights
@@ -275,9 +276,7 @@ class PipelinedDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, [..., V], computed by every process."""
-        scores = hidden @ self.head_weight.T
-        cap = self.pipeline.model.config.logit_softcap
-        return scores if cap is None else cap * torch.tanh(scores / cap)
+        return capped(hidden @ self.head_weight.T, self.pipeline.model.config.logit_softcap)
 
     @functools.cached_property
     def head_weight(self) -> Tensor:

@@ -70,11 +70,12 @@ def folder_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
 
 def check_alone(model: nn.Module, names: Iterable[str]) -> None:
     """Raise ConfigError for a module that the folder keeps fused with others: a copy of it alone has no name there."""
-    kept = kept_by_part(model)
+    kept, config = kept_by_part(model), model.config
+    assert isinstance(config, ModelConfig)
     for name in names:
         if name in kept and not kept[name].is_alone:
             raise ConfigError(
-                f"modules_to_save={name}: folders of family {model.config.family!r} keep it in "  # type: ignore
+                f"modules_to_save={name}: folders of family {config.family!r} keep it in "
                 f"{kept[name].name}, together with others or laid out otherwise, so an adapter folder has no name for "
                 "it; make it a target instead, or train with method=full"
             )
