@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ..foundation.atomic import atomic_file
 from ..foundation.errors import ConfigError
-from ..kernels.words import mix
+from ..kernels.words import mixed
 from .components import Labels, flatten, join, singletons
 from .keys import Keys, KeyTable, open_file
 from .kmeans import fit, nearest
@@ -133,7 +133,7 @@ def arranged(
         key = -similarities
     else:
         numbers = np.arange(table.num_documents, dtype=np.uint64)
-        key = np.array([mix(number ^ np.uint64(settings.seed)) for number in numbers], np.float64)
+        key = mixed(numbers ^ np.uint64(settings.seed)).astype(np.float64)
     order = np.lexsort((key, clusters))
     return order, clusters[order].astype(np.int64)
 
