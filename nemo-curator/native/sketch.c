@@ -6,9 +6,12 @@
 
 #define ROUND UINT64_C(0xA0761D6478BD642F)
 
+enum { VACANT = 0, FRESH = 1, FILLED = 2 };
+
 typedef struct {
-    uint32_t *bins; /* the sketch of the present text */
-    bool *filled, *fresh;
+    uint32_t *bins;  /* the sketch of the present text */
+    uint8_t *states; /* of each bin: vacant, filled in this round, or in an earlier one */
+    int64_t *fresh;  /* the bins that were filled in this round */
     int64_t count;
 } Sketch;
 
@@ -27,9 +30,9 @@ static int64_t first_round(const uint64_t *hashes, int64_t count, uint64_t seed,
         value ^= value >> 32;
         int64_t at = bin_of(value * UINT64_C(0xD6E8FEB86659FD93), bins);
         sketch->bins[at] = lower_of(sketch->bins[at], (uint32_t)value);
-        sketch->filled[at] = true;
+        sketch->states[at] = FILLED;
     }
-    for (int64_t at = 0; at < bins; at++) filled += sketch->filled[at];
+    for (int64_t at = 0; at < bins; at++) filled += sketch->states[at] == FILLED;
     return filled;
 }
 
@@ -37,18 +40,16 @@ static int64_t first_round(const uint64_t *hashes, int64_t count, uint64_t seed,
 static int64_t later_round(const uint64_t *hashes, int64_t count, uint64_t seed, int64_t turn, Sketch *sketch) {
     int64_t bins = sketch->count, filled = 0;
     uint64_t salt = mix(seed + (uint64_t)turn * ROUND);
+    if (turn >= bins && sketch->states[turn - bins] == FILLED) return 0;
     for (int64_t i = 0; i < count; i++) {
         uint64_t value = mix(hashes[i] ^ salt);
         int64_t at = turn < bins ? bin_of(value, bins) : turn - bins;
-        if (sketch->filled[at]) continue;
-        filled += !sketch->fresh[at];
-        sketch->fresh[at] = true;
+        if (sketch->states[at] == FILLED) continue;
+        if (sketch->states[at] == VACANT) sketch->fresh[filled++] = at;
+        sketch->states[at] = FRESH;
         sketch->bins[at] = lower_of(sketch->bins[at], (uint32_t)value);
     }
-    for (int64_t at = 0; at < bins; at++) {
-        sketch->filled[at] |= sketch->fresh[at];
-        sketch->fresh[at] = false;
-    }
+    for (int64_t k = 0; k < filled; k++) sketch->states[sketch->fresh[k]] = FILLED;
     return filled;
 }
 
@@ -57,20 +58,19 @@ static int64_t later_round(const uint64_t *hashes, int64_t count, uint64_t seed,
 EXPORT int64_t sketches(const uint64_t *hashes, int64_t size, const int64_t *starts, int64_t rows, int64_t bins,
                         uint64_t seed, uint32_t *out) {
     if (!ascend_within(starts, rows, size)) return BAD_OFFSETS;
-    Sketch sketch = {.filled = calloc((size_t)bins + 1, sizeof(bool)), .fresh = calloc((size_t)bins + 1, sizeof(bool)),
-                     .count = bins};
-    bool made = sketch.filled && sketch.fresh;
+    Sketch sketch = {.states = room_for(bins, 1), .fresh = room_for(bins, sizeof(int64_t)), .count = bins};
+    bool made = sketch.states && sketch.fresh;
     uint64_t salt = mix(seed + 1);
     for (int64_t row = 0; made && row < rows; row++) {
         const uint64_t *some = hashes + starts[row];
         int64_t number = starts[row + 1] - starts[row];
         if (!number) continue;
         sketch.bins = out + row * bins;
-        memset(sketch.filled, 0, (size_t)bins * sizeof(bool));
+        memset(sketch.states, VACANT, (size_t)bins);
         int64_t filled = first_round(some, number, salt, &sketch);
         for (int64_t turn = 1; filled < bins; turn++) filled += later_round(some, number, salt, turn, &sketch);
     }
-    free(sketch.filled);
+    free(sketch.states);
     free(sketch.fresh);
     return made ? DONE : NO_MEMORY;
 }

@@ -188,8 +188,8 @@ def earlier(vectors: Vectors, *, least: float) -> npt.NDArray[np.int64]:
 def grouped(linked: npt.NDArray[np.int64]) -> tuple[Labels, Labels]:
     """Groups of documents linked to an earlier one, by their lowest number; and the one that has no link itself."""
     parents = singletons(len(linked))
-    for document in np.flatnonzero(linked != np.arange(len(linked))):
-        join(parents, document, linked[document])
+    for document in np.flatnonzero(linked != np.arange(len(linked))).tolist():
+        join(parents, document, int(linked[document]))
     flatten(parents)
     stays = np.flatnonzero(linked == np.arange(len(linked)))
     survivor = np.empty_like(parents)

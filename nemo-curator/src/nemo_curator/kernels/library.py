@@ -40,7 +40,7 @@ class Array:
         if array.dtype != self.dtype or not array.flags.c_contiguous:
             raise TypeError(f"a kernel wants a contiguous array of {self.dtype}, not {array.dtype} {array.strides}")
         if array.size and array.flags.writeable:
-            return ctypes.byref(ctypes.c_char.from_buffer(array))
+            return ctypes.byref(ctypes.c_char.from_buffer(array.data))
         return ctypes.c_void_p(array.ctypes.data)
 
 
