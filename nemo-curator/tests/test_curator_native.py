@@ -53,7 +53,11 @@ def test_no_kernel_leaves_its_buffers_or_relies_on_undefined_behaviour(texts, tm
     files = sorted(map(str, NATIVE.glob("*.c")))
     subprocess.run(["cc", *flags, *sanitizers, "-o", str(checked), *files, "-lm"], check=True)
     runtime = subprocess.run(["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    environment = {"LD_PRELOAD": runtime.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0", "SWEEP_LIBRARY": str(checked)}
+    environment = {
+        "LD_PRELOAD": runtime.stdout.strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "SWEEP_LIBRARY": str(checked),
+    }
     assert swept(SWEEP_TEXTS=texts, **environment)[1] == swept(SWEEP_TEXTS=texts)[1]
 
 
