@@ -102,7 +102,7 @@ def test_two_writers_of_one_output_are_refused(tmp_path):
 def test_a_folder_that_is_no_artifact_is_never_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/precious").write_text("mine")
-    with pytest.raises(ArtifactError, match="is no artifact .*overwrite=true replaces artifacts only"):
+    with pytest.raises(ArtifactError, match=r"is no artifact .*overwrite=true replaces artifacts only"):
         make(tmp_path / "a", overwrite=True)
     assert (tmp_path / "a/precious").read_text() == "mine"
 
