@@ -98,6 +98,14 @@ def test_built_in_commands_have_help_too(program, capsys):
     assert "usage: nemo-core schema [command]" in capsys.readouterr().out
 
 
+def test_a_result_is_whole_json_where_the_encoding_has_no_umlauts(capfdbinary):
+    code = "from nemo_core.foundation.command import emit, mark_unspeakable as mark\n"
+    code += "mark(); emit({'a': '\\xfc'}); print('\\u2588')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert capfdbinary.readouterr().out.splitlines() == [b'{"a": "\\u00fc"}', b"?"]
+
+
 def test_long_records_in_a_result_are_shown_one_value_a_line():
     lines = command.aligned({"output": "documents", "dropped": {"a": 1, "bb": 2, "ccc": 3, "d": 4}})
     assert [*lines] == ["output   documents", "dropped", "  a    1", "  bb   2", "  ccc  3", "  d    4"]

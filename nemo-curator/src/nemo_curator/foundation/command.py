@@ -5,6 +5,7 @@ once; ``nemo-x <command> --help`` shows every setting with its default.
 """
 
 import importlib
+import io
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import EXIT_INTERRUPTED, EXIT_USER, ConfigError, SuiteError, UserError
 
@@ -89,6 +90,7 @@ def resolve(target: str) -> Any:
 def main(program: Program, words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; expected failures are one message on stderr."""
     words = list(sys.argv[1:] if words is None else words)
+    mark_unspeakable()
     for name, value in program.environment.items():
         os.environ.setdefault(name, value)
     try:
@@ -108,6 +110,18 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
             f"{program.package}: this is a defect in {program.package}; please report the lines above", file=sys.stderr
         )
         return 1
+
+
+def mark_unspeakable() -> None:
+    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
+            stream.reconfigure(errors="replace")
+
+
+def is_unicode(stream: TextIO) -> bool:
+    """Whether every character can be written to `stream`."""
+    return (stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 def dispatch(program: Program, words: list[str]) -> int:
@@ -183,7 +197,7 @@ def emit(result: Any) -> None:
 
     plain = to_plain(result)
     if not sys.stdout.isatty() or not isinstance(plain, Mapping):
-        print(json.dumps(plain, ensure_ascii=False, default=str))
+        print(json.dumps(plain, ensure_ascii=not is_unicode(sys.stdout), default=str))
         return
     print("\n".join(aligned(plain)))
 
