@@ -126,7 +126,10 @@ def test_survivors_do_not_depend_on_the_partition(corpus, tmp_path):
 
 
 def test_pages_of_one_address_are_duplicates_whatever_they_say(tmp_path):
-    rows = [{"text": prose(n), "url": url} for n, url in enumerate(["http://a/x", "http://A/x", "http://a/x", "", " ", None])]
+    rows = [
+        {"text": prose(n), "url": url}
+        for n, url in enumerate(["http://a/x", "http://A/x", "http://a/x", "", " ", None])
+    ]
     write_jsonl(tmp_path / "in/a.jsonl", rows)
     exactly = dedup(DedupExact, tmp_path / "in", tmp_path / "out", column="url", workers=1)
     assert [r["text"] for r in read_folder(tmp_path / "out/data")] == [prose(n) for n in (0, 1, 3, 4, 5)]

@@ -172,7 +172,9 @@ def test_namespaces_are_called_as_the_dump_says_and_old_redirects_have_no_tag(tm
     (tmp_path / "dewiki-20240101-pages-articles.xml").write_text(
         "<mediawiki><siteinfo><namespaces><namespace key='-2'>Medium</namespace><namespace key='0' />"
         "<namespace key='6'>Datei</namespace><namespace key='14'>Kategorie</namespace></namespaces></siteinfo>"
-        + "".join(f"<page><title>T</title><ns>0</ns><id>1</id><revision><text>{p}</text></revision></page>" for p in pages)
+        + "".join(
+            f"<page><title>T</title><ns>0</ns><id>1</id><revision><text>{p}</text></revision></page>" for p in pages
+        )
         + "</mediawiki>"
     )
     assert texts(read_all(tmp_path)) == ["Eine Br\u00fccke."]
@@ -270,7 +272,9 @@ def test_sources_are_joined_whatever_their_archive_and_commands(tmp_path):
         "chapters/alone.tex": b"\\documentclass{x} no \\begin{document}Alone.\\end{document} no",
     }
     members = {"2401.00001.tar": old_tar(files), "math9901003.tar.gz": sources(files)}
-    for record, own_id in zip(read_all(archive(tmp_path / "a.tar", members)), ["2401.00001", "math/9901003"], strict=True):
+    for record, own_id in zip(
+        read_all(archive(tmp_path / "a.tar", members)), ["2401.00001", "math/9901003"], strict=True
+    ):
         assert record.source_id == own_id
         assert record.text.split("\n") == [
             *("\\part{First}", "One \\\\", "50\\% of it", "\\subsubsection{Deep} two"),

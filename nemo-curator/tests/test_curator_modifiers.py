@@ -79,15 +79,27 @@ CASES = [
         "The river runs to the sea. It is 3.5 m wide. THE RIVER, runs to the sea!\nYes. Yes.",
         "The river runs to the sea. It is 3.5 m wide.\nYes. Yes.",
     ),
-    (RemoveRepeatedSentences(min_characters=3), "\u6211\u8d70\u8def\u3002\u6211\u8d70\u8def\u3002\u597d\u3002", "\u6211\u8d70\u8def\u3002\u597d\u3002"),
+    (
+        RemoveRepeatedSentences(min_characters=3),
+        "\u6211\u8d70\u8def\u3002\u6211\u8d70\u8def\u3002\u597d\u3002",
+        "\u6211\u8d70\u8def\u3002\u597d\u3002",
+    ),
     (RemoveRepeatedSentences(min_characters=3, ignore_case=False), "Read on. read on. Read on.", "Read on. read on."),
-    (RemoveRepeatedSentences(min_characters=3), 'He said "go." Then "go." Dr. A and Dr. B.', 'He said "go." Then "go." Dr. A and Dr. B.'),
+    (
+        RemoveRepeatedSentences(min_characters=3),
+        'He said "go." Then "go." Dr. A and Dr. B.',
+        'He said "go." Then "go." Dr. A and Dr. B.',
+    ),
     (RemoveWords(longest=6), "a\tlengthy, short! word\n(within)", "a\tshort! word\n(within)"),
     (RemoveWords(shortest=2), "a b\u00e9 I,  ab", "b\u00e9 I, ab"),
     (RemoveWords(containing=["http", "//"]), "see http://a.b and c//d or e", "see and or e"),
     (RemoveCharacters(), "\u25cf one \u25a1two\u2026", " one two\u2026"),
     (RemoveCharacters(characters="^]"), "a^b]c[", "abc["),
-    (NormalizePunctuation(), "\uff08\u4e2d\u6587\uff0c\u300c\u662f\u300d\uff1f\uff11\uff09\u2014a\u2013b\u2026", '(\u4e2d\u6587,"\u662f"?\uff11) - a-b...'),
+    (
+        NormalizePunctuation(),
+        "\uff08\u4e2d\u6587\uff0c\u300c\u662f\u300d\uff1f\uff11\uff09\u2014a\u2013b\u2026",
+        '(\u4e2d\u6587,"\u662f"?\uff11) - a-b...',
+    ),
     (ReplaceText(pattern=r"(\d+) km", replacement=r"\1 kilometres"), "5 km, 6 km", "5 kilometres, 6 kilometres"),
     (RemoveCopyright(), "/* Copyright 2020 A\n * B */\n\nint x; /* (c) */", "int x; /* (c) */"),
     (RemoveCopyright(), "#!/bin/sh\n# Copyright A\n# more\n\nls # x", "#!/bin/sh\nls # x"),
@@ -103,7 +115,9 @@ def test_modifiers(modifier, text, wanted):
     assert modifier.rewrite(text) == wanted
 
 
-@pytest.mark.parametrize("modifier", [NormalizeNewlines(), NormalizeWhitespace(), UnifyQuotes(), RemoveUrls(), RemoveRepeatedSentences()])
+@pytest.mark.parametrize(
+    "modifier", [NormalizeNewlines(), NormalizeWhitespace(), UnifyQuotes(), RemoveUrls(), RemoveRepeatedSentences()]
+)
 @given(text=st.text(max_size=60))
 def test_a_second_time_changes_nothing(modifier, text):
     once = modifier.rewrite(text)
@@ -138,7 +152,9 @@ def test_every_sentence_survives_once(text):
     from nemo_curator.clean.pieces import SENTENCE_END
 
     def sentences(text):
-        return [s.strip() for line in text.split("\n") for s in SENTENCE_END.split(line) if len(s.strip(" .!?\u3002")) > 3]
+        return [
+            s.strip() for line in text.split("\n") for s in SENTENCE_END.split(line) if len(s.strip(" .!?\u3002")) > 3
+        ]
 
     step = RemoveRepeatedSentences(min_characters=1)
     assert {"".join(c for c in s if c.isalnum()) for s in sentences(step.rewrite(text))} == {

@@ -338,7 +338,7 @@ def test_heads_of_old_and_careless_crawlers_are_read(tmp_path, change, packed):
 
 
 def test_an_http_head_with_line_feeds_alone_is_a_head(tmp_path):
-    message = b"HTTP/1.1 200 OK\nContent-Type: text/html; charset=\"koi8-r\"\n\n" + PAGE
+    message = b'HTTP/1.1 200 OK\nContent-Type: text/html; charset="koi8-r"\n\n' + PAGE
     (tmp_path / "a.warc").write_bytes(response(message) + member(1, PAGE))
     records = read_all(tmp_path)
     assert [(r.html, r.charset) for r in records] == [(PAGE, "koi8-r"), (PAGE, "")]
@@ -373,3 +373,28 @@ def test_the_crawler_knows_better_than_the_server_what_a_body_is(tmp_path):
     kinds = [("application/octet-stream", "text/html"), ("text/html", "application/pdf"), ("text/html charset=x", "")]
     (tmp_path / "a.warc").write_bytes(b"".join(served(*kind) for kind in kinds))
     assert [r.id for r in read_all(tmp_path)] == ["a.warc#00000000", "a.warc#00000002"]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    body=st.binary(max_size=120) | st.binary(max_size=80).map(gzip.compress) | st.just(CHUNKS),
+    cut=st.integers(0, 100),
+    coding=st.sampled_from(["gzip", "br", "zstd", "deflate", "x-gzip", "identity", "gzip, br", ""]),
+    transfer=st.sampled_from(["chunked", "gzip, chunked", "identity", ""]),
+)
+def test_no_body_and_no_coding_stops_a_file(tmp_path_factory, body, cut, coding, transfer):
+    path = tmp_path_factory.getbasetemp() / "codings.warc"
+    fields = f"text/html\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: {transfer}"
+    path.write_bytes(member(0, body[cut:], mime=fields) + member(1, PAGE))
+    records = read_all(path)
+    assert [r.id for r in records] == ["codings.warc#00000000", "codings.warc#00000001"]
+    assert records[1].html == PAGE
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=200), position=st.integers(0, 9000), cut=st.integers(0, 400))
+def test_no_damage_of_a_plain_warc_hides_what_lies_beyond(tmp_path_factory, data, position, cut):
+    path = tmp_path_factory.getbasetemp() / "damaged.warc"
+    whole = b"".join(pages(5))
+    path.write_bytes(whole[:position] + data + whole[position + cut :])
+    assert len([r for r in read_all(path) if isinstance(r, Document)]) >= 2

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,12 @@ OURS: dict[str, dict[str, Any]] = {
     "`mode=fast recall=0.95 jaccard=0.8`": {"mode": "fast", "recall": 0.95, "jaccard": 0.8},
     "`shingle=words width=5 bands=14 rows=8`": {"shingle": "words", "width": 5, "bands": 14, "rows": 8},
     "the same, `jaccard=0.8 verify=true`": {
-        **{"shingle": "words", "width": 5, "bands": 14, "rows": 8},
-        **{"jaccard": 0.8, "verify": True},
+        "shingle": "words",
+        "width": 5,
+        "bands": 14,
+        "rows": 8,
+        "jaccard": 0.8,
+        "verify": True,
     },
 }
 
@@ -51,6 +55,11 @@ def runs_of_five(text: str) -> set[str]:
     """Five words in a row, in lower case."""
     words = WORDS.findall(text.lower())
     return {" ".join(words[at : at + 5]) for at in range(len(words) - 4)}
+
+
+def windows(text: str) -> set[str]:
+    """24 characters in a row."""
+    return {text[at : at + 24] for at in range(max(1, len(text) - 23))}
 
 
 def originals() -> list[str]:
@@ -130,9 +139,9 @@ def row(name: str, corpus: Corpus, groups: list[int], seconds: float) -> str:
     return f"| {name} | {' | '.join(f'{cell:.0%}' for cell in cells)} | {wrong} | {seconds:.1f} |"
 
 
-def exactly(corpus: Corpus, least: float) -> list[int]:
-    """Groups by the true Jaccard similarity of runs of five words between a copy and its original."""
-    sets = [runs_of_five(text) for text in corpus.texts]
+def exactly(corpus: Corpus, parts: Callable[[str], set[str]], least: float) -> list[int]:
+    """Groups by the true Jaccard similarity of the parts of a copy and its original."""
+    sets = [parts(text) for text in corpus.texts]
     pairs = ((at, origin) for at, origin in enumerate(corpus.origins))
     return [
         origin if len(sets[at] & sets[origin]) >= least * len(sets[at] | sets[origin]) else at for at, origin in pairs
@@ -158,9 +167,13 @@ def left_by_us(texts: list[str]) -> tuple[list[str], float]:
         folder = Path(name)
         (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         begun = time.process_time()
-        curate(folder / "in.jsonl", folder / "out", pipeline=[{"span_dedup": {"unit": "sentence", "window": 3}}], workers=1)
+        curate(
+            folder / "in.jsonl", folder / "out", pipeline=[{"span_dedup": {"unit": "sentence", "window": 3}}], workers=1
+        )
         seconds = time.process_time() - begun
-        rows = [row for part in sorted((folder / "out/data").glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
+        rows = [
+            row for part in sorted((folder / "out/data").glob("*.parquet")) for row in pq.read_table(part).to_pylist()
+        ]
     left = {number_of(each["id"]): each["text"] for each in rows}
     return [left.get(at, "") for at in range(len(texts))], seconds
 
@@ -190,7 +203,8 @@ def main(python: str, *peers: str) -> None:
     print(f"{len(corpus.texts)} documents, {size:.1f} MB; copies with a share of words replaced, found\n")
     heads = " | ".join(f"{rate:.1%}" for rate in RATES)
     print(f"| | {heads} | united wrongly | CPU s |\n|---|{'---|' * (len(RATES) + 2)}")
-    print(row("5 words, true Jaccard from 0.8", corpus, exactly(corpus, 0.8), 0))
+    for name, parts in (("5 words", runs_of_five), ("24 characters", windows)):
+        print(row(f"{name}, true Jaccard from 0.8", corpus, exactly(corpus, parts, 0.8), 0))
     for name, settings in OURS.items():
         print(row(name, corpus, *grouped(corpus.texts, settings)), flush=True)
     for peer in peers or PEERS:

@@ -125,7 +125,12 @@ def text_dedup(texts: list[str]) -> Groups:
 def datatrove_sentences(texts: list[str]) -> list[str]:
     """What its deduplication of three sentences leaves of each text."""
     from datatrove.data import Document
-    from datatrove.pipeline.dedup import SentDedupConfig, SentenceDedupFilter, SentenceDedupSignature, SentenceFindDedups
+    from datatrove.pipeline.dedup import (
+        SentDedupConfig,
+        SentenceDedupFilter,
+        SentenceDedupSignature,
+        SentenceFindDedups,
+    )
 
     config = SentDedupConfig(n_sentences=3, min_doc_words=0)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +138,9 @@ def datatrove_sentences(texts: list[str]) -> list[str]:
         for _ in SentenceDedupSignature(f"{folder}/signatures", config=config).run(iter(documents)) or ():
             pass
         SentenceFindDedups(f"{folder}/signatures", f"{folder}/found", config=config).run()
-        left = {each.id: each.text for each in SentenceDedupFilter(f"{folder}/found", config=config).run(iter(documents))}
+        left = {
+            each.id: each.text for each in SentenceDedupFilter(f"{folder}/found", config=config).run(iter(documents))
+        }
     return [left.get(str(number), "") for number in range(len(texts))]
 
 

@@ -1,4 +1,4 @@
-"""Modifiers that take words, characters, sentences or comments of some kind out of a text, or put others in their place.
+"""Modifiers that take words, characters, sentences or comments out of a text, or put others in their place.
 
 Those of data-juicer have nearly the same effect under the names there, given in the docstrings.
 """
@@ -24,8 +24,19 @@ PUNCTUATION = str.maketrans(
         **dict.fromkeys("\u2018\u2019\u00b4\uff07", "'"),
         **dict.fromkeys("\u2236\uff1a", ":"),
         **dict.fromkeys("\u2010\u2011\u2013\u2212\u2501\uff0d", "-"),
-        **{"\uff1b": ";", "\uff1f": "?", "\uff01": "!", "\uff08": "(", "\uff09": ")", "\u2014": " - ", "\u2026": "..."},
-        **{"\uff5e": "~", "\u3008": "<", "\u3009": ">", "\u3010": "[", "\u3011": "]", "\uff05": "%"},
+        "\uff1b": ";",
+        "\uff1f": "?",
+        "\uff01": "!",
+        "\uff08": "(",
+        "\uff09": ")",
+        "\u2014": " - ",
+        "\u2026": "...",
+        "\uff5e": "~",
+        "\u3008": "<",
+        "\u3009": ">",
+        "\u3010": "[",
+        "\u3011": "]",
+        "\uff05": "%",
     }
 )
 SHEBANG = re.compile(r"#!.*\n")
@@ -37,8 +48,8 @@ RIGHTS = re.compile(r"copyright|\(c\)\s|\u00a9|licen[sc]e|all rights reserved", 
 class RemoveRepeatedSentences(Rewriting):
     """Sentences that a text has said before go (remove_repeat_sentences_mapper).
 
-    Compared are their letters and digits of any script. Unlike there a full stop within a number or an abbreviation ends
-    no sentence, and short ones may repeat.
+    Compared are their letters and digits of any script. Unlike there a full stop within a number ends no sentence, and
+    short ones, such as abbreviations, may repeat.
     """
 
     min_characters: Annotated[int, Meta(ge=1, description="letters and digits of a sentence that may not repeat")] = 20

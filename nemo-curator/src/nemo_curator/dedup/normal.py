@@ -4,9 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def compared(
-    documents: pa.Table, *, ignore_case_and_space: bool, column: str = "text"
-) -> pa.Array | pa.ChunkedArray:
+def compared(documents: pa.Table, *, ignore_case_and_space: bool, column: str = "text") -> pa.Array | pa.ChunkedArray:
     """A column, or its words in folded case with one blank between them."""
     values = documents[column]
     if ignore_case_and_space:

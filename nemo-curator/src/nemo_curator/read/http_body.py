@@ -7,7 +7,7 @@ in no coding at all is taken as it is, as browsers and warcio do.
 import re
 import zlib
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 CHUNK_HEAD = re.compile(rb"\s*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 DEFLATED = ("gzip", "x-gzip", "deflate")
@@ -21,7 +21,7 @@ def message(whole: bytes) -> tuple[Any, bool]:
         return parse(whole, decode="none"), True
 
 
-def parse(whole: bytes, *, decode: str) -> Any:
+def parse(whole: bytes, *, decode: Literal["all", "none"]) -> Any:
     """The record of these bytes as fastwarc reads it."""
     from fastwarc.warc import ArchiveIterator
 

@@ -227,4 +227,3 @@ def converted(frame: Frame, common: dict[str, str], reading: Reading) -> Record:
     if fault:
         return Reject(**known, reason=fault, detail=f"{common['source']}: {len(text)} characters", text=text[:1000])
     return Document(**known, text=text)
-
