@@ -359,6 +359,15 @@ def test_a_length_beyond_the_file_costs_one_record(tmp_path, packed):
     assert faults(found) == [("truncated_record", f"{name}:2")]
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "x"])
+def test_a_length_that_is_none_costs_one_record(tmp_path, length):
+    data = re.sub(rb"Content-Length: \d+", f"Content-Length: {length}".encode(), member(0, PAGE)) + member(1, PAGE)
+    (tmp_path / "a.warc").write_bytes(data)
+    found = read_all(tmp_path)
+    assert faults(found) == [("not_a_warc_record", "a.warc:1")]
+    assert found[1].html == PAGE
+
+
 def test_what_a_file_begins_with_says_whether_it_is_packed(tmp_path):
     warc(tmp_path / "a.warc.gz", pages(3), packed=False)
     warc(tmp_path / "b.warc", pages(3), packed=True)
