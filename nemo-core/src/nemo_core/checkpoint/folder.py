@@ -16,6 +16,7 @@ from ..foundation import artifact, atomic
 from ..foundation.errors import ArtifactError
 from ..model.decoder import Decoder
 from ..model.skeleton import skeleton
+from ..tokenizer.load import load_tokenizer
 from .mapping.rules import Read
 from .reader import TensorInfo
 from .source import ModelFolder, left_infos, left_reader, some
@@ -53,6 +54,8 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; a model folder needs it") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); a model folder needs it as a file") from None
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
@@ -66,10 +69,10 @@ def load_config(folder: str | Path) -> ModelConfig:
     return config_from_hf(read_json(path), place=str(path))
 
 
-def open_model(folder: str | Path) -> ModelFolder:
-    """The tensors of a model folder, checked against its config but not read yet."""
+def open_model(folder: str | Path, *, to_compute: bool = False) -> ModelFolder:
+    """The tensors of a model folder, checked against its config but not read yet; see `ModelFolder`."""
     folder = check_folder(Path(folder))
-    return ModelFolder(folder, load_config(folder))
+    return ModelFolder(folder, load_config(folder), to_compute=to_compute)
 
 
 def load_model(
@@ -77,10 +80,10 @@ def load_model(
 ) -> Decoder:
     """The model of a folder, in evaluation mode.
 
-    Raises ArtifactError for a damaged file, an unknown architecture, or a tensor that is missing, superfluous or of
-    another shape, naming it.
+    Raises ArtifactError for a damaged file, an unknown architecture, or a tensor that is missing, superfluous, of
+    another shape, or not all finite numbers, naming it.
     """
-    source = open_model(folder)
+    source = open_model(folder, to_compute=True)
     loaded: dict[str, Tensor] = {}
     for name, tensor in source.map.forward(source.read):
         kept = torch.float32 if not source.specs[name].trained else dtype
@@ -134,10 +137,11 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def copy_tokenizer(source: str | Path, target: str | Path) -> None:
-    """Copy the tokenizer's files; ArtifactError where `source` has no tokenizer.json."""
+    """Copy the tokenizer's files; ArtifactError where `source` has no tokenizer.json, or one that cannot be used."""
     source, target = Path(source), Path(target)
     if not (source / "tokenizer.json").is_file():
         raise ArtifactError(f"{source}: no tokenizer.json, so the model cannot be given its tokenizer")
+    load_tokenizer(source)
     target.mkdir(parents=True, exist_ok=True)
     copy_files(source, target, TOKENIZER_FILES)
 

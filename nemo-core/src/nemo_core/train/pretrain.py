@@ -11,7 +11,7 @@ from ..checkpoint.folder import check_folder
 from ..config import ModelConfig
 from ..data.batch import Batch
 from ..data.batch_size import BatchSizes
-from ..data.collection import Collection, open_collection, open_windows, same_tokenizer
+from ..data.collection import Collection, check_maker, open_collection, open_windows, same_tokenizer
 from ..data.indexed import index_path
 from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
@@ -148,8 +148,7 @@ def first_model(
     if folder is None:
         return Decoder(shape(settings, tokenizer), seed=settings.seed).to(device)
     check_folder(folder)
-    if not same_tokenizer(collection.tokenizer, folder):
-        raise InputError(f"{collection.tokenizer}: not the tokenizer of {folder}; tokenize with tokenizer={folder}")
+    check_maker(collection.tokenizer, folder)
     if settings.model != ModelShape():
         raise ConfigError("model.* shapes a new model; with continue_from=... the model has its shape already")
     model = outline_or_model(settings, folder, device=device)

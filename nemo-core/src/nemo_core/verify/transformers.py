@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from ..foundation.errors import ArtifactError
 from .trace import Trace
 
 
 @torch.no_grad()
 def trace(folder: Path, ids_BT: Tensor) -> Trace:
     """Hidden states and logits; eager attention, as it alone knows every option of every family."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the other library stumbles over, it cannot be compared with
+        raise ArtifactError(f"{folder}: transformers cannot load it: {type(error).__name__}: {error}") from error
     model.train(False)
     output = model(input_ids=ids_BT, output_hidden_states=True, use_cache=False)
     return Trace(list(output.hidden_states), output.logits)
