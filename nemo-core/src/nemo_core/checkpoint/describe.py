@@ -1,5 +1,6 @@
 """``nemo-core inspect``: what a model folder or a training state holds, and whether it is whole."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ from ..foundation.errors import ArtifactError
 from ..foundation.settings import to_plain
 from ..tokenizer.load import load_tokenizer
 from .describe_state import describe_state
-from .folder import MODEL_KINDS, open_model
+from .folder import MODEL_KINDS, check_folder, open_model, read_json
+from .reader import read_header
+from .scoring import is_scoring_folder, open_scoring
 from .settings import InspectSettings
 from .source import ModelFolder
 from .tensors import dtype_name
+
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_KINDS = ("adapter",)
 
 
 def run(settings: InspectSettings) -> dict[str, Any]:
@@ -26,11 +32,46 @@ def run(settings: InspectSettings) -> dict[str, Any]:
     if state is not None:
         return state
     refuse_unfinished(settings.model)
-    source = open_model(settings.model)
+    if (settings.model / ADAPTER).is_file() and not (settings.model / "config.json").is_file():
+        return describe_adapter(settings.model)
+    check_folder(settings.model)
+    return describe_model(settings.model)
+
+
+def describe_adapter(folder: Path) -> dict[str, Any]:
+    """Kind, base model and tensors of an adapter. Raises ArtifactError where its files are damaged."""
+    if (folder / artifact.MANIFEST).is_file():
+        artifact.read(folder, ADAPTER_KINDS)
+    values = read_json(folder / ADAPTER)
+    path = folder / ADAPTER_WEIGHTS
+    if not path.is_file():
+        raise ArtifactError(f"{path}: missing; an adapter folder needs it")
+    infos = {name: place.info for name, place in read_header(path)}
+    return {
+        "kind": "adapter",
+        "method": values.get("peft_type"),
+        "base": values.get("base_model_name_or_path"),
+        "parameters": sum(math.prod(info.shape) for info in infos.values()),
+        "tensors": len(infos),
+        "bytes": sum(info.num_bytes for info in infos.values()),
+        "dtypes": sorted({dtype_name(info.dtype) for info in infos.values()}),
+        "config": values,
+    }
+
+
+def describe_model(folder: Path) -> dict[str, Any]:
+    """The same of a language model, a classifier or a reward model."""
+    labels = None
+    if is_scoring_folder(folder):
+        source, labels = open_scoring(folder)
+    else:
+        source = open_model(folder)
     config = source.config
+    architecture = package_of(config.family)[0]
     facts: dict[str, Any] = {
         "family": config.family,
-        "architecture": package_of(config.family)[0],
+        "architecture": architecture if labels is None else read_json(folder / "config.json")["architectures"][0],
+        **({} if labels is None else {"labels": labels}),
         "parameters": config.num_parameters,
         "active_parameters": config.num_active_parameters,
         **describe_tensors(source),

@@ -13,10 +13,10 @@ from ..config import ModelConfig
 from ..families import config_from_hf, config_to_hf
 from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
-from ..foundation.errors import ArtifactError
+from ..foundation.errors import ArtifactError, InputError
 from ..model.decoder import Decoder
 from ..model.skeleton import skeleton
-from ..tokenizer.load import load_tokenizer
+from ..tokenizer.load import Tokenizer, load_tokenizer
 from .mapping.rules import Read
 from .reader import TensorInfo
 from .source import ModelFolder, left_infos, left_reader, some
@@ -40,7 +40,7 @@ def check_folder(folder: Path) -> Path:
     """The folder, once its manifest (where it has one) is verified; a plain Hugging Face folder needs none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise ArtifactError(f"{folder}: no such folder")
+        raise ArtifactError(f"{folder}: no such folder; give the path of a model folder, nothing is fetched from a hub")
     if (folder / artifact.MANIFEST).is_file():
         artifact.read(folder, MODEL_KINDS)
     elif not (folder / "config.json").is_file():
@@ -134,6 +134,15 @@ def write_config(config: ModelConfig, folder: Path, *, dtype: str) -> None:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write a JSON object atomically."""
     atomic.write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_vocabulary(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raise InputError where the tokenizer knows tokens that the model has no embedding for."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, its model only {config.vocab_size}: "
+            "they do not belong together; restore the tokenizer the model was trained with"
+        )
 
 
 def copy_tokenizer(source: str | Path, target: str | Path) -> None:

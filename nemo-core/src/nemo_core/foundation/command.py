@@ -118,6 +118,9 @@ def dispatch(program: Program, words: list[str]) -> int:
         print(f"{program.package} {version(program.package)}")
         return 0
     name, rest = words[0], words[1:]
+    if name in BUILT_IN and any(word in ("-h", "--help") for word in rest):
+        print(f"usage: {program.package} {name}{' [command]' if name == 'schema' else ''}\n\n{BUILT_IN[name]}")
+        return 0
     if name == "doctor":
         from .doctor import report
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint.folder import read_json, write_json
+from ..checkpoint.source import check_sound
 from ..checkpoint.tensors import iterate_file, write_file
 from ..foundation.errors import ArtifactError, ConfigError
 from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_adapter
@@ -111,7 +112,7 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
 
     Raises ArtifactError where the folder holds none of a kind we know, or one that does not fit the model.
     """
-    folder = Path(folder)
+    folder = check_adapter_folder(Path(folder))
     place = str(folder / CONFIG)
     values = read_json(folder / CONFIG)
     method = load_method(name := method_of(values, place=place))
@@ -133,6 +134,18 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
     fill(model, adapter, saved, folder)
     return model
+
+
+def check_adapter_folder(folder: Path) -> Path:
+    """The folder, once both files of an adapter are in it. Raises ArtifactError otherwise."""
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            pickle = (folder / "adapter_model.bin").is_file()
+            hint = "adapter_model.bin is a pickle, which is never read; save it with peft's safetensors instead"
+            raise ArtifactError(
+                f"{folder}: no {name}, so this is no adapter folder{f'; {hint}' if pickle and name == WEIGHTS else ''}"
+            )
+    return folder
 
 
 def copied_names(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
@@ -163,4 +176,5 @@ def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path)
     for key, target in wanted.items():
         if target.shape != saved[key].shape:
             raise ArtifactError(f"{folder}: {key} is {list(saved[key].shape)}, this model needs {list(target.shape)}")
+        check_sound(saved[key], place=f"{folder}: {key}")
         target.copy_(saved[key])

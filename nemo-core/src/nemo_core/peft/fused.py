@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint.mapping.transforms import Same
-from ..foundation.errors import ConfigError
+from ..foundation.errors import ArtifactError, ConfigError
 from .lora import Lora
 from .naming import Kept, block_names, kept_by_folder, module_of
 from .places import frozen_modules
@@ -36,6 +36,17 @@ class Width(NamedTuple):
     def scale(self, *, stabilized: bool) -> float:
         """The factor of its update."""
         return self.alpha / (math.sqrt(self.rank) if stabilized else self.rank)
+
+
+def width_of(values: Mapping[str, Any], owner: str) -> Width:
+    """Rank and alpha that an adapter_config.json gives a module. Raises ArtifactError for one that is no number."""
+    found = {}
+    for key, pattern in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
+        value = by_pattern(values.get(pattern) or {}, owner, values[key])
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ArtifactError(f"{key} (or {pattern}) of {owner} must be a number above 0, it is {value!r}")
+        found[key] = value
+    return Width(found["r"], found["lora_alpha"])
 
 
 def alpha_for(scale: float, rank: int, *, stabilized: bool) -> float:
@@ -142,9 +153,10 @@ def as_here(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Ten
         parts = {kept.parts[0]: tensors} if kept.is_alone else taken_apart(model, kept, tensors)
         found |= {f"{name}.{suffix}": tensor for name, own in parts.items() for suffix, tensor in own.items()}
         if DOWN in tensors:
-            alpha = by_pattern(values.get("alpha_pattern") or {}, owner, values["lora_alpha"])
-            scale = Width(len(tensors[DOWN]), alpha).scale(stabilized=stabilized)
-            scales |= dict.fromkeys(kept.parts, scale)
+            width = width_of(values, owner)
+            if width.rank != len(tensors[DOWN]):
+                raise ArtifactError(f"says rank {width.rank} of {owner}, whose tensors have rank {len(tensors[DOWN])}")
+            scales |= dict.fromkeys(kept.parts, width.scale(stabilized=stabilized))
     if not scales:
         return dict(values), found
     sizes = widths({name: len(found[f"{name}.{DOWN}"]) for name in scales}, scales, stabilized=stabilized)

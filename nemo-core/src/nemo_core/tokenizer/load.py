@@ -29,7 +29,7 @@ class Tokenizer:
     stop_ids: frozenset[int]
     chat_template: str | None
     special: Mapping[str, str] = field(default_factory=dict)
-    template_place: str = "the chat template"
+    place: str = ""
 
     @property
     def vocab_size(self) -> int:
@@ -59,10 +59,16 @@ class Tokenizer:
     @cached_property
     def _template(self) -> "ChatTemplate":
         if self.chat_template is None:
-            raise InputError("this tokenizer has no chat template (chat_template.jinja); give plain text instead")
+            raise InputError(
+                f"{self.place or 'this tokenizer'}: no chat template (chat_template.jinja); give plain text instead"
+            )
         from .template import ChatTemplate
 
-        return ChatTemplate(self.chat_template, self.special, place=self.template_place)
+        return ChatTemplate(
+            self.chat_template,
+            self.special,
+            place=f"the chat template of {self.place}" if self.place else "the chat template",
+        )
 
     def render_chat(
         self,
@@ -225,7 +231,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         stop_ids=stop_ids(backend, ids.get("eos_token"), generation, place=str(folder)),
         chat_template=chat_template(folder, settings),
         special=special,
-        template_place=f"the chat template of {folder}",
+        place=str(folder),
     )
 
 

@@ -73,7 +73,15 @@ class ChatTemplate:
         values = {"messages": [dict(m) for m in messages], "tools": tools, "documents": None}
         try:
             return self.template.render(**values, add_generation_prompt=add_generation_prompt, **self.special)
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise InputError(f"{self.place} refuses this chat: {error}") from None
 
     def render_marked(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -179,7 +180,18 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
     )
     config = dataclasses.replace(config, **chosen)
     check_length(settings, config)
+    check_memory(config)
     return config
+
+
+def check_memory(config: ModelConfig) -> None:
+    """Raise ConfigError where the first weights alone, which every process makes, are more than the machine holds."""
+    needed, there = 4 * config.num_parameters, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for its weights alone, "
+            f"this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*"
+        )
 
 
 def held_out(settings: PretrainSettings, tokenizer: Tokenizer) -> list[Batch]:

@@ -17,7 +17,7 @@ def trace(folder: Path, ids_BT: Tensor) -> Trace:
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"
         )
-    except Exception as error:  # noqa: BLE001 - whatever the other library stumbles over, it cannot be compared with
+    except Exception as error:
         raise ArtifactError(f"{folder}: transformers cannot load it: {type(error).__name__}: {error}") from error
     model.train(False)
     output = model(input_ids=ids_BT, output_hidden_states=True, use_cache=False)

@@ -230,8 +230,10 @@ def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[
 def claimed(output: Path, wanted: str) -> Iterator[Draft]:
     """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
     partial = output.with_name(f"{output.name}.partial")
-    output.parent.mkdir(parents=True, exist_ok=True)
     lock_path = output.with_name(f".{output.name}.lock")
+    with atomic.explain_no_place(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock_path.touch()
     with open(lock_path, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
