@@ -20,7 +20,7 @@ from ..peft import ia3, lora
 from ..peft.adapter import adapter_names
 from ..peft.dora import Dora
 from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names, check_adapter_folder
-from ..peft.fused import as_here
+from ..peft.fused import as_here, check_ranks
 from ..peft.ia3 import Ia3
 from ..peft.method import method_of
 from ..peft.places import parts
@@ -112,12 +112,14 @@ def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
     for name, tensor in saved.items():
         check_sound(tensor, place=f"{folder}: {name}")
     try:
+        given, stored = values, saved
         values, saved = as_here(model, values, saved)
         names = adapted_names(saved)
         if method == "ia3":
             inner = ia3.understand(values, names, saved).feedforward
             return {name: scales(saved[f"{name}.ia3_l"].flatten(), is_inner=name in inner) for name in names}
         settings = lora.understand(values, names, saved)
+        check_ranks(given, stored)
         found = {name: low_rank(saved, name, settings) for name in names}
         if method == "lora":
             return found

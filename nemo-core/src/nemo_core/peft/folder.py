@@ -12,7 +12,7 @@ from ..checkpoint.source import check_sound
 from ..checkpoint.tensors import iterate_file, write_file
 from ..foundation.errors import ArtifactError, ConfigError
 from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_adapter
-from .fused import as_here, joined, num_joined, width_patterns, widths
+from .fused import as_here, check_ranks, joined, num_joined, width_patterns, widths
 from .lora import Lora
 from .method import Start, load_method, method_of
 from .naming import MARKS, check_alone, folder_names, kept_by_folder, kept_by_part
@@ -119,10 +119,12 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
         copied = copied_names(model, values, saved)
+        given, stored = values, saved
         if PROMPT not in saved:
             values, saved = as_here(model, values, saved)
         names = adapted_names(saved)
         settings = method.understand(values, names, saved)
+        check_ranks(given, stored)
         if copied:
             settings = type(settings)(**{**vars(settings), "modules_to_save": tuple(copied)})
         place_adapter(model, name, settings, adapter=adapter, start=Start(restored=True))

@@ -49,6 +49,13 @@ def width_of(values: Mapping[str, Any], owner: str) -> Width:
     return Width(found["r"], found["lora_alpha"])
 
 
+def check_ranks(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> None:
+    """Raise ArtifactError where a folder's tensors have another rank than its adapter_config.json says."""
+    for owner, tensors in by_owner(saved).items():
+        if DOWN in tensors and (said := width_of(values, owner).rank) != len(tensors[DOWN]):
+            raise ArtifactError(f"says rank {said} of {owner}, whose tensors have rank {len(tensors[DOWN])}")
+
+
 def alpha_for(scale: float, rank: int, *, stabilized: bool) -> float:
     """The alpha that gives a rank this factor."""
     return scale * (math.sqrt(rank) if stabilized else rank)
@@ -153,10 +160,8 @@ def as_here(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Ten
         parts = {kept.parts[0]: tensors} if kept.is_alone else taken_apart(model, kept, tensors)
         found |= {f"{name}.{suffix}": tensor for name, own in parts.items() for suffix, tensor in own.items()}
         if DOWN in tensors:
-            width = width_of(values, owner)
-            if width.rank != len(tensors[DOWN]):
-                raise ArtifactError(f"says rank {width.rank} of {owner}, whose tensors have rank {len(tensors[DOWN])}")
-            scales |= dict.fromkeys(kept.parts, width.scale(stabilized=stabilized))
+            scale = Width(len(tensors[DOWN]), width_of(values, owner).alpha).scale(stabilized=stabilized)
+            scales |= dict.fromkeys(kept.parts, scale)
     if not scales:
         return dict(values), found
     sizes = widths({name: len(found[f"{name}.{DOWN}"]) for name in scales}, scales, stabilized=stabilized)
