@@ -46,7 +46,7 @@ def width_of(values: Mapping[str, Any], owner: str) -> Width:
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ArtifactError(f"{key} (or {pattern}) of {owner} must be a number above 0, it is {value!r}")
         found[key] = value
-    return Width(found["r"], found["lora_alpha"])
+    return Width(int(found["r"]), found["lora_alpha"])
 
 
 def check_ranks(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> None:
