@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from .dedup.settings import FuzzyDedup
 from .foundation import artifact
@@ -27,11 +27,18 @@ from .shards import plan as plans
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare
 from .shards.layout import Layout
+from .shards.pool import Spread
 
 PLACEMENT = ("workers", "engine", "dask", "memory_limit")
 """Settings that say where and how a run is done, and change nothing in what it makes."""
 IGNORED_KEPT = 100
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
+
+
+class Advance(Protocol):
+    """Is told of work that is done."""
+
+    def __call__(self, count: int = 1, *, note: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,23 +147,28 @@ def check_writable(output: Path) -> None:
 
 
 def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:
+    """Every segment over every shard, on the workers of a placement, with progress on stderr."""
+    units = len(plan.pipeline.segments()) * len(plan.shards)
+    with placement.open() as spread, Progress("curate", total=units, unit="shards") as progress:
+        each_segment(layout, plan, spread, memory_bytes=placement.memory_bytes, advance=progress.advance)
+
+
+def each_segment(layout: Layout, plan: plans.Plan, spread: Spread, *, memory_bytes: int, advance: Advance) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
-    segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with placement.open() as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
-        for index, segment in enumerate(segments):
-            todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
-            progress.advance(shards - len(todo), note=title(segment.alone, index))
-            calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
-            for kept in spread.run(SHARD_TARGET, calls):
-                progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
-            if segment.together:
-                comparison = Comparison(
-                    layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=placement.memory_bytes
-                )
-                compare(comparison, segment.together)
-            if index:
-                remove_documents(layout, index - 1, shards)
+    for index, segment in enumerate(plan.pipeline.segments()):
+        todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
+        advance(shards - len(todo), note=title(segment.alone, index))
+        calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
+        for kept in spread.run(SHARD_TARGET, calls):
+            advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
+        if segment.together:
+            comparison = Comparison(
+                layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=memory_bytes
+            )
+            compare(comparison, segment.together)
+        if index:
+            remove_documents(layout, index - 1, shards)
 
 
 def title(steps: Sequence[Any], index: int) -> str:
