@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from statistics import mean
 
@@ -67,10 +67,11 @@ def estimate(held: Held, *, total_bytes: int, shards: Sequence[int], machine: Ma
     whole = first.whole and held.covers_all_files
     scale = 1.0 if whole else total_bytes / max(1, first.stored_bytes)
     sized = Sized(rehearsals=held.rehearsals, scale=scale, shards=len(shards))
+    once = replace(sized, shards=1)
     spread = sized.of(lambda each: each.shard_seconds)
     keys = first.sorted_keys * scale
     together = sized.of(lambda each: each.together_seconds) * sorting(first.sorted_keys, keys)
-    closing = sized.of(lambda each: each.closing_seconds)
+    closing = once.of(lambda each: each.closing_seconds)
     processes = min(machine.workers, len(shards))
     start = start_seconds(held, processes)
     seconds = start + makespan(spread, shards, machine.workers) + together + closing
