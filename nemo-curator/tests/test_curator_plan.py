@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -135,6 +136,24 @@ def test_comparing_takes_longer_among_more_and_sorts_within_its_memory():
     found = estimate(held(few, many), total_bytes=500 * 64, shards=[1], machine=machine)
     assert found.together_seconds == pytest.approx(64 * 2)  # log2(64 * 64) is twice log2(64)
     assert found.memory_bytes == 50_000_000 + 1_000
+
+
+def test_more_is_repeated_in_the_whole_than_in_a_part_of_it():
+    def cutting(size, *, left, seconds):
+        steps = [
+            {"step": name, "documents": 9, "bytes": found, "dropped": {}}
+            for name, found in (("read", size), ("substring_dedup", left))
+        ]
+        return replace(performed(9, size=size, shard_seconds=seconds), funnel=steps)
+
+    few, many = cutting(100, left=100, seconds=0.0), cutting(1_000, left=990, seconds=1.0)
+    twice = cutting(500, left=250, seconds=5.0)
+    machine = Machine(workers=1, free_disk_bytes=0, free_memory_bytes=0)
+    rehearsal = Rehearsal(cold_seconds=0.0, few=few, many=many, peak_bytes=0, repeated=twice)
+    told = replace(held(few, many), rehearsals=[rehearsal], load_seconds=0.0)
+    found = estimate(told, total_bytes=500 * 20, shards=[1], machine=machine)
+    expected_cut = 0.01 * 20
+    assert found.seconds == pytest.approx(20 * 1.0 + 2 * (expected_cut - 0.01) * (20 * 10.0 - 20.0), rel=0.01)
 
 
 def test_what_was_tried_whole_is_not_scaled():

@@ -13,6 +13,8 @@ SORT_BYTES = 48
 """What a comparison holds for a key while it sorts: the key, its number, and the room to put them in order."""
 SEEN_AT_LEAST = 2.0
 """How many times the few documents the many have to be, for what a shard costs to be told from what a byte costs."""
+REPEATED = "substring_dedup"
+"""The step whose work grows with what is repeated."""
 SURE, UNSURE = 1.25, 1.6
 """How far off the time may be, either way: where the input was read whole, and where a small part of it was."""
 
@@ -69,7 +71,7 @@ def estimate(held: Held, *, total_bytes: int, shards: Sequence[int], machine: Ma
     sized = Sized(rehearsals=held.rehearsals, scale=scale, shards=len(shards))
     once = replace(sized, shards=1)
     spread = sized.of(lambda each: each.shard_seconds)
-    keys = first.sorted_keys * scale
+    keys = sized.of(lambda each: each.sorted_keys)
     together = sized.of(lambda each: each.together_seconds) * sorting(first.sorted_keys, keys)
     closing = once.of(lambda each: each.closing_seconds)
     processes = min(machine.workers, len(shards))
@@ -103,7 +105,18 @@ class Sized:
     shards: int
 
     def of(self, figure: Callable[[Performance], float]) -> float:
-        """The figure of the whole input: what a shard costs for each shard, and what a byte costs for each byte."""
+        """The figure of the whole input, as much of which is repeated as is to be expected."""
+        found = self._line(figure)
+        again = [each.repeated for each in self.rehearsals if each.repeated is not None]
+        if not again:
+            return found
+        many = self.rehearsals[0].many.read_bytes
+        most = mean(figure(each) for each in again) * many * self.scale / max(1, again[0].read_bytes)
+        part = repetition(self.rehearsals[0], 1 / self.scale)
+        return found + part * max(0.0, most - found)
+
+    def _line(self, figure: Callable[[Performance], float]) -> float:
+        """What a shard costs for each shard, and what a byte costs for each byte."""
         few, many = (self.rehearsals[0].few.read_bytes, self.rehearsals[0].many.read_bytes)
         little = mean(figure(each.few) for each in self.rehearsals)
         much = mean(figure(each.many) for each in self.rehearsals)
@@ -112,6 +125,27 @@ class Sized:
         slope = (much - little) / (many - few)
         fixed = max(0.0, little - slope * few)
         return self.shards * fixed + (much - fixed) * self.scale
+
+
+def repetition(rehearsal: Rehearsal, share: float) -> float:
+    """Which part of the text of the whole input is repeated, beyond that of the sample which is this share of it.
+
+    Of passages that are there twice, a sample holds both with the chance that it holds the one more; what is
+    repeated in a few documents already is repeated everywhere.
+    """
+    everywhere, seen = cut_of(rehearsal.few), cut_of(rehearsal.many)
+    expected = min(1.0, everywhere + max(0.0, seen - everywhere) / share)
+    return min(1.0, 2 * max(0.0, expected - seen))  # what is cut has its like, which stays and costs as much
+
+
+def cut_of(performance: Performance) -> float:
+    """The part of the text before it that a search for repeated substrings leaves out."""
+    steps = [step["step"] for step in performance.funnel]
+    if REPEATED not in steps[1:]:
+        return 0.0
+    behind = steps.index(REPEATED)
+    before, left = (performance.funnel[index]["bytes"] for index in (behind - 1, behind))
+    return 1 - left / before if before else 0.0
 
 
 def sorting(sample: float, whole: float) -> float:

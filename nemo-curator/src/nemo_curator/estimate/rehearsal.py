@@ -29,6 +29,8 @@ from ..shards.work import BATCH_DOCUMENTS, curate_shard
 from .sample import Sample
 
 FEW_DOCUMENTS = 8
+REPEATED_PART = 4
+"""How many times smaller the sample is that is there twice."""
 STATUS = Path("/proc/self/status")
 
 
@@ -57,12 +59,16 @@ class Performance:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What a worker process took: seconds until it was warm, a few documents, many; the most memory it held."""
+    """What a worker process took: seconds until it was warm, a few documents, many; the most memory it held then.
+
+    `repeated` is an input all of whose text is there twice, where a step works the harder the more is.
+    """
 
     cold_seconds: float
     few: Performance
     many: Performance
     peak_bytes: int
+    repeated: Performance | None = None
 
 
 class Timed:
@@ -97,7 +103,7 @@ def ready() -> int:
 def rehearse(*, root: str, max_bytes: int, max_seconds: float) -> dict[str, Any]:
     """The rehearsal of the plan in a folder, in this process."""
     plan = plans.load(Path(root))
-    few = partial(Sample, max_bytes=1, max_seconds=max_seconds, batch=FEW_DOCUMENTS, batches=1)
+    few = partial(Sample, max_bytes=1, max_seconds=max_seconds, batch=FEW_DOCUMENTS, only_one=True)
     started = perf_counter()
     perform(Path(root) / "cold", plan, few())
     cold = perf_counter() - started
@@ -106,9 +112,13 @@ def rehearse(*, root: str, max_bytes: int, max_seconds: float) -> dict[str, Any]
     in_time = int(max_seconds * little.documents / lasted / len(plan.shards[0]) / 2)
     batch = min(BATCH_DOCUMENTS, max(1, in_time))
     many = perform(Path(root) / "many", plan, Sample(max_bytes=max_bytes, max_seconds=max_seconds, batch=batch))
-    return asdict(
-        Rehearsal(cold_seconds=max(0.0, cold - lasted), few=little, many=many, peak_bytes=most_resident_bytes())
-    )
+    peak_bytes = most_resident_bytes()
+    repeated = None
+    if any(getattr(step.settings, "prefilter", False) for step in plan.pipeline.steps):
+        again = Sample(max_bytes=max_bytes // REPEATED_PART, max_seconds=max_seconds, batch=batch, twice=True)
+        repeated = perform(Path(root) / "repeated", plan, again)
+    cold = max(0.0, cold - lasted)
+    return asdict(Rehearsal(cold_seconds=cold, few=little, many=many, peak_bytes=peak_bytes, repeated=repeated))
 
 
 def perform(root: Path, plan: plans.Plan, sample: Sample) -> Performance:

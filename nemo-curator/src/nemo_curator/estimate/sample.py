@@ -24,19 +24,30 @@ def spaced(files: Sequence[InputFile]) -> list[InputFile]:
 class Sample:
     """What to read of the files of a shard, and afterwards what that was: bytes as stored, and in memory.
 
-    Reading ends with `max_bytes` in memory or, where `batches` is given, with so many batches.
+    Reading ends with `max_bytes` in memory or, where `only_one` says so, with one batch. With `twice`, everything is
+    there a second time, as in an input that repeats itself.
     """
 
     max_bytes: int
     max_seconds: float
     batch: int = BATCH_DOCUMENTS
-    batches: int = 0
+    only_one: bool = False
+    twice: bool = False
     stored_bytes: int = 0
     read_bytes: int = 0
     whole: bool = True
 
     def __call__(self, plan: Plan, shard: int, tally: Tally) -> Iterator[Batch]:
         """The beginning of every file, a like share of each."""
+        kept: list[Batch] = []
+        for batch in self._beginnings(plan, shard, tally):
+            if self.twice:
+                kept.append(batch)
+            yield batch
+        self.read_bytes *= 1 + self.twice
+        yield from kept
+
+    def _beginnings(self, plan: Plan, shard: int, tally: Tally) -> Iterator[Batch]:
         files = plan.shards[shard]
         until = perf_counter() + self.max_seconds
         for number, file in enumerate(map(CountedFile.of, files)):
@@ -44,7 +55,7 @@ class Sample:
             ended = yield from self._beginning(file, plan, tally, share=share, until=until)
             self.stored_bytes += file.num_bytes if ended else file.used_bytes
             self.whole &= ended
-            if perf_counter() > until or self.batches == 1:
+            if perf_counter() > until or self.only_one:
                 self.whole &= number + 1 == len(files)
                 return
 
@@ -57,6 +68,6 @@ class Sample:
             taken += documents.nbytes + rejects.nbytes
             self.read_bytes += documents.nbytes + rejects.nbytes
             yield documents, rejects
-            if taken >= share or perf_counter() > until or self.batches == 1:
+            if taken >= share or perf_counter() > until or self.only_one:
                 return False
         return True
