@@ -87,7 +87,7 @@ def small_models(folder: Path) -> None:
     letters = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     letters.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    config = BertConfig(vocab_size=len(tokens), num_labels=2, max_position_embeddings=64, **shape)
+    config = BertConfig(vocab_size=len(tokens), num_labels=2, max_position_embeddings=512, **shape)
     for name, kind in (("model", BertModel), ("classifier", BertForSequenceClassification)):
         kind(config).save_pretrained(folder / name)
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=letters, pad_token="[PAD]", unk_token="[UNK]")

@@ -30,7 +30,7 @@ from .sample import Sample
 
 FEW_DOCUMENTS = 8
 REPEATED_PART = 4
-"""How many times smaller the sample is that is there twice."""
+"""How many times smaller the sample is that is there twice, or the time is in which a sample is tried again."""
 STATUS = Path("/proc/self/status")
 
 
@@ -111,12 +111,14 @@ def rehearse(*, root: str, max_bytes: int, max_seconds: float) -> dict[str, Any]
     lasted = little.shard_seconds + little.together_seconds
     in_time = int(max_seconds * little.documents / lasted / len(plan.shards[0]) / 2)
     batch = min(BATCH_DOCUMENTS, max(1, in_time))
-    many = perform(Path(root) / "many", plan, Sample(max_bytes=max_bytes, max_seconds=max_seconds, batch=batch))
+    wanted = partial(Sample, max_bytes=max_bytes, max_seconds=max_seconds, batch=batch)
+    many = perform(Path(root) / "many", plan, wanted())
+    if many.shard_seconds + many.together_seconds < max_seconds / REPEATED_PART:  # the first time, memory grows
+        many = perform(Path(root) / "again", plan, wanted())
     peak_bytes = most_resident_bytes()
     repeated = None
     if any(getattr(step.settings, "prefilter", False) for step in plan.pipeline.steps):
-        again = Sample(max_bytes=max_bytes // REPEATED_PART, max_seconds=max_seconds, batch=batch, twice=True)
-        repeated = perform(Path(root) / "repeated", plan, again)
+        repeated = perform(Path(root) / "repeated", plan, wanted(max_bytes=max_bytes // REPEATED_PART, twice=True))
     cold = max(0.0, cold - lasted)
     return asdict(Rehearsal(cold_seconds=cold, few=little, many=many, peak_bytes=peak_bytes, repeated=repeated))
 
