@@ -41,7 +41,19 @@ CASES: dict[str, list[Any]] = {
 }
 LARGEST = {"classify": 4, "html": 40}
 """Megabytes that a case gets at most: what a small classifier reads in a minute, all of pydoc."""
-COLUMNS = ("case", "input MB", "workers", "plan s", "foretold s", "s", "ratio", "foretold MB", "MB", "ratio", "disk, ratio")
+COLUMNS = (
+    "case",
+    "input MB",
+    "workers",
+    "plan s",
+    "foretold s",
+    "s",
+    "ratio",
+    "foretold MB",
+    "MB",
+    "ratio",
+    "disk, ratio",
+)
 
 
 @dataclass(frozen=True)
@@ -149,7 +161,12 @@ def row(name: str, megabytes: float, workers: int, home: Path) -> tuple[Any, ...
     steps = json.dumps(CASES[name]).replace("TASKS", str(tasks(corpus, home)) if name == "decontaminate" else "")
     output = home / "output"
     shutil.rmtree(output, ignore_errors=True)
-    words = [f"pipeline={steps.replace('MODEL', str(model))}", f"input={corpus}", f"output={output}", f"workers={workers}"]
+    words = [
+        f"pipeline={steps.replace('MODEL', str(model))}",
+        f"input={corpus}",
+        f"output={output}",
+        f"workers={workers}",
+    ]
     plan = taken(["plan", *words], output)
     told = json.loads(plan.said)
     run = taken(["run", *words], output)

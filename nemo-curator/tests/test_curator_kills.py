@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,33 @@ def test_twenty_kills_in_a_row_leave_the_bytes_of_an_unbroken_run(place, name):
     assert data(place / f"broken-{name}") == data(place / f"whole-{name}")
     assert data(place / f"whole-{name}")
     assert [path.name for path in place.iterdir() if f"broken-{name}" in path.name] == [f"broken-{name}"]
+
+
+DIES_WHEN_WRITTEN = """
+import os, signal, sys
+from nemo_curator.cli import main
+replace, made = os.replace, sys.argv.pop(1)
+os.replace = lambda a, b: os.kill(os.getpid(), signal.SIGKILL) if os.path.basename(b) == made else replace(a, b)
+main(sys.argv[1:])
+"""
+
+
+def test_a_single_file_whose_writing_is_killed_is_not_there_and_is_written_by_the_same_command(tmp_path, monkeypatch):
+    from nemo_curator.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "good/0.jsonl", [{"text": prose(n)} for n in range(30)])
+    write_jsonl(tmp_path / "poor/0.jsonl", [{"text": f"buy now {n} pills"} for n in range(30)])
+    for words, made in (
+        (["prepare-fasttext", "input=good", "label=hq", "output=hq.txt"], "hq.txt"),
+        (["prepare-fasttext", "input=poor", "label=cc", "output=cc.txt", "samples=9"], "cc.txt"),
+        (["train-classifier", "files=[hq.txt,cc.txt]", "output=m.bin", "dimension=4", "buckets=100"], "m.bin"),
+    ):
+        command = [sys.executable, "-c", DIES_WHEN_WRITTEN, made, *words]
+        killed_one = subprocess.run(command, capture_output=True, check=False)
+        assert killed_one.returncode == -signal.SIGKILL
+        assert not (tmp_path / made).exists()
+        assert len(list(tmp_path.glob(f".{made}.*.partial"))) == 1
+        assert main(words) == 0
+        assert (tmp_path / made).stat().st_size > 50
+        assert not list(tmp_path.glob("*.partial")) and not list(tmp_path.glob(".*.partial"))

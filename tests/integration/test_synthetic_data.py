@@ -32,7 +32,9 @@ def place(tmp_path_factory):
 
 def launch(folder, words, **options):
     command = [str(Path(sys.executable).parent / "nemo-launcher"), "run", *words, *SMALL]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options)
+    return subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **options
+    )
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from .read.records import Reading
 from .recipe import Run
 from .report import duplicates
 from .report.page import render
-from .request import begun
+from .request import begun, say_when_nothing_stays
 from .shards import plan as plans
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare
@@ -75,7 +74,6 @@ def run(settings: Run) -> Curated:
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
-    check_writable(settings.output)
     listing.report_ignored(settings.input)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     for placed in PLACEMENT:
@@ -95,6 +93,7 @@ def run(settings: Run) -> Curated:
         draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
+    say_when_nothing_stays(draft.stats)
     return Curated(
         output=settings.output,
         documents_in=draft.stats["documents_in"],
@@ -137,13 +136,6 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
     page = next((file for file in listing.files if file.holds_html), None)
     if page and not pipeline.extracts:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
-
-
-def check_writable(output: Path) -> None:
-    """Raise ConfigError where the folder that `output` would be made in takes no files."""
-    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
 
 
 def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..document import set_column
-from ..foundation.errors import ConfigError, InputError
 from ..filter.scores.tokens import tokenizer
+from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import track
 from ..tables.columns import merged
 from ..tables.source import Source, open_source

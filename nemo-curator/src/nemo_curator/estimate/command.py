@@ -113,7 +113,9 @@ def lsh(pipeline: Pipeline) -> list[Told]:
 
 def as_text(told: Mapping[str, Any]) -> str:
     """The plan as a person reads it."""
-    lines = [f"{told['input']}: {number(told['files'])} files, {size(told['bytes'])}, in {number(told['shards'])} shards"]
+    lines = [
+        f"{told['input']}: {number(told['files'])} files, {size(told['bytes'])}, in {number(told['shards'])} shards"
+    ]
     lines += estimate_lines(told) if "seconds" in told else ["nothing was measured (sample=false)"]
     for each in told["lsh"]:
         lines += ["", *curve_lines(each)]

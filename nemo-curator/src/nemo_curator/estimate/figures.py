@@ -15,7 +15,7 @@ SEEN_AT_LEAST = 2.0
 """How many times the few documents the many have to be, for what a shard costs to be told from what a byte costs."""
 REPEATED = "substring_dedup"
 """The step whose work grows with what is repeated."""
-SURE, UNSURE = 1.25, 1.6
+SURE, UNSURE = 1.4, 1.8
 """How far off the time may be, either way: where the input was read whole, and where a small part of it was."""
 
 

@@ -59,9 +59,7 @@ class Sample:
                 self.whole &= number + 1 == len(files)
                 return
 
-    def _beginning(
-        self, file: CountedFile, plan: Plan, tally: Tally, *, share: float, until: float
-    ) -> Iterator[Batch]:
+    def _beginning(self, file: CountedFile, plan: Plan, tally: Tally, *, share: float, until: float) -> Iterator[Batch]:
         """Batches of one file; returns whether that was all of it."""
         taken = 0
         for documents, rejects in file_batches(file, plan.reading, tally, most=self.batch):

@@ -1,6 +1,5 @@
 """Where a rehearsal is held: worker processes side by side, and a folder beside the output for as long as it takes."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +35,7 @@ def hold(plan: plans.Plan, *, home: Path, workers: int, max_bytes: int, max_seco
     files = [file for shard in plan.shards for file in shard]
     chosen = spaced(files)
     count = max(1, min(workers, MOST_WORKERS))
-    place = home if os.access(home, os.W_OK | os.X_OK) else None
-    with tempfile.TemporaryDirectory(prefix=".nemo-curator-plan-", dir=place) as folder, players(count) as call_all:
+    with scratch(home) as folder, players(count) as call_all:
         roots = [Path(folder) / str(number) for number in range(count)]
         for root in roots:
             plans.save(replace(plan, shards=[chosen]), root)
@@ -52,6 +50,14 @@ def hold(plan: plans.Plan, *, home: Path, workers: int, max_bytes: int, max_seco
         rehearsals=[msgspec.convert(each, Rehearsal) for each in found],
         covers_all_files=len(chosen) == len(files),
     )
+
+
+def scratch(home: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A folder in `home`, on whose disk a run would write; where that takes none, among the temporary ones."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=".nemo-curator-plan-", dir=home)
+    except OSError:
+        return tempfile.TemporaryDirectory(prefix=".nemo-curator-plan-")
 
 
 @contextmanager

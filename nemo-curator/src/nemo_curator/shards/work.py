@@ -134,9 +134,7 @@ def first_batches(plan: plans.Plan, shard: int, tally: Tally) -> Iterator[Batch]
         yield from file_batches(file, plan.reading, tally)
 
 
-def file_batches(
-    file: InputFile, reading: Reading, tally: Tally, *, most: int = BATCH_DOCUMENTS
-) -> Iterator[Batch]:
+def file_batches(file: InputFile, reading: Reading, tally: Tally, *, most: int = BATCH_DOCUMENTS) -> Iterator[Batch]:
     """The documents of a file, `most` in a batch, with the records that are none."""
     step = tally.step(0, "read")
     records = read_file(file, reading)
@@ -149,9 +147,7 @@ def file_batches(
         yield count(tally, step, to_table(documents), rejects_table(rejects))
 
 
-def take(
-    records: Iterator[Document | Reject], *, most: int = BATCH_DOCUMENTS
-) -> tuple[list[Document], list[Reject]]:
+def take(records: Iterator[Document | Reject], *, most: int = BATCH_DOCUMENTS) -> tuple[list[Document], list[Reject]]:
     """The next records, as many as make a batch."""
     documents: list[Document] = []
     rejects: list[Reject] = []

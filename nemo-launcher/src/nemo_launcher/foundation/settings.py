@@ -71,7 +71,7 @@ def convert(cls: type[Settings], sourced: Sourced) -> Settings:
     try:
         return msgspec.convert(sourced.values, cls, dec_hook=_decode)
     except (msgspec.ValidationError, ConfigError) as error:
-        raise ConfigError(_explain(str(error), sourced)) from None
+        raise ConfigError(_explain(str(error), sourced, cls)) from None
 
 
 def read_recipe(path: Path) -> Sourced:
@@ -114,7 +114,8 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
     except yaml.YAMLError as error:
-        raise ConfigError(f"{COMMAND_LINE}: {word!r}: {' '.join(str(error).split())}") from None
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no YAML; quote it, as {name}='\"...\"' ({why})") from None
     if isinstance(value, int | float) and cls is not None and _wants_text(cls, key):
         value = text.strip()
     target = sourced.values
@@ -172,7 +173,7 @@ def schema(cls: type) -> dict[str, Any]:
     return {**root, "$defs": dict(sorted(components.items()))}
 
 
-def _explain(message: str, sourced: Sourced) -> str:
+def _explain(message: str, sourced: Sourced, cls: type) -> str:
     text, _, path = message.partition(" - at `$.")
     key = tuple(re.sub(r"\[.*?\]", "", path.rstrip("`")).split(".")) if path else ()
     name = f"{'.'.join(key)}: " if key else ""
@@ -181,7 +182,19 @@ def _explain(message: str, sourced: Sourced) -> str:
         return (
             f"{sourced.place(key)}: {'.'.join((*key, missing))} is required; set it in the recipe or as {missing}=..."
         )
-    return f"{sourced.place(key)}: {name}{text[0].lower()}{text[1:]}" if key else f"{sourced.place(key)}: {text}"
+    if not key:
+        return f"{sourced.place(key)}: {text}"
+    return f"{sourced.place(key)}: {name}{text[0].lower()}{text[1:]}{_choices(text, '.'.join(key), cls)}"
+
+
+def _choices(fault: str, name: str, cls: type) -> str:
+    """The values that a setting takes where `fault` says that it was given another; "" where they are not known."""
+    given = re.fullmatch(r"Invalid enum value '(.*)'", fault)
+    kind = next((row.kind for row in describe(cls) if row.key == name), "") if given else ""
+    if given is None or "|" not in kind:
+        return ""
+    known = kind.split("|")
+    return f"{did_you_mean(given[1], known)} ({', '.join(known)})"
 
 
 def _decode(wanted: type, value: Any) -> Any:
