@@ -72,7 +72,7 @@ def folder_bytes(folder: Path) -> int:
     for root, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.stat(os.path.join(root, name)).st_size
+                total += (Path(root) / name).stat().st_size
             except FileNotFoundError:
                 continue
     return total

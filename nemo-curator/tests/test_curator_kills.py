@@ -71,7 +71,7 @@ CASES = {
     "dedup-substring": ["input=in", "length=60", *SHARDS],
     "dedup-spans": ["input=in", "unit=sentence", "window=2", *SHARDS],
     "dedup-semantic": ["input=in", "model=model", "clusters=3", "eps=0.2", *SHARDS],
-    "decontaminate": ["input=in", "tasks={made: tasks.jsonl}", "min_characters=10", "ngram=8", "workers=1", "shard_bytes=1"],
+    "decontaminate": ["input=in", "tasks={made: tasks.jsonl}", "min_characters=10", "ngram=8", *SHARDS],
     "redact": ["input=in", *SHARDS],
     "classify": ["input=in", "model=classifier", *SHARDS],
     "blend": ["inputs=[in,more]", "weights=[2,1]", "rows_per_file=5"],

@@ -37,7 +37,8 @@ SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
 class Advance(Protocol):
     """Is told of work that is done."""
 
-    def __call__(self, count: int = 1, *, note: str | None = None) -> None: ...
+    def __call__(self, count: int = 1, *, note: str | None = None) -> None:
+        """Take note of `count` units."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,9 +139,10 @@ def estimate_lines(told: Mapping[str, Any]) -> list[str]:
         *rows,
         f"  {'writing':<18}{duration(told['writing_worker_seconds']):>54}",
         "",
-        f"time      {duration(told['least_seconds'])} to {duration(told['most_seconds'])} with {told['workers']} workers:"
-        f" start {duration(told['start_seconds'])}, comparing {duration(told['together_seconds'])},"
-        f" closing {duration(told['closing_seconds'])}, the rest spread over the workers",
+        f"time      {duration(told['least_seconds'])} to {duration(told['most_seconds'])} "
+        f"with {told['workers']} workers: start {duration(told['start_seconds'])}, "
+        f"comparing {duration(told['together_seconds'])}, closing {duration(told['closing_seconds'])}, "
+        "the rest spread over the workers",
         f"memory    about {size(told['memory_bytes'])} ({size(told['free_memory_bytes'])} free)",
         f"disk      {size(told['work_bytes'])} while it works and {size(told['output_bytes'])} of output "
         f"({size(told['free_disk_bytes'])} free)",

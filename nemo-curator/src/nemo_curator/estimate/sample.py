@@ -1,6 +1,6 @@
 """The beginnings of files that lie evenly in an input, read as a run reads them and counted as they are stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -59,7 +59,9 @@ class Sample:
                 self.whole &= number + 1 == len(files)
                 return
 
-    def _beginning(self, file: CountedFile, plan: Plan, tally: Tally, *, share: float, until: float) -> Iterator[Batch]:
+    def _beginning(
+        self, file: CountedFile, plan: Plan, tally: Tally, *, share: float, until: float
+    ) -> Generator[Batch, None, bool]:
         """Batches of one file; returns whether that was all of it."""
         taken = 0
         for documents, rejects in file_batches(file, plan.reading, tally, most=self.batch):
