@@ -24,6 +24,7 @@ from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.peft.adapter import add_adapter
 from nemo_core.peft.settings import LoraSettings
+from nemo_core.train.balance import Balanced
 from nemo_core.train.device import Compute
 from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
@@ -34,7 +35,7 @@ from nemo_core.train.saving import Saver
 from nemo_core.train.session import make_optimizer
 from nemo_core.train.settings import OptimizerSettings
 from nemo_core.train.weights import trained_weights
-from nemo_core.train.world import joined_world
+from nemo_core.train.world import ALONE, joined_world
 
 SHAPE = ModelConfig(
     vocab_size=50, hidden_size=16, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=24, max_positions=64
@@ -170,6 +171,23 @@ def worst_gradients(
     parts = parts_of(world, settings, changes)
     reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
     return [worst_gradient(parts, reference, batch, micro_rows) for batch, micro_rows in cases]
+
+
+def worst_balanced_gradients(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], batch: Batch
+) -> dict[str, Any]:
+    """The same with experts that are kept equally busy, row by row, and the balancing loss of the step."""
+    parts = parts_of(world, settings, changes)
+    reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
+    ours, theirs = (Balanced(next_token_loss, weight=0.1) for _ in range(2))
+    for row in range(len(batch.ids_BT)):
+        (theirs(reference, batch.rows(slice(row, row + 1))) / batch.num_targets).backward()
+    parts.laid_out.accumulate(ours, batch, micro_rows=1, num_targets=batch.num_targets, compute=CPU)
+    worst = 0.0
+    for name, weight in parts.model.named_parameters():
+        found, expected = blocks(name, weight.grad, reference)
+        worst = max(worst, float((found - expected).abs().max())) if expected.numel() else worst
+    return {"balance": (ours.taken_figures(world), theirs.taken_figures(ALONE)), "gradient": worst}
 
 
 def worst_gradient(parts: Parts, reference: Decoder, batch: Batch, micro_rows: int) -> dict[str, Any]:

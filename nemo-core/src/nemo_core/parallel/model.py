@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from ..checkpoint.folder import save_model, save_read
 from ..checkpoint.reader import TensorInfo
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
-from ..checkpoint.state_names import StateNames, decoder_prefix
+from ..checkpoint.state_names import StateNames, decoder_prefix, spell
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
@@ -43,7 +43,8 @@ class ParallelModel:
     layout: Layout
     model: Decoder
     blueprint: Decoder
-    buckets: Buckets | None = None
+    buckets: tuple[Buckets, ...] = ()
+    expert_names: frozenset[str] = frozenset()  # weights that only some processes of the batch hold
     pipeline: Pipeline | None = None
     mirrored: frozenset[str] = frozenset()  # weights that another stage holds too and saves
     shared_by_end_stages: frozenset[str] = frozenset()
@@ -68,7 +69,7 @@ class ParallelModel:
     @property
     def is_complete(self) -> bool:
         """Whether this process holds (its part of) every weight."""
-        return self.layout.plan.pipeline == 1
+        return self.layout.plan.pipeline == self.layout.plan.expert == 1
 
     def accumulate(
         self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int, compute: Compute
@@ -142,17 +143,17 @@ class ParallelModel:
         """Send gradients in the backward pass that completes them, and only then."""
         if self.layout.plan.fsdp > 1:
             send_gradients(self.model, is_last)
-        if self.buckets is not None and is_last:
-            self.buckets.expect()
+        for buckets in self.buckets if is_last else ():
+            buckets.expect()
 
     def complete_gradients(self) -> None:
         """Wait until every weight has the gradient of the whole batch."""
         for weight in self.model.parameters():
             if weight.requires_grad:
                 local_gradient(weight)
-        if self.buckets is not None:
-            self.buckets.finish()
-        elif self.layout.plan.is_plain:
+        for buckets in self.buckets:
+            buckets.finish()
+        if self.layout.plan.is_plain and not self.buckets:
             self.world.sum_([weight.grad for weight in self.model.parameters() if weight.grad is not None])
         for name in sorted(self.shared_by_end_stages):
             gradient = self.model.get_parameter(name).grad
@@ -167,7 +168,7 @@ class ParallelModel:
             return float(nn.utils.clip_grad_norm_(weights, max_norm, foreach=True))
         squared = torch.zeros((), dtype=torch.float32, device=weights[0].device if weights else "cpu")
         for name, weight in self.model.named_parameters():
-            if weight.grad is not None and name not in self.mirrored and self.owns(weight.grad):
+            if weight.grad is not None and name not in self.mirrored and self.owns(name, weight.grad):
                 squared += local(weight.grad).float().square().sum()
         self.world.sum_([squared])
         norm = float(squared.sqrt())
@@ -178,18 +179,32 @@ class ParallelModel:
                     local(weight.grad).mul_(scale)
         return norm
 
-    def owns(self, tensor: Tensor) -> bool:
-        """Whether this process is the first that holds this part of a tensor."""
-        return self.layout.owns(tensor) if isinstance(tensor, DTensor) else self.layout.stage_rank == 0
+    def owns(self, name: str, tensor: Tensor) -> bool:
+        """Whether this process is the first that holds this part of a tensor of the weight `name`."""
+        is_expert = name in self.expert_names
+        if isinstance(tensor, DTensor):
+            return self.layout.owns(tensor, is_expert=is_expert)
+        return self.layout.stage_rank(is_expert=is_expert) == 0
 
     def select(self, tensors: Mapping[str, Tensor], world: World) -> list[Piece]:
         """The blocks of a state that this process writes."""
         own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"rng.{world.rank}.")}
         rest = {name: t for name, t in tensors.items() if name not in own and not self.is_mirrored(name)}
-        layout = self.layout
-        group = StateNames(self.model.config, prefix=decoder_prefix(self.model)).group
-        pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns, group=group)
+        of_experts = {name: tensor for name, tensor in rest.items() if spell(name).weight in self.expert_names}
+        of_all = {name: tensor for name, tensor in rest.items() if name not in of_experts}
+        pieces = [*self.share_of(of_all, is_expert=False), *self.share_of(of_experts, is_expert=True)]
         return [*pieces, *pieces_to_write(own, rank=0, size=1)]
+
+    def share_of(self, tensors: Mapping[str, Tensor], *, is_expert: bool) -> list[Piece]:
+        """What this process writes of tensors that all of its stage hold, or all with the same experts."""
+        layout = self.layout
+        return pieces_to_write(
+            tensors,
+            rank=layout.stage_rank(is_expert=is_expert),
+            size=layout.stage_size(is_expert=is_expert),
+            owns=functools.partial(layout.owns, is_expert=is_expert),
+            group=StateNames(self.model.config, prefix=decoder_prefix(self.model)).group,
+        )
 
     def trained_names(self) -> set[str]:
         """Names of the weights that this process trains."""

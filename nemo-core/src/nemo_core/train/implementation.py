@@ -14,6 +14,7 @@ from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from .balance import balance_weight
 from .device import Compute
 from .settings import PretrainSettings, SftSettings
 from .world import World
@@ -70,10 +71,9 @@ def lay_out(
 def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
     """Raise ConfigError where experts are to be balanced: that looks at the native implementation's routers."""
     moe, experts = model.config.moe, settings.experts
-    weight = 0.0 if moe is None else moe.balance_loss if experts.balance_loss is None else experts.balance_loss
-    if moe is not None and (weight or experts.bias_rate):
+    if moe is not None and (balance_weight(moe, experts) or experts.bias_rate):
         raise ConfigError(
-            f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
+            f"experts.balance_loss={balance_weight(moe, experts)} and experts.bias_rate={experts.bias_rate} need implementation=native: "
             "routers of megatron.core are not balanced here; set both to 0, or use implementation=native"
         )
 
