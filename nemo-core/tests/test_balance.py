@@ -205,16 +205,18 @@ def test_what_cannot_be_balanced_is_refused_by_name(settings, parallel, moe, sai
         balanced(next_token_loss, config, ExpertSettings(**settings), ParallelSettings(**parallel))
 
 
+BALANCED = ("experts.bias_rate=0.01", "experts.balance_loss=0.001")
+
+
 @pytest.fixture
 def moe_words(tokens, tiny_words, tmp_path) -> list[str]:
     """Settings of six steps of a mixture of the DeepSeek V3 family."""
     values = {**CASES["deepseek_v3"][2], "vocab_size": 320, "max_position_embeddings": 64}
-    values["output_router_logits"] = True
     config = config_from_hf({"architectures": ["DeepseekV3ForCausalLM"], **values}, place="the test")
     save_model(Decoder(config, seed=0), tmp_path / "first")
     copy_tokenizer(tokens / "tokenizer", tmp_path / "first")
     words = [word for word in tiny_words if not word.startswith("model.")]
-    return [*words, f"continue_from={tmp_path / 'first'}", "experts.bias_rate=0.01", "steps=6"]
+    return [*words, f"continue_from={tmp_path / 'first'}", *BALANCED, "steps=6"]
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def balanced(
 
 
 def balance_weight(moe: MoEConfig, settings: ExpertSettings) -> float:
-    """What the balancing loss is multiplied with: what the settings say, or else the folder; 0 where it is not asked."""
+    """What the balancing loss is multiplied with: what the settings say, or else the folder; 0: nothing is."""
     if settings.balance_loss is not None:
         return settings.balance_loss
     return moe.balance_loss if moe.balances else 0.0

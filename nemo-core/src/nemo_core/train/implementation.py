@@ -71,9 +71,10 @@ def lay_out(
 def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
     """Raise ConfigError where experts are to be balanced: that looks at the native implementation's routers."""
     moe, experts = model.config.moe, settings.experts
-    if moe is not None and (balance_weight(moe, experts) or experts.bias_rate):
+    weight = 0.0 if moe is None else balance_weight(moe, experts)
+    if moe is not None and (weight or experts.bias_rate):
         raise ConfigError(
-            f"experts.balance_loss={balance_weight(moe, experts)} and experts.bias_rate={experts.bias_rate} need implementation=native: "
+            f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
             "routers of megatron.core are not balanced here; set both to 0, or use implementation=native"
         )
 

@@ -37,7 +37,6 @@ def read_experts(hf: HFConfig, defaults: dict[str, int], *, shared: int = 1) -> 
         shared_ffn_size=values["moe_intermediate_size"] * hf.get("n_shared_experts", shared),
         dense_layers=tuple(range(min(values["first_k_dense_replace"], layers))),
         balance_loss=hf.get("aux_loss_alpha", 0.001),
-        balances=bool(hf.get("output_router_logits")),
         balance_over="sequence" if hf.get("seq_aux", True) else "batch",
     )
 
@@ -127,6 +126,5 @@ def write_experts(config: ModelConfig) -> dict[str, Any]:
         "topk_group": moe.top_groups,
         "moe_layer_freq": 1,
         "aux_loss_alpha": moe.balance_loss,
-        "output_router_logits": moe.balances,
         "seq_aux": moe.balance_over == "sequence",
     }
