@@ -30,7 +30,6 @@ from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
 from nemo_core.train.measure import measure
 from nemo_core.train.objective import next_token_loss
-from nemo_core.train.optimizer import build_optimizer
 from nemo_core.train.saving import Saver
 from nemo_core.train.session import make_optimizer
 from nemo_core.train.settings import OptimizerSettings
@@ -144,7 +143,9 @@ def ragged_batch(rows: int, length: int = 12, *, packed: bool = False) -> Batch:
     return Batch(ids_BT, targets_BT, positions_BT, segments_BT)
 
 
-def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0) -> Parts:
+def parts_of(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0, kind: str = "adamw"
+) -> Parts:
     """A tiny model laid out as `settings` say."""
     model = Decoder(dataclasses.replace(SHAPE, **changes), seed=seed)
     parallel = parallelize(model, settings, world, CPU)
@@ -152,7 +153,7 @@ def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], se
         model=model,
         data=None,  # type: ignore[arg-type]
         objective=next_token_loss,
-        optimizer=build_optimizer(model, learning_rate=0.01, weight_decay=0.1, betas=(0.9, 0.95)),
+        optimizer=make_optimizer(model, 0.01, OptimizerSettings(kind=kind, weight_decay=0.1)),
         schedule=lambda _: 0.01,
         validate=dict,
         compute=CPU,
@@ -229,9 +230,11 @@ def measured_loss(world: Any, settings: ParallelSettings, changes: dict[str, Any
     return loss
 
 
-def trained_state(world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any]) -> None:
+def trained_state(
+    world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any], kind: str = "adamw"
+) -> None:
     """Train a few steps and save the state under `root`."""
-    parts = parts_of(world, settings, changes)
+    parts = parts_of(world, settings, changes, kind=kind)
     saver = saver_of(parts, root)
     for _ in range(steps):
         learn_once(parts)
@@ -253,10 +256,10 @@ def saver_of(parts: Parts, root: str) -> Saver:
 
 
 def restored_difference(
-    world: Any, settings: ParallelSettings, root: str, changes: dict[str, Any]
+    world: Any, settings: ParallelSettings, root: str, changes: dict[str, Any], kind: str = "adamw"
 ) -> tuple[float, set[str], float]:
-    """Restore under another plan: largest difference from what was saved, the names compared, and the next loss."""
-    parts = parts_of(world, settings, changes, seed=7)
+    """Restore under another plan: largest difference from what was saved, the names compared, and the loss after."""
+    parts = parts_of(world, settings, changes, seed=7, kind=kind)
     restore(parts, saver_of(parts, root))
     saved = SavedState(Path(root) / "step-000002")
     worst, names = 0.0, set()
@@ -267,6 +270,7 @@ def restored_difference(
             names.add(name)
             if block.numel():
                 worst = max(worst, float((block - piece.data).abs().max()))
+    learn_once(parts)
     return worst, names, learn_once(parts)
 
 

@@ -253,6 +253,30 @@ def test_optimizers_of_whole_matrices_give_the_very_numbers_where_those_are_cut(
         assert all(two(whole_matrix_steps, kind, placements))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["muon", "adafactor"])
+@pytest.mark.parametrize(("saved", "loaded"), [("fsdp", "tensor"), ("tensor", "fsdp"), ("pipeline", "fsdp")])
+def test_states_of_optimizers_of_whole_matrices_are_taken_up_under_another_plan(two, tmp_path, saved, loaded, kind):
+    two(trained_state, PAIRS[saved], str(tmp_path), 2, TIED, kind)
+    alone = restored_difference(ALONE, plan(), str(tmp_path), TIED, kind)
+    answers = two(restored_difference, PAIRS[loaded], str(tmp_path), TIED, kind)
+    assert [worst for worst, *_ in (alone, *answers)] == [0.0] * 3
+    assert set().union(*(names for _, names, _ in answers)) == alone[1]
+    assert any(name.endswith({"muon": "momentum_buffer", "adafactor": "row_var"}[kind]) for name in alone[1])
+    assert all(loss == pytest.approx(alone[2], abs=1e-5) for *_, loss in answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["muon", "adafactor"])
+def test_states_of_optimizers_of_whole_matrices_go_from_one_process_to_four(four, tmp_path, kind):
+    trained_state(ALONE, plan(), str(tmp_path), 2, PLAIN, kind)
+    alone = restored_difference(ALONE, plan(), str(tmp_path), PLAIN, kind)
+    for worst, names, loss in four(restored_difference, FOURS["fsdp x tensor"], str(tmp_path), PLAIN, kind):
+        assert worst == 0.0
+        assert names == alone[1]
+        assert loss == pytest.approx(alone[2], abs=1e-5)
+
+
 def check_same_models(found: Path, expected: Path) -> None:
     """The models in two folders, and their averages in ema/, are the same."""
     for folder in ("", "ema"):

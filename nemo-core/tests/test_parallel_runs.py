@@ -101,10 +101,13 @@ def test_fine_tuning_with_shared_out_weights_is_that_of_one_process(pretrained, 
     assert two["after"] == pytest.approx(one["after"], rel=1e-3)
     assert [row["before"] for row in two["samples"]] == [row["before"] for row in one["samples"]]
     assert ("ema_validation_loss" in two["after"]) == (method == "full")
-    if method == "full":
-        expected = load_file(tmp_path / "one/ema/model.safetensors")
-        for name, values in load_file(tmp_path / "two/ema/model.safetensors").items():
-            torch.testing.assert_close(values, expected[name], atol=1e-4, rtol=1e-3)
+    written = "ema/model.safetensors" if method == "full" else "model.safetensors"  # with the adapter merged
+    expected = load_file(tmp_path / "one" / written)
+    for name, values in load_file(tmp_path / "two" / written).items():
+        torch.testing.assert_close(values, expected[name], atol=1e-4, rtol=1e-3)
+    if method == "lora":
+        kept = load_file(tmp_path / "two/adapter/adapter_model.safetensors")
+        assert {tuple(values.shape) for values in kept.values()} >= {(8, 32)}
 
 
 def test_a_stopped_run_goes_on_under_another_plan(tiny_words, tmp_path, pretrained):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from ..checkpoint.folder import save_model, save_read
+from ..checkpoint.folder import refuse_adapters, save_read
+from ..checkpoint.mapping.rules import Read
 from ..checkpoint.reader import TensorInfo
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
 from ..checkpoint.state_names import StateNames, decoder_prefix, spell
@@ -253,16 +254,37 @@ class ParallelModel:
 
     def save(self, folder: Path) -> None:
         """Write the whole model into `folder`, by the first process, tensor by tensor. All processes call it."""
+        with self.reading() as whole:
+            if whole is not None:
+                refuse_adapters(whole.infos, folder)
+                save_read(whole.model.config, whole.infos, whole.read, folder)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator["Whole | None"]:
+        """In the first process the whole model, its tensors one at a time; None in the others. All processes enter."""
         if self.layout.plan.is_plain:
-            if self.world.is_first:
-                save_model(self.model, folder)
+            tensors = self.model.state_dict() if self.world.is_first else {}
+            yield Whole(self.model, infos_of(tensors), tensors.__getitem__) if self.world.is_first else None
             return
-        held, weights = self.current_blueprint().state_dict(), dict(self.model.named_parameters())
+        blueprint, weights = self.current_blueprint(), dict(self.model.named_parameters())
+        held = blueprint.state_dict()
         with reading(weights_of(held), weights, is_first=self.world.is_first) as read:
-            if read is not None:
-                infos = {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in held.items()}
-                get = functools.partial(one_of, held, read)
-                save_read(self.blueprint.config, infos, get, folder)
+            known = None if read is None else functools.partial(one_of, held, read)
+            yield None if known is None else Whole(blueprint, infos_of(held), known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A model, maybe without numbers; the form of all its tensors, and what gives each of them."""
+
+    model: Decoder
+    infos: dict[str, TensorInfo]
+    read: Read
+
+
+def infos_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    """The form of each tensor."""
+    return {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -12,6 +12,7 @@ from ..checkpoint.folder import load_model, open_model
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..model.skeleton import outline
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from .balance import balance_weight
@@ -83,8 +84,7 @@ def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, 
     """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
     if settings.implementation == "native":
         return load_model(folder, device=device)
-    with torch.device("meta"):
-        return Decoder(open_model(folder).config)
+    return outline(open_model(folder).config)
 
 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
