@@ -287,12 +287,17 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
 
 
 def adapted_gradient(
-    world: Any, settings: ParallelSettings, changes: dict[str, Any], targets: tuple[str, ...], batch: Batch
+    world: Any,
+    settings: ParallelSettings,
+    changes: dict[str, Any],
+    targets: tuple[str, ...],
+    batch: Batch,
+    method: str = "lora",
 ) -> float:
-    """Largest difference of a LoRA gradient from that of one process, as a share of the largest gradient."""
+    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient."""
     reference, model = (Decoder(dataclasses.replace(SHAPE, **changes), seed=0) for _ in range(2))
     for each in (reference, model):
-        add_adapter(each, "lora", LoraSettings(rank=2, targets=targets), seed=1)
+        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1)
         draw = torch.Generator().manual_seed(2)
         for _, weight in trained_weights(each):
             weight.detach().normal_(0.0, 0.02, generator=draw)

@@ -235,15 +235,24 @@ def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["plain", "one key head", "mixtral", "deepseek"])
+def test_learnt_lengths_of_split_matrices_have_the_gradients_of_one_process(two, family):
+    changes = {"plain": BIASED, **FAMILIES}[family]
+    targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
+    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True), "dora")) < 3e-6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "fsdp", "context", "pipeline"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_every_layout(two, name):
     assert max(two(adapted_gradient, PAIRS[name], PLAIN, ALL_LINEAR, ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "dora"])
 @pytest.mark.parametrize("name", ["fsdp x tensor", "pipeline x tensor", "pipeline x fsdp"])
-def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name):
-    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5))) < 3e-6
+def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name, method):
+    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5), method)) < 3e-6
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.parallel.tensor import styles_of
 from nemo_core.peft.adapter import add_adapter
-from nemo_core.peft.settings import BottleneckSettings, LoraSettings
+from nemo_core.peft.settings import BottleneckSettings, Ia3Settings, LoraSettings
 from nemo_core.train.world import World
 
 SHAPE = ModelConfig(
@@ -107,9 +107,9 @@ def test_key_heads_are_shared_by_a_multiple_of_processes():
     ("method", "settings", "message"),
     [
         (
-            "dora",
-            LoraSettings(),
-            "q_proj has an adapter of method=dora, and only method=lora is split; use",
+            "ia3",
+            Ia3Settings(),
+            "k_proj has an adapter of method=ia3, and only lora and dora are split; use",
         ),
         ("lora", LoraSettings(dropout=0.1), r"lora.dropout=0.1 would drop other inputs in each process"),
         (
