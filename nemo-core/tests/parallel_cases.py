@@ -39,6 +39,7 @@ from nemo_core.train.world import ALONE, joined_world
 SHAPE = ModelConfig(
     vocab_size=50, hidden_size=16, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=24, max_positions=64
 )
+TOLERANCE = 1e-6
 CPU = Compute(torch.device("cpu"), torch.float32)
 
 
@@ -172,6 +173,15 @@ def worst_gradients(
     parts = parts_of(world, settings, changes)
     reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
     return [worst_gradient(parts, reference, batch, micro_rows) for batch, micro_rows in cases]
+
+
+def check(workers: Workers, settings: ParallelSettings, changes: dict[str, Any], *cases: Case) -> None:
+    """Loss, gradients and their length are those of one process."""
+    for rank, answers in enumerate(workers(worst_gradients, settings, changes, list(cases))):
+        for number, found in enumerate(answers):
+            assert abs(found["loss"]) < 2 * TOLERANCE, (rank, number, found)  # about 4: four units in the last place
+            assert abs(found["norm"]) < TOLERANCE, (rank, number, found)
+            assert found["gradient"] < TOLERANCE, (rank, number, found)
 
 
 def worst_balanced_gradients(

@@ -11,20 +11,20 @@ from safetensors.torch import load_file
 sys.path.insert(0, str(Path(__file__).parent))
 
 from parallel_cases import (
+    TOLERANCE,
     Workers,
+    check,
     learnt_model,
     ragged_batch,
     restored_difference,
     trained_state,
     worst_balanced_gradients,
-    worst_gradients,
 )
 
 from nemo_core.config import MLAConfig, MoEConfig
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.train.world import ALONE
 
-TOLERANCE = 1e-6
 MIXTURE = MoEConfig(num_experts=4, top_k=2, ffn_size=12)
 GROUPED = dataclasses.replace(
     MIXTURE, score="sigmoid", correction_bias=True, groups=2, shared_ffn_size=8, dense_layers=(0,)
@@ -84,15 +84,6 @@ def four():
     workers = Workers(4)
     yield workers
     workers.close()
-
-
-def check(workers, settings, changes, *cases):
-    """Each case is a batch and how many of its rows are computed at once."""
-    for rank, answers in enumerate(workers(worst_gradients, settings, changes, list(cases))):
-        for number, found in enumerate(answers):
-            assert abs(found["loss"]) < 2 * TOLERANCE, (rank, number, found)
-            assert abs(found["norm"]) < TOLERANCE, (rank, number, found)
-            assert found["gradient"] < TOLERANCE, (rank, number, found)
 
 
 @pytest.mark.parametrize("name", ["data", "fsdp"])

@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from parallel_cases import (
     SHAPE,
+    TOLERANCE,
     Workers,
     adapted_gradient,
+    check,
     half_precision_loss,
     learnt_model,
     measured_loss,
@@ -31,7 +33,6 @@ from nemo_core.train.world import ALONE
 
 PLAIN, TIED = {}, {"tied_embeddings": True}
 BIASED = {"attention_bias": True, "mlp_bias": True}
-TOLERANCE = 1e-6
 
 
 def plan(**degrees) -> ParallelSettings:
@@ -50,15 +51,6 @@ def four():
     workers = Workers(4)
     yield workers
     workers.close()
-
-
-def check(workers, settings, changes, *cases):
-    """Each case is a batch and how many of its rows are computed at once."""
-    for rank, answers in enumerate(workers(worst_gradients, settings, changes, list(cases))):
-        for number, found in enumerate(answers):
-            assert abs(found["loss"]) < 2 * TOLERANCE, (rank, number, found)  # about 4: four units in the last place
-            assert abs(found["norm"]) < TOLERANCE, (rank, number, found)
-            assert found["gradient"] < TOLERANCE, (rank, number, found)
 
 
 PAIRS = {
