@@ -78,20 +78,25 @@ class MoE(nn.Module):
         self.shared_expert_gate = Linear(config.hidden_size, 1, bias=False) if moe.shared_gate else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Send tokens to experts, expert by expert."""
+        """Send tokens to their experts, and to the shared one."""
         x_NE = x.flatten(0, -2)
         chosen_NC, weight_NC = self.gate(x_NE)
-        mixed_NE = torch.zeros_like(x_NE)
-        for number, expert in enumerate(self.experts):
-            token, place = torch.where(chosen_NC == number)
-            share = weight_NC[token, place, None].to(x.dtype)
-            mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
+        mixed_NE = self.mix(x_NE, chosen_NC, weight_NC)
         if self.shared_experts is not None:
             shared_NE = self.shared_experts(x_NE)
             if self.shared_expert_gate is not None:
                 shared_NE = shared_NE * self.shared_expert_gate(x_NE).sigmoid()
             mixed_NE = mixed_NE + shared_NE
         return mixed_NE.view_as(x)
+
+    def mix(self, x_NE: Tensor, chosen_NC: Tensor, weight_NC: Tensor) -> Tensor:
+        """What the chosen experts make of their tokens, added up by weight, [N, E]."""
+        mixed_NE = torch.zeros_like(x_NE)
+        for number, expert in enumerate(self.experts):
+            token, place = torch.where(chosen_NC == number)
+            share = weight_NC[token, place, None].to(x_NE.dtype)
+            mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
+        return mixed_NE
 
 
 @contextmanager

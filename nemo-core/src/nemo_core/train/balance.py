@@ -143,11 +143,18 @@ def balanced(
             raise ConfigError(f"experts.{name}={value}, but the model has no experts; leave it out")
     if moe is None:
         return objective
-    weight = moe.balance_loss if settings.balance_loss is None else settings.balance_loss
+    weight = balance_weight(moe, settings)
     check_plan(weight, settings, parallel)
     if settings.bias_rate and not moe.correction_bias:
         raise ConfigError(f"experts.bias_rate={settings.bias_rate} needs routers with a correction bias (DeepSeek V3)")
     return Balanced(objective, weight, settings.bias_rate) if weight or settings.bias_rate else objective
+
+
+def balance_weight(moe: MoEConfig, settings: ExpertSettings) -> float:
+    """What the balancing loss is multiplied with: what the settings say, or else the folder; 0: nothing is."""
+    if settings.balance_loss is not None:
+        return settings.balance_loss
+    return moe.balance_loss if moe.balances else 0.0
 
 
 def check_plan(weight: float, settings: ExpertSettings, parallel: ParallelSettings) -> None:

@@ -12,8 +12,10 @@ from ..checkpoint.folder import load_model, open_model
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..model.skeleton import outline
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from .balance import balance_weight
 from .device import Compute
 from .settings import PretrainSettings, SftSettings
 from .world import World
@@ -70,7 +72,7 @@ def lay_out(
 def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
     """Raise ConfigError where experts are to be balanced: that looks at the native implementation's routers."""
     moe, experts = model.config.moe, settings.experts
-    weight = 0.0 if moe is None else moe.balance_loss if experts.balance_loss is None else experts.balance_loss
+    weight = 0.0 if moe is None else balance_weight(moe, experts)
     if moe is not None and (weight or experts.bias_rate):
         raise ConfigError(
             f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
@@ -82,8 +84,7 @@ def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, 
     """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
     if settings.implementation == "native":
         return load_model(folder, device=device)
-    with torch.device("meta"):
-        return Decoder(open_model(folder).config)
+    return outline(open_model(folder).config)
 
 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
