@@ -91,7 +91,7 @@ class MegatronLaidOut:
                 weight.grad = torch.zeros_like(weight)
         if self.buckets is not None:
             self.buckets.finish()
-        sum_shared_weights(self.model)
+        sum_shared_weights(self.model, norms_by_head=self.model.config.qk_norm == "head")
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> float:

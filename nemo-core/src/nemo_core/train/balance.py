@@ -88,7 +88,7 @@ class Balanced:
     weight: float
     bias_rate: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
-    chosen: dict[Router, Tensor] = field(default_factory=dict)
+    chosen: dict[nn.Module, Tensor] = field(default_factory=dict)
 
     def __call__(self, model: Decoder, batch: Batch) -> Tensor:
         """Sum of the losses at the batch's targets."""
