@@ -23,6 +23,11 @@ class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
     rules: MoEConfig
     expert_bias: Tensor
 
+    @property
+    def steering_bias(self) -> Tensor:
+        """The expert bias, [X]."""
+        return self.expert_bias
+
     def routing(self, logits: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The weight of each expert for each token, zero where it is not chosen, and which are: [T,B,X] -> [N,X] each.
 

@@ -20,7 +20,7 @@ from .mlp import make_mlp
 class Routing:
     """What a router made of its tokens: every expert's score, [N, X], and the chosen experts, [N, C]."""
 
-    router: nn.Module
+    router: "Telling"
     score_NX: Tensor
     chosen_NC: Tensor
 
@@ -29,6 +29,11 @@ class Telling:
     """A router of any implementation that tells what it decides, in the order of its tokens in the batch."""
 
     told: list[Routing] | None = None
+
+    @property
+    def steering_bias(self) -> Tensor:
+        """The bias that steers which experts are chosen, [X]."""
+        raise NotImplementedError
 
 
 class Router(nn.Module, Telling):
@@ -42,6 +47,11 @@ class Router(nn.Module, Telling):
         self.weight = nn.Parameter(torch.empty(config.num_experts, hidden_size))
         if config.correction_bias:
             self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts))
+
+    @property
+    def steering_bias(self) -> Tensor:
+        """The correction bias, [X]."""
+        return self.e_score_correction_bias
 
     def forward(self, x_NE: Tensor) -> tuple[Tensor, Tensor]:
         """Chosen experts and their weights, [N, C] each; scores are computed in fp32."""

@@ -111,7 +111,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
         world=parallel.world,
-        ema=make_ema(parallel.model, settings.ema),
+        ema=make_ema(parallel, settings.ema),
         parallel=parallel,
     )
 
