@@ -1,8 +1,8 @@
 """Multi-head latent attention (DeepSeek-V2, 2024) for megatron.core, in the place of its own `MLASelfAttention`.
 
-That one makes its rotary table itself, on a GPU, without mscale as DeepSeek's folders mean it; this one takes ours, and
-has the same parts under the same names. What one vector per token holds (the norms, the part of the key that all heads
-share) is whole on every tensor-parallel rank, the heads are shared out.
+That one makes its rotary table itself, on a GPU; this one takes ours, and has the same parts under the same names. What
+one vector per token holds (the norms, the part of the key that all heads share) is whole on every tensor-parallel rank,
+the heads are shared out.
 
 T places, B rows, N packed places, E hidden width, H this rank's heads, D width of queries and keys, R turned features,
 C width of the latent vector, V width of a value.
