@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.folder import load_model, open_model
+from ..config import ModelConfig
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..model.initial import DrawnWeights
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
 from .device import Compute
@@ -85,6 +87,14 @@ def check_shared_out(settings: PretrainSettings | SftSettings, model: Decoder) -
         )
 
 
+def new_model(settings: PretrainSettings, config: ModelConfig, *, device: torch.device) -> Decoder:
+    """A model with first weights; for megatron.core only its shape, as each process draws what it will hold itself."""
+    if settings.implementation == "native":
+        return Decoder(config, seed=settings.seed).to(device)
+    with torch.device("meta"):
+        return Decoder(config)
+
+
 def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, device: torch.device) -> Decoder:
     """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
     if settings.implementation == "native":
@@ -96,4 +106,6 @@ def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
     """Canonical tensors by name, of the folder that a run begins with or of the new model."""
     folder = settings.model if isinstance(settings, SftSettings) else settings.continue_from
-    return model.state_dict().__getitem__ if folder is None else open_model(folder).canonical
+    if folder is not None:
+        return open_model(folder).canonical
+    return DrawnWeights(model, model.config, seed=settings.seed)

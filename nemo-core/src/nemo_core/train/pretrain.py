@@ -21,7 +21,7 @@ from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
-from .implementation import lay_out, outline_or_model, process_groups
+from .implementation import lay_out, new_model, outline_or_model, process_groups
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -146,7 +146,7 @@ def first_model(
     """A model with random weights, or that of `continue_from`, whose tokenizer must have made the tokens."""
     folder = settings.continue_from
     if folder is None:
-        return Decoder(shape(settings, tokenizer), seed=settings.seed).to(device)
+        return new_model(settings, shape(settings, tokenizer), device=device)
     check_folder(folder)
     if not same_tokenizer(collection.tokenizer, folder):
         raise InputError(f"{collection.tokenizer}: not the tokenizer of {folder}; tokenize with tokenizer={folder}")
