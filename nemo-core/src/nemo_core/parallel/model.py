@@ -24,6 +24,7 @@ from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
 from ..model.heads import capped
 from ..train.device import Compute
+from ..train.ema import Ema
 from ..train.objective import Objective
 from ..train.weights import trained_weights
 from ..train.world import World
@@ -66,6 +67,14 @@ class ParallelModel:
     def roots(self) -> list[Decoder]:
         """What is called forward: the stages of a pipeline, or the model."""
         return [self.model] if self.pipeline is None else self.pipeline.views
+
+    def average(self, decay: float) -> Ema:
+        """A running average of the weights that begins now."""
+        return Ema(self.model, decay=decay)
+
+    def router_biases(self) -> dict[str, Tensor]:
+        """The biases that steer which experts are chosen, by name."""
+        return {name: buffer for name, buffer in self.model.named_buffers() if name.endswith("e_score_correction_bias")}
 
     @property
     def is_complete(self) -> bool:

@@ -123,7 +123,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         compute=compute,
         world=parallel.world,
         parallel=parallel,
-        ema=make_ema(model, settings.ema),
+        ema=make_ema(parallel, settings.ema),
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
