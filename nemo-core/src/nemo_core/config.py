@@ -10,6 +10,7 @@ from .foundation.errors import ConfigError
 from .shapes import tensor_specs
 
 Positive = Annotated[int, Meta(ge=1)]
+MAX_LAYERS = 10_000  # a mistyped number is told at once, not after naming a billion tensors
 Factor = Annotated[float, Meta(gt=0)]
 RopeKind = Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu2"]
@@ -106,6 +107,9 @@ class MoEConfig:
         Literal["batch", "sequence"],
         Meta(description="whose tokens it balances: those of all layers and rows together, or layer by row (DeepSeek)"),
     ] = "batch"
+    balances: Annotated[
+        bool, Meta(description="training adds it unless told otherwise (`output_router_logits`, as transformers)")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.top_k > self.num_experts:
@@ -150,7 +154,7 @@ class ModelConfig:
     family: str = "llama"
     vocab_size: Positive
     hidden_size: Positive
-    num_layers: Positive
+    num_layers: Annotated[int, Meta(ge=1, le=MAX_LAYERS)]
     num_heads: Positive
     num_kv_heads: Positive
     head_dim: Positive

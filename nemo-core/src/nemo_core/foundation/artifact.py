@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import atomic
-from .errors import ArtifactError
+from .errors import ArtifactError, UserError
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -193,13 +193,14 @@ def create(
 
     `config` is the resolved config; it (but for its `incidental` keys, which leave the result as it is) and the
     inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where
-    `output` exists and `overwrite` is false, or another process is writing it.
+    `output` exists and `overwrite` is false or it is no artifact, where it and an input lie in one another, or where
+    another process is writing it.
     """
     output = Path(output)
     if kind not in KINDS:
         raise ArtifactError(f"unknown artifact kind {kind!r}; one of {', '.join(KINDS)}")
-    if output.exists() and not overwrite:
-        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    check_output(output, overwrite=overwrite)
+    keep_apart(output, inputs or {})
     described = describe_inputs(inputs or {})
     plain = json.loads(json.dumps(config, default=str))
     with (
@@ -211,6 +212,35 @@ def create(
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
         atomic.replace_folder(draft.path, output)
         (output / PROGRESS_NOTE).unlink()
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raise ArtifactError unless `output` is free, or an artifact that may be replaced: never a user's own folder."""
+    if not output.exists():
+        return
+    if not overwrite:
+        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    if not (output / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{output}: exists, and is no artifact (it has no {MANIFEST}); overwrite=true replaces artifacts only: "
+            "name another output, or move it aside"
+        )
+
+
+def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
+    """Raise ArtifactError where writing `output` would replace an input, or add files to one."""
+    made = output.resolve()
+    for name, path in inputs.items():
+        source = Path(path).resolve()
+        if source == made or made in source.parents:
+            raise ArtifactError(
+                f"{output}: is or holds {name}={path}, and inputs are never replaced; name another output"
+            )
+        if source in made.parents:
+            raise ArtifactError(
+                f"{output}: lies inside {name}={path}, whose next reader would take it for input; "
+                f"name an output beside that folder"
+            )
 
 
 def without(config: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -230,8 +260,10 @@ def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[
 def claimed(output: Path, wanted: str) -> Iterator[Draft]:
     """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
     partial = output.with_name(f"{output.name}.partial")
-    output.parent.mkdir(parents=True, exist_ok=True)
     lock_path = output.with_name(f".{output.name}.lock")
+    with atomic.explain_no_place(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock_path.touch()
     with open(lock_path, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,10 +272,21 @@ def claimed(output: Path, wanted: str) -> Iterator[Draft]:
                 f"{output}: another process is writing it; wait for it or name another output"
             ) from None
         resumed = partial_identity(partial) == wanted
-        if not resumed:
-            start_afresh(partial, wanted)
-        yield Draft(path=partial, resumed=resumed)
-        lock_path.unlink(missing_ok=True)
+        try:
+            if not resumed:
+                start_afresh(partial, wanted)
+            yield Draft(path=partial, resumed=resumed)
+        except UserError:
+            forget_empty(partial)
+            raise
+        finally:
+            lock_path.unlink(missing_ok=True)
+
+
+def forget_empty(partial: Path) -> None:
+    """Remove a draft that holds nothing but notes (hidden files): after a mistake there is nothing to continue."""
+    if (partial / PROGRESS_NOTE).is_file() and all(p.name.startswith(".") and p.is_file() for p in partial.iterdir()):
+        shutil.rmtree(partial)
 
 
 def partial_identity(partial: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Commands that derive training rows from documents."""
 
 from ..foundation.command import Command, Stage, StageInput
+from .filter import OWN
 from .inputs import DOCUMENTS
 
 COMMANDS = (
@@ -27,8 +28,11 @@ COMMANDS = (
         run="nemo_curator.synthesize.generate:run",
         examples=(
             "nemo-curator generate output=made endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine "
-            "kinds=[open-qa,math]",
+            "'kinds=[open-qa,math]'",
             "nemo-curator generate recipe.yaml form=preferences candidates=4 reward.function=mine:score output=pairs",
+        ),
+        stage=Stage(
+            inputs={"documents": StageInput(kinds=("documents",), required=False)}, output="{form}", memory_gib=1
         ),
     ),
     Command(
@@ -37,8 +41,9 @@ COMMANDS = (
         settings="nemo_curator.synthesize.generate_settings:Rewrite",
         run="nemo_curator.synthesize.rewrite:run",
         examples=(
-            "nemo-curator rewrite input=documents output=rewritten styles=[wikipedia,diverse-qa] "
+            "nemo-curator rewrite input=documents output=rewritten 'styles=[wikipedia,diverse-qa]' "
             "endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine",
         ),
+        stage=Stage(inputs={"input": OWN}, output="documents", memory_gib=1),
     ),
 )
