@@ -86,11 +86,10 @@ def texts_one_by_one(data, offsets):
         text = data[offsets[row] : offsets[row + 1]].copy()
         cut = tokens.split_tokens(text)
         yield from (cut.starts, cut.ends, cut.lengths, cut.hashes, cut.kinds)
-        words = windows.find_words(text)
+        words = windows.find_words(text.tobytes())
         keys = np.unique(windows.window_hashes(words.hashes, 3))
-        table = windows.build_table(keys, 1 << max(4, (2 * len(keys)).bit_length()))
         yield from (words.starts, words.ends, words.hashes, keys)
-        yield windows.find_windows(words.hashes, np.array([3, 2]), *table)
+        yield windows.Lookup(keys, np.array([3, 2])).find(words.hashes)
 
 
 def digest_of(answers):

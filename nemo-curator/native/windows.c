@@ -4,12 +4,14 @@
 
 #define FREE UINT64_C(0)
 
-/* Set each word's first character, the one behind its last, and its hash; their number. There is room for one per two
-   bytes. */
-EXPORT int64_t find_words(const uint8_t *data, int64_t size, const uint16_t *classes, int64_t *starts, int64_t *ends,
-                          uint64_t *hashes) {
-    int64_t count = 0, position = 0, i = 0;
-    uint64_t value = SEED;
+enum { TILE = 64 };
+
+/* Set each word's first character, the one behind its last, and its hash, in the rows of out [3, room]; their number.
+   There is room for one per two bytes. */
+EXPORT int64_t find_words(const uint8_t *data, int64_t size, const uint16_t *classes, int64_t room, uint64_t *out) {
+    uint64_t *starts = out, *ends = out + room, *hashes = out + 2 * room;
+    int64_t count = 0, i = 0;
+    uint64_t value = SEED, position = 0;
     bool inside = false;
     while (i < size) {
         Character next = code_point(data, i, size);
@@ -60,22 +62,40 @@ EXPORT int64_t build_table(const uint64_t *keys, int64_t count, int64_t slots, u
     return DONE;
 }
 
+/* Hashes of `count` <= TILE windows of `size` words, side by side: each alone is one long chain of multiplications. */
+static void hash_tile(const uint64_t *words, int64_t count, int64_t size, uint64_t *out) {
+    for (int64_t i = 0; i < count; i++) out[i] = (uint64_t)size;
+    for (int64_t k = 0; k < size; k++) {
+        for (int64_t i = 0; i < count; i++) out[i] = mix(out[i] * 3 + words[i + k]);
+    }
+    for (int64_t i = 0; i < count; i++) out[i] = out[i] != FREE ? out[i] : 1;
+}
+
 /* Rows (first word, words, number of the key) of the longest known window at each word; sizes go downwards. Their
    number. */
 EXPORT int64_t find_windows(const uint64_t *words, int64_t count, const int64_t *sizes, int64_t num_sizes,
                             const uint64_t *table, const int64_t *numbers, int64_t slots, int64_t *found) {
-    uint64_t last = (uint64_t)slots - 1;
+    uint64_t last = (uint64_t)slots - 1, keys[TILE];
     int64_t rows = 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t first = 0; first < count; first += TILE) {
+        int64_t here = least(TILE, count - first), known[TILE], lengths[TILE];
+        memset(known, 0xFF, sizeof(known));
         for (int64_t k = 0; k < num_sizes; k++) {
-            if (i + sizes[k] > count) continue;
-            uint64_t key = hash_window(words + i, sizes[k]), slot = key & last;
-            while (table[slot] != FREE && table[slot] != key) slot = (slot + 1) & last;
-            if (table[slot] == FREE) continue;
-            found[3 * rows] = i;
-            found[3 * rows + 1] = sizes[k];
-            found[3 * rows++ + 2] = numbers[slot];
-            break;
+            int64_t some = least(here, count - sizes[k] + 1 - first);
+            hash_tile(words + first, some, sizes[k], keys);
+            for (int64_t i = 0; i < some; i++) {
+                uint64_t slot = keys[i] & last;
+                while (table[slot] != FREE && table[slot] != keys[i]) slot = (slot + 1) & last;
+                if (table[slot] == FREE || known[i] >= 0) continue;
+                known[i] = numbers[slot];
+                lengths[i] = sizes[k];
+            }
+        }
+        for (int64_t i = 0; i < here; i++) {
+            if (known[i] < 0) continue;
+            found[3 * rows] = first + i;
+            found[3 * rows + 1] = lengths[i];
+            found[3 * rows++ + 2] = known[i];
         }
     }
     return rows;

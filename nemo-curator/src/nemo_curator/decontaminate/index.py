@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..foundation.errors import InputError
-from ..kernels.windows import Words, build_table, find_windows, find_words, window_hashes
+from ..kernels.windows import Lookup, Words, find_words, window_hashes
 from ..read.files import list_input
 from .benchmarks import FIELDS
 from .settings import Decontaminate
@@ -35,18 +35,17 @@ class Index:
     keys: Keys
     owners: npt.NDArray[np.int32]
     names: tuple[str, ...]
-    sizes: Rows
-    table: Keys
-    numbers: Rows
+    lookup: Lookup
 
     def matches(self, text: str) -> list[Match]:
         """Every known n-gram of a text, the longest at each word."""
         words = words_of(text)
-        found = find_windows(words.hashes, self.sizes, self.table, self.numbers)
-        return [
-            Match(int(words.starts[first]), int(words.ends[first + size - 1]), int(number))
-            for first, size, number in found
-        ]
+        found = self.lookup.find(words.hashes)
+        if not len(found):
+            return []
+        first, size, number = found.T
+        starts, ends = words.starts[first].tolist(), words.ends[first + size - 1].tolist()
+        return [Match(*each) for each in zip(starts, ends, number.tolist(), strict=True)]
 
 
 def words_of(text: str) -> Words:
@@ -54,7 +53,7 @@ def words_of(text: str) -> Words:
     lowered = text.lower()
     if len(lowered) != len(text):
         lowered = "".join(low if len(low := character.lower()) == 1 else character for character in text)
-    return find_words(np.frombuffer(lowered.encode("utf-8", "replace"), np.uint8))
+    return find_words(lowered.encode("utf-8", "replace"))
 
 
 def build(settings: Decontaminate) -> Index:
@@ -81,10 +80,10 @@ def build_cached(
         if len(found) == before and owner == 0:
             raise InputError(f"tasks.{name}={path}: holds no text of at least {min_ngram} words to look for")
     keys = np.fromiter(found, np.uint64, len(found))
-    slots = 1 << max(4, (2 * len(keys)).bit_length())
-    table, numbers = build_table(keys, slots)
     owners = np.fromiter(found.values(), np.int32, len(found))
-    return Index(keys, owners, tuple(n for n, _ in tasks), np.array(sorted(sizes, reverse=True)), table, numbers)
+    return Index(
+        keys, owners, tuple(n for n, _ in tasks), Lookup(keys, np.array(sorted(sizes, reverse=True), np.int64))
+    )
 
 
 def ngrams(text: str, *, ngram: int, min_ngram: int) -> Iterator[tuple[int, int]]:

@@ -27,6 +27,8 @@ NO_MEMORY, BAD_OFFSETS = -1, -2
 Number = ctypes.c_int64
 Hash = ctypes.c_uint64
 Real = ctypes.c_double
+Text = ctypes.c_char_p
+Address = ctypes.c_void_p
 
 
 class Array:

@@ -1,21 +1,21 @@
 r"""Words as ``re``'s ``\w+`` finds them in lower-case text, and windows of words looked up in a table of hashes."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from .characters import classes
-from .library import I64, U8, U16, U64, Number, kernel
-from .strings import Bytes
+from .library import I64, U64, Address, Number, Text, kernel
 
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-_find_words = kernel("find_words", U8, Number, U16, I64, I64, U64)
+_find_words = kernel("find_words", Text, Number, Address, Number, U64)
 _window_hashes = kernel("window_hashes_of_words", U64, Number, Number, U64)
 _build_table = kernel("build_table", U64, Number, Number, U64, I64)
-_find_windows = kernel("find_windows", U64, Number, I64, Number, U64, I64, Number, I64)
+_find_windows = kernel("find_windows", U64, Number, Address, Number, Address, Address, Number, I64)
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,19 @@ class Words:
     hashes: Hashes
 
 
-def find_words(data: Bytes) -> Words:
-    """The words of one text."""
-    room = len(data) // 2 + 2
-    starts, ends, hashes = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint64)
-    count = _find_words(data, len(data), classes(), starts, ends, hashes)
-    return Words(starts[:count], ends[:count], hashes[:count])
+@cache
+def classes_address() -> int:
+    """Where the table of classes is; it stays there."""
+    return int(classes().ctypes.data)
+
+
+def find_words(text: bytes) -> Words:
+    """The words of one text; of a short one, too, in few microseconds."""
+    room = len(text) // 2 + 2
+    out = np.empty((3, room), np.uint64)
+    count = _find_words(text, len(text), classes_address(), room, out)
+    places = out.view(np.int64)
+    return Words(places[0, :count], places[1, :count], out[2, :count])
 
 
 def window_hashes(hashes: Hashes, size: int) -> Hashes:
@@ -42,16 +49,19 @@ def window_hashes(hashes: Hashes, size: int) -> Hashes:
     return out
 
 
-def build_table(keys: Hashes, slots: int) -> tuple[Hashes, Numbers]:
-    """Open-addressed table of the keys, and the number of the key in each slot; `slots` is a power of two."""
-    assert len(keys) < slots == 1 << (slots.bit_length() - 1)
-    table, numbers = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
-    _build_table(keys, len(keys), slots, table, numbers)
-    return table, numbers
+class Lookup:
+    """Windows of words, by their hashes, to be found in texts; of each place the longest one that is known."""
 
+    def __init__(self, keys: Hashes, sizes: Numbers) -> None:
+        """`sizes` are the words of the windows, longest first."""
+        slots = 1 << max(4, (2 * len(keys)).bit_length())
+        table, numbers = np.zeros(slots, np.uint64), np.zeros(slots, np.int64)
+        _build_table(keys, len(keys), slots, table, numbers)
+        self._arrays = (np.ascontiguousarray(sizes, np.int64), table, numbers)
+        places = [array.ctypes.data for array in self._arrays]  # taken once: a short text takes microseconds
+        self._known = (places[0], len(sizes), places[1], places[2], slots)
 
-def find_windows(hashes: Hashes, sizes: Numbers, table: Hashes, numbers: Numbers) -> Numbers:
-    """Rows (first word, words, number of the key) of the longest known window at each word; sizes go downwards."""
-    found = np.empty((len(hashes), 3), np.int64)
-    rows = _find_windows(hashes, len(hashes), sizes, len(sizes), table, numbers, len(table), found)
-    return found[:rows]
+    def find(self, hashes: Hashes) -> Numbers:
+        """Rows (first word, words, number of the key) of what a text's words hold."""
+        found = np.empty((len(hashes), 3), np.int64)
+        return found[: _find_windows(hashes, len(hashes), *self._known, found)]
