@@ -31,9 +31,10 @@ CONSTRAINTS = "constraints.txt"
 LINT_TOOLS = ("ruff>=0.12,<0.16", "codespell>=2.4", "check-jsonschema>=0.33", "msgspec", "pyyaml", "tqdm")
 TYPING_TOOLS = ("mypy>=1.17", "types-PyYAML", "types-tqdm")
 DOCS_TOOLS = ("sphinx>=8.2", "myst-parser>=4", "furo", "sphinx-copybutton", "pytest>=8")
-BUILD_TOOLS = ("build>=1.2", "hatchling>=1.26", "twine>=6.1")
+BUILD_TOOLS = ("build>=1.2", "hatchling>=1.26", "twine>=6.1", "ziglang>=0.15,<0.18")
 SUITE_TOOLS = ("pytest>=8", "jsonschema>=4.23")
 CHECKS = ("noxfile.py", "dev.py", "tools", "docs", "tests", "examples", "benchmarks")
+KERNEL_TARGETS = ("linux-x86_64", "linux-aarch64", "musl-x86_64", "musl-aarch64", "macos-x86_64", "macos-aarch64")
 SOURCES = [f"nemo-{name}/src/nemo_{name}" for name in packages.ALL]
 
 each_package = nox.parametrize("package", [nox.param(name, id=name) for name in packages.ALL])
@@ -61,8 +62,15 @@ def fingerprint(*requirements: str) -> str:
     """Identity of an installation: what is asked for, and the files that decide what this brings."""
     metadata = [packages.folder(name) / "pyproject.toml" for name in packages.ALL]
     versions = [ROOT / source / "__init__.py" for source in SOURCES]
-    content = [path.read_bytes() for path in (ROOT / CONSTRAINTS, *metadata, *versions)]
+    content = [path.read_bytes() for path in (ROOT / CONSTRAINTS, *metadata, *versions, *compiled())]
     return hashlib.sha256(b"\0".join([*(word.encode() for word in requirements), *content])).hexdigest()
+
+
+def compiled() -> list[Path]:
+    """The sources of what is compiled while a package is installed, and how that is done."""
+    folders = [packages.folder(name) for name in packages.ALL]
+    found = [path for folder in folders for path in (*folder.glob("native/*"), *folder.glob("hatch_build.py"))]
+    return sorted(found)
 
 
 def editable(name: str, extra: str = "") -> list[str]:
@@ -142,6 +150,15 @@ def build(session: nox.Session) -> None:
     for name in packages.ALL:
         session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", f"nemo-{name}", silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted((ROOT / "dist").iterdir())))
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Wheels of nemo-curator for every platform that its kernels are built for, into dist/."""
+    install(session, *BUILD_TOOLS)
+    for target in KERNEL_TARGETS:
+        words = ["--wheel", "--no-isolation", "--outdir", "dist", "nemo-curator"]
+        session.run("python", "-m", "build", *words, silent=True, env={"NEMO_CURATOR_TARGET": target})
 
 
 def wheel(session: nox.Session, name: str) -> Path:

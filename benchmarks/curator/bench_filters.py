@@ -20,7 +20,6 @@ from nemo_curator.decontaminate.index import words_of
 from nemo_curator.filter.c4_lines import C4Lines, look
 from nemo_curator.filter.scores import registry
 from nemo_curator.filter.thresholds import Quality
-from nemo_curator.kernels.characters import classes
 from nemo_curator.kernels.tokens import split_tokens
 from nemo_curator.redact.settings import Redact
 from nemo_curator.redact.step import finder
@@ -29,9 +28,8 @@ from nemo_curator.redact.step import finder
 def tokens(text: str) -> list[str]:
     """Our tokens of a text."""
     data = np.frombuffer(text.encode(), np.uint8)
-    arrays = [np.zeros(len(data) + 1, kind) for kind in (np.int64, np.int64, np.int64, np.uint64, np.int64)]
-    count = split_tokens(data, (0, len(data)), classes(), *arrays)
-    return [data[arrays[0][i] : arrays[1][i]].tobytes().decode() for i in range(count)]
+    found = split_tokens(data)
+    return [data[start:end].tobytes().decode() for start, end in zip(found.starts, found.ends, strict=True)]
 
 
 def datatrove_rows(texts: list[str]) -> list[tuple[str, float]]:

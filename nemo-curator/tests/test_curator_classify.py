@@ -49,8 +49,7 @@ def test_a_model_that_we_train_is_one_that_fasttext_reads(lines, tmp_path):
     unseen = ["", "the river été", "buy pills, unknownword click", prose(99), "日本語 the mills"]
     for text in [*texts[::13], *unseen]:
         again = training.encode([text], ["hq"], dictionary, shape)
-        hidden = training.mean_of(again.rows, 0, len(again.rows), matrices[0])
-        wanted = training.probabilities(hidden, matrices[1])
+        (wanted,) = training.probabilities(again, *matrices)
         names, found = model.predict(text, k=5)
         by_name = dict(zip(names, found, strict=True))
         for label, probability in zip(dictionary.labels, wanted, strict=True):

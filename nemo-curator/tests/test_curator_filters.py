@@ -24,7 +24,6 @@ from nemo_curator.filter.scores.resources import Resources
 from nemo_curator.filter.thresholds import Limits, Quality, Thresholds
 from nemo_curator.filter.urls import Urls
 from nemo_curator.foundation.errors import ConfigError, InputError
-from nemo_curator.kernels.characters import classes
 from nemo_curator.kernels.tokens import split_tokens
 from nemo_curator.testing.conformance import check_score
 from nemo_curator.testing.corpora import prose
@@ -166,9 +165,8 @@ def test_ngram_shares_equal_the_definitions_of_nemo_curator(text):
 
 def tokens(text):
     data = np.frombuffer(text.encode(), np.uint8)
-    arrays = [np.zeros(len(data) + 1, kind) for kind in (np.int64, np.int64, np.int64, np.uint64, np.int64)]
-    count = split_tokens(data, (0, len(data)), classes(), *arrays)
-    return [data[arrays[0][i] : arrays[1][i]].tobytes().decode() for i in range(count)]
+    found = split_tokens(data)
+    return [data[start:end].tobytes().decode() for start, end in zip(found.starts, found.ends, strict=True)]
 
 
 def test_tokens_are_words_and_runs_of_signs():

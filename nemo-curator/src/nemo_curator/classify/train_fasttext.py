@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ..kernels.library import F32, I32, I64, Number, kernel
 from .fasttext_format import END_OF_LINE, Dictionary, Matrix, Shape, ngram_rows, split, word_hash
 
 LABEL = "__label__"
+
+_descend = kernel("descend", I32, I64, I64, I64, F32, Number, F32, F32, Number, Number)
+_probabilities = kernel("probabilities", I32, I64, Number, F32, F32, Number, Number, F32)
 
 
 @dataclass(frozen=True)
@@ -73,58 +76,25 @@ def train(lines: Lines, dictionary: Dictionary, shape: Shape, *, rate: float, se
     for epoch in range(shape.epochs):
         order = order_of(len(lines.labels), seed, epoch)
         rates = rate * (1 - (epoch + np.arange(len(order)) / len(order)) / shape.epochs)
-        descend(lines.rows, lines.offsets, lines.labels, order, rates.astype(np.float32), inputs, outputs)
+        descend(lines, order, rates.astype(np.float32), inputs, outputs)
     return inputs, outputs
 
 
-@njit(cache=True, nogil=True)
-def probabilities(hidden, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Softmax of the linear layer."""
-    found = np.empty(outputs.shape[0], np.float32)
-    for label in range(outputs.shape[0]):
-        total = np.float32(0)
-        for d in range(hidden.shape[0]):
-            total += outputs[label, d] * hidden[d]
-        found[label] = total
-    found = np.exp(found - found.max())
-    return found / found.sum()
+def descend(
+    lines: Lines, order: npt.NDArray[np.int64], rates: npt.NDArray[np.float32], inputs: Matrix, outputs: Matrix
+) -> None:
+    """One pass of stochastic gradient descent over the lines in the given order, in place."""
+    _descend(lines.rows, lines.offsets, lines.labels, order, rates, len(order), inputs, outputs, *outputs.shape)
 
 
-@njit(cache=True, nogil=True)
-def mean_of(rows, first, last, inputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The mean of the vectors of a line."""
-    hidden = np.zeros(inputs.shape[1], np.float32)
-    for i in range(first, last):
-        for d in range(inputs.shape[1]):
-            hidden[d] += inputs[rows[i], d]
-    return hidden / np.float32(max(last - first, 1))
-
-
-@njit(cache=True, nogil=True)
-def descend(rows, offsets, labels, order, rates, inputs, outputs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """One pass of stochastic gradient descent over the lines, in place."""
-    width = inputs.shape[1]
-    for step in range(order.shape[0]):
-        line = order[step]
-        first, last = offsets[line], offsets[line + 1]
-        hidden = mean_of(rows, first, last, inputs)
-        predicted = probabilities(hidden, outputs)
-        gradient = np.zeros(width, np.float32)
-        for label in range(outputs.shape[0]):
-            pull = rates[step] * ((label == labels[line]) - predicted[label])
-            for d in range(width):
-                gradient[d] += pull * outputs[label, d]
-                outputs[label, d] += pull * hidden[d]
-        gradient /= np.float32(max(last - first, 1))
-        for i in range(first, last):
-            for d in range(width):
-                inputs[rows[i], d] += gradient[d]
+def probabilities(lines: Lines, inputs: Matrix, outputs: Matrix) -> npt.NDArray[np.float32]:
+    """The probability of every label for every line: softmax of the linear layer over the mean of its vectors."""
+    out = np.empty((len(lines.labels), len(outputs)), np.float32)
+    _probabilities(lines.rows, lines.offsets, len(lines.labels), inputs, outputs, *outputs.shape, out)
+    return out
 
 
 def accuracy(lines: Lines, matrices: tuple[Matrix, Matrix]) -> float:
     """Share of lines whose likeliest label is their own."""
-    right = 0
-    for line, label in enumerate(lines.labels):
-        hidden = mean_of(lines.rows, lines.offsets[line], lines.offsets[line + 1], matrices[0])
-        right += int(np.argmax(probabilities(hidden, matrices[1])) == label)
-    return right / len(lines.labels) if len(lines.labels) else 0.0
+    found = probabilities(lines, *matrices).argmax(axis=1)
+    return int((found == lines.labels).sum()) / len(lines.labels) if len(lines.labels) else 0.0

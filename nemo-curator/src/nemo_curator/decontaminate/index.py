@@ -10,23 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..foundation.errors import InputError
-from ..kernels.characters import classes
-from ..kernels.windows import build_table, find_windows, find_words, window_hash
+from ..kernels.windows import Words, build_table, find_windows, find_words, window_hashes
 from ..read.files import list_input
 from .benchmarks import FIELDS
 from .settings import Decontaminate
 
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Words:
-    """Where the words of a text are, in characters, and their hashes."""
-
-    starts: Rows
-    ends: Rows
-    hashes: Keys
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class Index:
     def matches(self, text: str) -> list[Match]:
         """Every known n-gram of a text, the longest at each word."""
         words = words_of(text)
-        found = find_windows(words.hashes, len(words.hashes), self.sizes, self.table, self.numbers)
+        found = find_windows(words.hashes, self.sizes, self.table, self.numbers)
         return [
             Match(int(words.starts[first]), int(words.ends[first + size - 1]), int(number))
             for first, size, number in found
@@ -64,11 +54,7 @@ def words_of(text: str) -> Words:
     lowered = text.lower()
     if len(lowered) != len(text):
         lowered = "".join(low if len(low := character.lower()) == 1 else character for character in text)
-    data = np.frombuffer(lowered.encode("utf-8", "replace"), np.uint8)
-    room = len(data) // 2 + 2
-    starts, ends, hashes = np.zeros(room, np.int64), np.zeros(room, np.int64), np.zeros(room, np.uint64)
-    count = find_words(data, classes(), starts, ends, hashes)
-    return Words(starts[:count], ends[:count], hashes[:count])
+    return find_words(np.frombuffer(lowered.encode("utf-8", "replace"), np.uint8))
 
 
 def build(settings: Decontaminate) -> Index:
@@ -107,8 +93,8 @@ def ngrams(text: str, *, ngram: int, min_ngram: int) -> Iterator[tuple[int, int]
     if len(hashes) < min_ngram:
         return
     size = min(ngram, len(hashes))
-    for first in range(len(hashes) - size + 1):
-        yield size, int(window_hash(hashes, first, size))
+    for key in window_hashes(hashes, size).tolist():
+        yield size, key
 
 
 def texts_of(path: Path, wanted: Sequence[str], name: str) -> Iterator[str]:

@@ -5,42 +5,42 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from ..kernels.library import I32, I64, U64, Number, kernel
 
 Labels = npt.NDArray[Any]
 """One document's number per document, as int32 where that is enough."""
 
 
-@njit(cache=True, nogil=True)
-def root_of(parents, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The lowest member of the component of `i`, halving the path to it."""
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
+_FUNCTIONS = {
+    np.dtype(label): {
+        "root_of": kernel(f"root_of_{bits}", kind, Number),
+        "join": kernel(f"join_{bits}", kind, Number, Number),
+        "join_runs": kernel(f"join_runs_{bits}", kind, Number, U64, I64, Number),
+        "flatten": kernel(f"flatten_{bits}", kind, Number),
+    }
+    for label, kind, bits in ((np.int32, I32, 32), (np.int64, I64, 64))
+}
 
 
-@njit(cache=True, nogil=True)
-def join(parents, one, other):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def root_of(parents: Labels, document: int) -> int:
+    """The lowest member of the component of a document, halving the path to it."""
+    return int(_FUNCTIONS[parents.dtype]["root_of"](parents, document))
+
+
+def join(parents: Labels, one: int, other: int) -> None:
     """Unite two components; a root is the lowest of its component."""
-    first, second = root_of(parents, one), root_of(parents, other)
-    if first != second:
-        parents[max(first, second)] = min(first, second)
+    _FUNCTIONS[parents.dtype]["join"](parents, one, other)
 
 
-@njit(cache=True, nogil=True)
-def join_runs(parents, keys, members):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def join_runs(parents: Labels, keys: npt.NDArray[np.uint64], members: npt.NDArray[np.int64]) -> None:
     """Unite `members` (ordered by their `keys`) that have equal keys."""
-    for i in range(1, keys.shape[0]):
-        if keys[i] == keys[i - 1]:
-            join(parents, members[i - 1], members[i])
+    _FUNCTIONS[parents.dtype]["join_runs"](parents, len(parents), keys, members, len(keys))
 
 
-@njit(cache=True, nogil=True)
-def flatten(parents):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def flatten(parents: Labels) -> None:
     """Point every member at its root."""
-    for i in range(parents.shape[0]):
-        parents[i] = root_of(parents, i)
+    _FUNCTIONS[parents.dtype]["flatten"](parents, len(parents))
 
 
 def singletons(num_documents: int) -> Labels:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from ..document import Document
 from ..foundation.errors import InputError
+from ..kernels.sets import alike
 from ..read.files import InputFile, list_input
 from ..read.records import Reading, read_file
 from .fuzzy import keyer, shingles
@@ -18,7 +17,6 @@ from .keys import Keys
 from .normal import compared
 from .settings import FuzzyDedup
 from .standalone import DedupRecall
-from .verify import jaccard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,20 +98,5 @@ def candidates(keys: Keys) -> set[tuple[int, int]]:
 def like_pairs(sets: Sequence[Keys], least: float) -> set[tuple[int, int]]:
     """Pairs of sets whose Jaccard similarity is `least` or more, by comparing all of them."""
     starts = np.concatenate([[0], np.cumsum([len(each) for each in sets])])
-    rows: Any = compare_all(np.concatenate(sets), starts, least)
-    return {(int(a), int(b)) for a, b in rows}
-
-
-@njit(cache=True, nogil=True)
-def compare_all(values, starts, least):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Pairs [n, 2] of sorted sets that are alike; those whose sizes alone exclude it are passed over."""
-    found = [(np.int64(0), np.int64(0)) for _ in range(0)]
-    for i in range(starts.shape[0] - 1):
-        one = values[starts[i] : starts[i + 1]]
-        for j in range(i + 1, starts.shape[0] - 1):
-            size, other_size = one.shape[0], starts[j + 1] - starts[j]
-            if min(size, other_size) < least * max(size, other_size) or min(size, other_size) == 0:
-                continue
-            if jaccard(one, values[starts[j] : starts[j + 1]]) >= least:
-                found.append((np.int64(i), np.int64(j)))
-    return found
+    values, rows = np.concatenate(sets), range(len(sets))
+    return {(row, int(other)) for row in rows for other in alike(values, starts, row, least)}

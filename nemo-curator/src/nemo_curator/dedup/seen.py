@@ -85,8 +85,8 @@ class SeenFilter:
     def add(self, values: Keys) -> npt.NDArray[np.bool_]:
         """Add values in order; which of them were there before (or seem so)."""
         seen = np.zeros(len(values), bool)
-        fresh = test_and_add(self._bits, np.uint64(self.head.num_bits), self.head.num_hashes, values, seen)
-        self.head = Head(**{**asdict(self.head), "values": self.head.values + int(fresh)})
+        fresh = test_and_add(self._bits, self.head.num_bits, self.head.num_hashes, values, seen)
+        self.head = Head(**{**asdict(self.head), "values": self.head.values + fresh})
         return seen
 
 

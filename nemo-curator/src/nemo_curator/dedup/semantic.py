@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ..foundation.atomic import atomic_file
 from ..foundation.errors import ConfigError
-from ..kernels.words import mix
+from ..kernels.words import mixed
 from .components import Labels, flatten, join, singletons
 from .keys import Keys, KeyTable, open_file
 from .kmeans import fit, nearest
@@ -133,7 +133,7 @@ def arranged(
         key = -similarities
     else:
         numbers = np.arange(table.num_documents, dtype=np.uint64)
-        key = np.array([mix(number ^ np.uint64(settings.seed)) for number in numbers], np.float64)
+        key = mixed(numbers ^ np.uint64(settings.seed)).astype(np.float64)
     order = np.lexsort((key, clusters))
     return order, clusters[order].astype(np.int64)
 
@@ -188,8 +188,8 @@ def earlier(vectors: Vectors, *, least: float) -> npt.NDArray[np.int64]:
 def grouped(linked: npt.NDArray[np.int64]) -> tuple[Labels, Labels]:
     """Groups of documents linked to an earlier one, by their lowest number; and the one that has no link itself."""
     parents = singletons(len(linked))
-    for document in np.flatnonzero(linked != np.arange(len(linked))):
-        join(parents, document, linked[document])
+    for document in np.flatnonzero(linked != np.arange(len(linked))).tolist():
+        join(parents, document, int(linked[document]))
     flatten(parents)
     stays = np.flatnonzero(linked == np.arange(len(linked)))
     survivor = np.empty_like(parents)

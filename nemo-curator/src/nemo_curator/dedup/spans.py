@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from ..foundation.atomic import atomic_file
 from ..kernels.strings import pieces
-from ..kernels.units import chosen_windows, minimizers, mixed, unit_windows
+from ..kernels.units import chosen_windows, minimizers, unit_windows
+from ..kernels.words import mixed
 from . import keys as key_files
 from .columns import Column
 from .keys import Keys, Numbers

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from ..foundation.atomic import atomic_file
+from ..kernels.sets import jaccard
 from .components import Labels, flatten, join, root_of, singletons
 from .keys import Keys, KeyTable, Numbers
 from .normal import compared
@@ -123,30 +123,13 @@ def unmatched(keys: Keys, members: Numbers, matched: Numbers) -> tuple[Keys, Num
 def match(parents: Labels, pairs: Numbers, texts: "Texts", least: float) -> npt.NDArray[np.bool_]:
     """Which pairs are in one component, uniting those that are as similar as `least`."""
     found = np.zeros(len(pairs), bool)
-    for number, (leader, member) in enumerate(pairs):
+    for number, (leader, member) in enumerate(pairs.tolist()):
         if root_of(parents, leader) == root_of(parents, member):
             found[number] = True
-        elif jaccard(texts.shingles(int(leader)), texts.shingles(int(member))) >= least:
+        elif jaccard(texts.shingles(leader), texts.shingles(member)) >= least:
             join(parents, leader, member)
             found[number] = True
     return found
-
-
-@njit(cache=True, nogil=True)
-def jaccard(one, other):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Size of the intersection over size of the union of two sorted sets; 0 for two empty ones."""
-    i, j, both = 0, 0, 0
-    while i < one.shape[0] and j < other.shape[0]:
-        if one[i] == other[j]:
-            both += 1
-            i += 1
-            j += 1
-        elif one[i] < other[j]:
-            i += 1
-        else:
-            j += 1
-    together = one.shape[0] + other.shape[0] - both
-    return both / together if together else 0.0
 
 
 class Texts:

@@ -1,6 +1,1 @@
-"""Compiled loops over Arrow string buffers; they release the GIL and are cached on disk."""
-
-from . import cache, notice
-
-cache.install()
-notice.install()
+"""Compiled loops over Arrow string buffers: thin functions here, the loops in C (``native/``); they release the GIL."""

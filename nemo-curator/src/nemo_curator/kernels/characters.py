@@ -8,7 +8,9 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from .library import I64, TEXTS, U16, counted, kernel
+from .strings import Bytes, Offsets
 
 LETTER, DIGIT, NUMERIC, SPACE, MARK, LINE_BREAK, TERMINAL, PLAIN, SIGN = (1 << bit for bit in range(9))
 SUPPLEMENTARY_IDEOGRAPHS = 0x20000  # letters from here on, and nothing else but what has no class
@@ -67,79 +69,11 @@ def class_of(character: str) -> int:
     return bits | (MARK if unicodedata.category(character)[0] == "M" else 0)
 
 
-@njit(cache=True, nogil=True)
-def code_point(data, i, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The code point that begins at `i`, and its bytes."""
-    c = np.int64(data[i])
-    if c < 0x80:
-        return c, 1
-    if c < 0xE0 and i + 1 < end:
-        return ((c & 0x1F) << 6) | (data[i + 1] & 0x3F), 2
-    if c < 0xF0 and i + 2 < end:
-        return ((c & 0x0F) << 12) | ((data[i + 1] & 0x3F) << 6) | (data[i + 2] & 0x3F), 3
-    if i + 3 < end:
-        low = ((data[i + 2] & 0x3F) << 6) | (data[i + 3] & 0x3F)
-        return ((c & 0x07) << 18) | ((data[i + 1] & 0x3F) << 12) | low, 4
-    return np.int64(0xFFFD), 1
+_count = kernel("count_characters", *TEXTS, U16, I64)
 
 
-@njit(cache=True, nogil=True)
-def bits_of(code, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The class bits of a code point; beyond the table there are none."""
-    return np.int64(table[code]) if code < TABLE_SIZE else np.int64(0)
-
-
-@njit(cache=True, nogil=True)
-def is_parenthesis(code):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Whether it is one of ( ) [ ] { } U+27E8 U+27E9."""
-    return code in (40, 41, 91, 93, 123, 125, 0x27E8, 0x27E9)
-
-
-@njit(cache=True, nogil=True)
-def note_line(length, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Keep the lengths of the three longest lines, longest first."""
-    if length > out[0]:
-        out[2], out[1], out[0] = out[1], out[0], length
-    elif length > out[1]:
-        out[2], out[1] = out[1], length
-    elif length > out[2]:
-        out[2] = length
-
-
-@njit(cache=True, nogil=True)
-def count_classes(data, start, end, table, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Fill COUNTS of one text but the longest lines; those go through `lines`, longest first."""
-    lines = np.zeros(3, np.int64)
-    word, line, i = 0, 0, start
-    while i < end:
-        code, step = code_point(data, i, end)
-        bits = bits_of(code, table)
-        i += step
-        out[0] += 1
-        out[1] += (bits & LETTER) != 0
-        out[2] += (bits & NUMERIC) != 0
-        out[3] += (bits & DIGIT) != 0
-        out[4] += (bits & PLAIN) != 0
-        out[5] += code == 32 or code == 10 or code == 9 or code == 13 or code == 8
-        out[6] += is_parenthesis(code)
-        out[7] += (bits & (LETTER | MARK)) == 0
-        word = 0 if bits & SPACE else word + 1
-        out[9] = max(out[9], word)
-        if code == 10:
-            out[8] += 1
-            note_line(line, lines)
-            line = 0
-        else:
-            line += 1
-    note_line(line, lines)
-    out[10], out[11] = lines[0], lines[2] if out[8] >= 2 else 0
-
-
-@njit(cache=True, nogil=True)
-def count_characters(data, offsets, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def count_characters(data: Bytes, offsets: Offsets, table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
     """COUNTS [12, documents] of the strings in an Arrow buffer."""
-    rows = offsets.shape[0] - 1
-    out = np.zeros((rows, 12), np.int64)
-    for row in range(rows):
-        count_classes(data, offsets[row], offsets[row + 1], table, out[row])
-    return out.T.copy()
+    out = np.empty((len(COUNTS), len(offsets) - 1), np.int64)
+    _count(*counted(data, offsets), table, out)
+    return out

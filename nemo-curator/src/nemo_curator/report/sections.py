@@ -167,8 +167,7 @@ def costs(stats: Stats) -> str:
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
         '<p class="legend">Time is that of all workers together; rates are of one worker, by the documents and bytes '
-        "that enter the step; memory is the most that a worker held during it. "
-        "Where a kernel ran for the first time on a machine, its compilation is in the time.</p>"
+        "that enter the step; memory is the most that a worker held during it.</p>"
     )
 
 

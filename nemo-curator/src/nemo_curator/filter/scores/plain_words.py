@@ -13,7 +13,7 @@ import pyarrow as pa
 from ...kernels.characters import classes
 from ...kernels.runs import plain_words
 from ...kernels.strings import buffers
-from ...kernels.words import hash_span
+from ...kernels.words import hash_word
 
 Hashes = npt.NDArray[np.uint64]
 Starts = npt.NDArray[np.int64]
@@ -28,5 +28,4 @@ def words_of(texts: Sequence[str]) -> tuple[Hashes, Starts]:
 @cache
 def hashes_of(listed: frozenset[str]) -> Hashes:
     """Hashes of the words of a list."""
-    spelt = [np.frombuffer(word.encode(), np.uint8) for word in listed]
-    return np.array([hash_span(word, 0, len(word))[0] for word in spelt], np.uint64)
+    return np.array([hash_word(np.frombuffer(word.encode(), np.uint8)) for word in listed], np.uint64)
