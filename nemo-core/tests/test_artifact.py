@@ -97,3 +97,28 @@ def test_two_writers_of_one_output_are_refused(tmp_path):
         pytest.raises(ArtifactError, match="another process is writing it"),
     ):
         make(tmp_path / "a", config={})
+
+
+def test_a_folder_that_is_no_artifact_is_never_replaced(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/precious").write_text("mine")
+    with pytest.raises(ArtifactError, match=r"is no artifact .*overwrite=true replaces artifacts only"):
+        make(tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a/precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("pages", r"is or holds input=.*pages, and inputs are never replaced"),
+        (".", r"is or holds input=.*pages, and inputs are never replaced"),
+        ("pages/made", r"lies inside input=.*pages, whose next reader would take it for input"),
+    ],
+)
+def test_an_output_and_an_input_do_not_lie_in_one_another(tmp_path, output, message):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/one.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match=message):
+        artifact.keep_apart(tmp_path / output, {"input": tmp_path / "pages"})
+    artifact.keep_apart(tmp_path / "pages.out", {"input": tmp_path / "pages"})
+    artifact.keep_apart(tmp_path / "pages/made", {"input": tmp_path / "pages/one.txt"})

@@ -74,6 +74,8 @@ def test_result_is_one_json_line(program, capsys):
         (["greet", "nmae=Ada"], 2, "did you mean 'name'"),
         (["greet", "name=Ada", "times=0"], 2, "times: expected `int` >= 1"),
         (["gret"], 2, "did you mean 'greet'"),
+        (["greet", "pages.warc"], 2, "pages.warc: no recipe (a YAML file); name what it is, as key=value"),
+        (["greet", "."], 2, "no recipe (a YAML file)"),
         ([], 2, ""),
     ],
 )
@@ -89,6 +91,38 @@ def test_help_shows_commands_settings_and_examples(program, capsys):
     manual = capsys.readouterr().out
     assert "whom to greet [str; required]" in manual
     assert "nemo-core greet name=Ada" in manual
+
+
+def test_built_in_commands_have_help_too(program, capsys):
+    assert command.main(program, ["schema", "--help"]) == 0
+    assert "usage: nemo-core schema [command]" in capsys.readouterr().out
+
+
+def test_a_result_is_whole_json_where_the_encoding_has_no_umlauts(capfdbinary):
+    code = "from nemo_core.foundation.command import emit, mark_unspeakable as mark\n"
+    code += "mark(); emit({'a': '\\xfc'}); print('\\u2588')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert capfdbinary.readouterr().out.splitlines() == [b'{"a": "\\u00fc"}', b"?"]
+
+
+def test_long_records_in_a_result_are_shown_one_value_a_line():
+    lines = command.aligned({"output": "documents", "dropped": {"a": 1, "bb": 2, "ccc": 3, "d": 4}})
+    assert [*lines] == ["output   documents", "dropped", "  a    1", "  bb   2", "  ccc  3", "  d    4"]
+
+
+def test_progress_in_a_log_is_whole_lines(monkeypatch, capsys):
+    from nemo_core.foundation import progress
+
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    bar = progress.Progress("curate", total=3, unit="shards")
+    bar._bar.delay = 0.0
+    with bar:
+        for _ in range(3):
+            bar.advance(note="one shard")
+    lines = capsys.readouterr().err.splitlines()
+    assert "\r" not in "".join(lines)
+    assert lines[-1].startswith("curate: 100%, 3 of 3 in ") and lines[-1].endswith(", one shard")
 
 
 def test_print_config_runs_nothing(program, capsys):

@@ -4,9 +4,14 @@ import json
 
 import torch
 
+from nemo_core.checkpoint.folder import load_model
 from nemo_core.checkpoint.state import save_state
 from nemo_core.checkpoint.state_step import SavedState
 from nemo_core.cli import main
+from nemo_core.foundation import artifact
+from nemo_core.peft.adapter import add_adapter, num_trained
+from nemo_core.peft.folder import save_adapter
+from nemo_core.peft.settings import LoraSettings
 
 TENSORS = {
     "model.norm.weight": torch.arange(6.0),
@@ -79,3 +84,27 @@ def test_a_run_that_was_cut_short_tells_where_it_goes_on(tiny_words, tmp_path, c
     assert facts["newest"]["tensors"] == len(state)
     code, _, error = inspect(capsys, output)
     assert (code, f"nemo-core inspect {output}.partial" in error) == (2, True)
+
+
+def test_a_finished_model_is_a_model_and_names_the_states_it_keeps(tiny_words, tmp_path, capsys):
+    output = tmp_path / "model"
+    assert main(["pretrain", *tiny_words, "steps=4", f"output={output}"]) == 0
+    capsys.readouterr()
+    code, facts, _ = inspect(capsys, output)
+    assert (code, facts["kind"], facts["family"]) == (0, "checkpoint", "llama")
+    assert facts["states"][-1] == 4
+
+
+def test_adapters_and_other_artifacts_are_shown_too(pretrained, tmp_path, capsys):
+    model = add_adapter(load_model(pretrained), "lora", LoraSettings(rank=2))
+    save_adapter(model, tmp_path / "adapter", base="my-model")
+    code, facts, _ = inspect(capsys, tmp_path / "adapter")
+    assert (code, facts["kind"], facts["method"], facts["base"]) == (0, "adapter", "LORA", "my-model")
+    assert facts["parameters"] == num_trained(model)
+    with artifact.create(tmp_path / "tokens", kind="tokens", package="nemo-core", config={}) as draft:
+        (draft.path / "train.bin").write_bytes(b"1234")
+        draft.stats["train_tokens"] = 2
+    code, facts, _ = inspect(capsys, tmp_path / "tokens")
+    assert (code, facts["kind"], facts["bytes"], facts["stats"]) == (0, "tokens", 4, {"train_tokens": 2})
+    (tmp_path / "tokens/train.bin").write_bytes(b"1235")
+    assert "altered since it was written" in inspect(capsys, tmp_path / "tokens")[2]

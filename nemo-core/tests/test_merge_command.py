@@ -59,3 +59,11 @@ def test_a_prompt_cannot_be_merged(pretrained, tmp_path, capsys):
     assert main(["merge", f"model={pretrained}", f"adapter={tmp_path}/adapter", f"output={tmp_path / 'merged'}"]) == 2
     assert "method prompt is no change of weights and cannot be merged" in capsys.readouterr().err
     assert not (tmp_path / "merged").exists()
+
+
+def test_a_model_given_as_an_adapter_says_where_its_adapter_is(base, adapter, tmp_path, capsys):
+    (tmp_path / "chat").mkdir()
+    adapter.rename(tmp_path / "chat/adapter")
+    words = [f"model={base}", f"adapter={tmp_path / 'chat'}"]
+    assert main(["merge", *words, f"output={tmp_path / 'merged'}"]) == 2
+    assert f"it is no adapter; the adapter of this model is {tmp_path / 'chat/adapter'}" in capsys.readouterr().err

@@ -40,9 +40,9 @@ def test_recipe_then_command_line(tmp_path):
     ("text", "words", "message"),
     [
         ("output: a\nshape:\n  layer: 3\n", [], r"job.yaml:3: unknown key 'shape.layer'; did you mean 'layers'\?"),
-        ("output: a\nshape:\n  layers: 0\n", [], r"job.yaml:3: shape.layers: expected `int` >= 1"),
-        ("output: a\nmode: quick\n", [], r"job.yaml:2: mode: invalid enum value 'quick'"),
-        ("output: a\n", ["shape.layers=many"], r"command line: shape.layers: expected `int`, got `str`"),
+        ("output: a\nshape:\n  layers: 0\n", [], r"job.yaml:3: shape.layers: expected `int` >= 1, got 0"),
+        ("output: a\nmode: quick\n", [], r"job.yaml:2: mode: invalid enum value 'quick' \(one of fast, exact\)"),
+        ("output: a\n", ["shape.layers=many"], r"command line: shape.layers: expected `int`, got `str` 'many'"),
         ("title: x\n", [], r"output is required"),
         ("output: [\n", [], r"job.yaml: not valid YAML"),
         ("- 1\n", [], r"job.yaml: a recipe is a mapping"),

@@ -13,6 +13,7 @@ from nemo_curator import curate
 from nemo_curator.dedup import components, exact
 from nemo_curator.dedup.fuzzy import keyer
 from nemo_curator.dedup.settings import ExactDedup, FuzzyDedup
+from nemo_curator.dedup.standalone import DedupExact, dedup
 from nemo_curator.dedup.survivors import choose
 from nemo_curator.testing.corpora import prose, read_folder, write_jsonl
 
@@ -122,3 +123,16 @@ def test_survivors_do_not_depend_on_the_partition(corpus, tmp_path):
     assert len(one) == 121
     assert "4.jsonl#00000020" not in one
     assert "4.jsonl#00000021" not in one
+
+
+def test_pages_of_one_address_are_duplicates_whatever_they_say(tmp_path):
+    rows = [
+        {"text": prose(n), "url": url}
+        for n, url in enumerate(["http://a/x", "http://A/x", "http://a/x", "", " ", None])
+    ]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    exactly = dedup(DedupExact, tmp_path / "in", tmp_path / "out", column="url", workers=1)
+    assert [r["text"] for r in read_folder(tmp_path / "out/data")] == [prose(n) for n in (0, 1, 3, 4, 5)]
+    assert exactly.dropped == {"exact_duplicate": 1}
+    step = {"exact_dedup": {"column": "url", "ignore_case_and_space": True}}
+    assert curate(tmp_path / "in", tmp_path / "alike", pipeline=[step], workers=1).dropped == {"exact_duplicate": 2}

@@ -303,6 +303,8 @@ def test_files_that_are_gone_are_counted_and_named(site, tmp_path):
         (["source=common-crawl", "common_crawl.start=2020-01", "common_crawl.end=2020-03"], "no snapshot from 2020-01"),
         (["source=common-crawl", "common_crawl.start=2020-01"], "warc.paths.gz: answers 404 Not Found"),
         (["source=common-crawl", "common_crawl.start=2024-13", "common_crawl.news=true"], "by month, and 13 is none"),
+        (["source=common-crawl", "common_crawl.start=2024-54"], "by week, and 54 is none"),
+        (["source=common-crawl", "common_crawl.start=2015-01", "common_crawl.news=true"], "crawl begins in 2016-08"),
         (
             ["source=common-crawl", "common_crawl.kind=wet", "common_crawl.news=true"],
             "the news crawl has WARC files only",

@@ -148,6 +148,38 @@ def test_articles_of_a_wiki_without_their_markup(tmp_path):
     assert (empty.reason, empty.source_id) == ("empty_text", "15")
 
 
+@pytest.mark.parametrize(
+    ("wikitext", "wanted"),
+    [
+        ("Stone.\n[[Category:Bridges|Old, The]]", "Stone."),
+        ("__NOTOC__\nStone. __KEIN_INHALTSVERZEICHNIS__", "Stone."),
+        ("The macro __FILE__ and a __init__ stay.", "The macro __FILE__ and a __init__ stay."),
+        ("see [[:File:a.png|this picture]] of [[:Category:Bridges]]", "see this picture of"),
+        ("one<br>two<br />three", "one\ntwo\nthree"),
+        ("Bern ({{IPA|b}}; {{lang|fr|Berne}}, a town, {{small|x}}) is", "Bern (a town) is"),
+        ("a {{x}} b", "a b"),
+        ("[[Image:plan.xcf|thumb|of a [[bridge]]]] b", "b"),
+        ("text [[zh-min-nan:Kio]]", "text"),
+        ("[[Mission: Possible]] of [[Help:Contents|help]]", "Mission: Possible of help"),
+    ],
+)
+def test_what_readers_of_an_article_see(wikitext, wanted):
+    assert plain(wikitext) == wanted
+
+
+def test_namespaces_are_called_as_the_dump_says_and_old_redirects_have_no_tag(tmp_path):
+    pages = ["#WEITERLEITUNG [[Ziel]]", "Eine Br\u00fccke. [[Datei:plan.xcf|mini|Plan]] [[Kategorie:Bauwerk|Alte]]"]
+    (tmp_path / "dewiki-20240101-pages-articles.xml").write_text(
+        "<mediawiki><siteinfo><namespaces><namespace key='-2'>Medium</namespace><namespace key='0' />"
+        "<namespace key='6'>Datei</namespace><namespace key='14'>Kategorie</namespace></namespaces></siteinfo>"
+        + "".join(
+            f"<page><title>T</title><ns>0</ns><id>1</id><revision><text>{p}</text></revision></page>" for p in pages
+        )
+        + "</mediawiki>"
+    )
+    assert texts(read_all(tmp_path)) == ["Eine Br\u00fccke."]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(alphabet="[]{}|'<>/=ref tableFile:Bild#*&;\n", max_size=80))
 def test_any_markup_gives_some_text(wikitext):
@@ -201,6 +233,59 @@ def test_papers_of_arxiv(tmp_path):
     assert first.url == "https://arxiv.org/abs/2401.00001"
     assert (old.text, old.source_id) == ("\\section{Only} café text", "hep-th/9901003")
     assert reasons(others) == ["corrupt_gzip", "no_tex_source"]
+
+
+COMMENTED = r"""\documentclass{x}
+\begin{document}
+\part{First}
+% a line of its own
+One \\% behind a line break
+50\% of it
+\subsubsection{Deep} two
+\input chapters/bare
+\import{chapters/}{taken}
+\subfile{chapters/alone}
+\begin{REFERENCES} [1] gone
+"""
+
+
+def old_tar(files):
+    """An archive as they were before 1988: without a magic number."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+            header[257:512] = bytes(255)
+            header[148:156] = b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            tar.fileobj.write(bytes(header) + content + bytes(-len(content) % 512))
+    return buffer.getvalue()
+
+
+def test_sources_are_joined_whatever_their_archive_and_commands(tmp_path):
+    files = {
+        "paper.ltx": COMMENTED.encode(),
+        "chapters/bare.tex": b"Bare.",
+        "chapters/taken.tex": b"Taken.",
+        "chapters/alone.tex": b"\\documentclass{x} no \\begin{document}Alone.\\end{document} no",
+    }
+    members = {"2401.00001.tar": old_tar(files), "math9901003.tar.gz": sources(files)}
+    for record, own_id in zip(
+        read_all(archive(tmp_path / "a.tar", members)), ["2401.00001", "math/9901003"], strict=True
+    ):
+        assert record.source_id == own_id
+        assert record.text.split("\n") == [
+            *("\\part{First}", "One \\\\", "50\\% of it", "\\subsubsection{Deep} two"),
+            *("Bare.", "Taken.", "Alone."),
+        ]
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-2.0\n(\\(text\\)) show", b"%PDF-1.4 \\", b"<html>\\section</html>"])
+def test_a_paper_without_tex_is_named_so(tmp_path, content):
+    (record,) = read_all(archive(tmp_path / "a.tar", {"2401.00001.gz": gzip.compress(content)}))
+    assert record.reason == "no_tex_source"
 
 
 def test_a_paper_that_unpacks_to_too_much_is_rejected(tmp_path):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_curator import curate
@@ -18,6 +18,14 @@ from nemo_curator.clean.modifiers import (
     RemoveUrls,
     SliceText,
     UnifyQuotes,
+)
+from nemo_curator.clean.pieces import (
+    NormalizePunctuation,
+    RemoveCharacters,
+    RemoveCopyright,
+    RemoveRepeatedSentences,
+    RemoveWords,
+    ReplaceText,
 )
 from nemo_curator.extract.html import Extract, extract
 from nemo_curator.foundation.errors import ConfigError
@@ -66,6 +74,38 @@ CASES = [
     (RemoveBoilerplate(), "Our Privacy & Cookies Policy\n\nText.", "Text."),
     (RemoveSymbolLines(), "-\n--\n> a -\n\n \n| *\nb - \n\u2022", "> a -\n\n \nb - "),
     (RemoveSymbolLines(replacement="~"), "a\n-\n-\nb\n...\n", "a\n~\nb\n~"),
+    (
+        RemoveRepeatedSentences(),
+        "The river runs to the sea. It is 3.5 m wide. THE RIVER, runs to the sea!\nYes. Yes.",
+        "The river runs to the sea. It is 3.5 m wide.\nYes. Yes.",
+    ),
+    (
+        RemoveRepeatedSentences(min_characters=3),
+        "\u6211\u8d70\u8def\u3002\u6211\u8d70\u8def\u3002\u597d\u3002",
+        "\u6211\u8d70\u8def\u3002\u597d\u3002",
+    ),
+    (RemoveRepeatedSentences(min_characters=3, ignore_case=False), "Read on. read on. Read on.", "Read on. read on."),
+    (
+        RemoveRepeatedSentences(min_characters=3),
+        'He said "go." Then "go." Dr. A and Dr. B.',
+        'He said "go." Then "go." Dr. A and Dr. B.',
+    ),
+    (RemoveWords(longest=6), "a\tlengthy, short! word\n(within)", "a\tshort! word\n(within)"),
+    (RemoveWords(shortest=2), "a b\u00e9 I,  ab", "b\u00e9 I, ab"),
+    (RemoveWords(containing=["http", "//"]), "see http://a.b and c//d or e", "see and or e"),
+    (RemoveCharacters(), "\u25cf one \u25a1two\u2026", " one two\u2026"),
+    (RemoveCharacters(characters="^]"), "a^b]c[", "abc["),
+    (
+        NormalizePunctuation(),
+        "\uff08\u4e2d\u6587\uff0c\u300c\u662f\u300d\uff1f\uff11\uff09\u2014a\u2013b\u2026",
+        '(\u4e2d\u6587,"\u662f"?\uff11) - a-b...',
+    ),
+    (ReplaceText(pattern=r"(\d+) km", replacement=r"\1 kilometres"), "5 km, 6 km", "5 kilometres, 6 kilometres"),
+    (RemoveCopyright(), "/* Copyright 2020 A\n * B */\n\nint x; /* (c) */", "int x; /* (c) */"),
+    (RemoveCopyright(), "#!/bin/sh\n# Copyright A\n# more\n\nls # x", "#!/bin/sh\nls # x"),
+    (RemoveCopyright(), "-- All Rights Reserved\nSELECT 1", "SELECT 1"),
+    (RemoveCopyright(), "# A heading\ntext on copyright", "# A heading\ntext on copyright"),
+    (RemoveCopyright(), "/* what it does */\n/* Copyright */ x", "/* what it does */\n/* Copyright */ x"),
     (RemoveSymbolLines(), "1\n\u5b57\n\u3002\n\u00e9", "1\n\u5b57\n\u00e9"),
 ]
 
@@ -75,7 +115,9 @@ def test_modifiers(modifier, text, wanted):
     assert modifier.rewrite(text) == wanted
 
 
-@pytest.mark.parametrize("modifier", [NormalizeNewlines(), NormalizeWhitespace(), UnifyQuotes(), RemoveUrls()])
+@pytest.mark.parametrize(
+    "modifier", [NormalizeNewlines(), NormalizeWhitespace(), UnifyQuotes(), RemoveUrls(), RemoveRepeatedSentences()]
+)
 @given(text=st.text(max_size=60))
 def test_a_second_time_changes_nothing(modifier, text):
     once = modifier.rewrite(text)
@@ -94,11 +136,30 @@ def test_plain_words_survive_every_modifier(text):
     [
         (lambda: RemoveLines(), "says of no line that it goes"),
         (lambda: RemoveLines(pattern="("), "is no regular expression"),
+        (lambda: RemoveWords(), "says of no word that it goes"),
+        (lambda: ReplaceText(pattern="(", replacement="x"), r"pattern='\(' replacement='x': missing \)"),
+        (lambda: ReplaceText(pattern="a", replacement=r"\2"), "invalid group reference 2"),
     ],
 )
 def test_impossible_modifiers_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(alphabet="ab c.!?\u3002\n", max_size=60))
+def test_every_sentence_survives_once(text):
+    from nemo_curator.clean.pieces import SENTENCE_END
+
+    def sentences(text):
+        return [
+            s.strip() for line in text.split("\n") for s in SENTENCE_END.split(line) if len(s.strip(" .!?\u3002")) > 3
+        ]
+
+    step = RemoveRepeatedSentences(min_characters=1)
+    assert {"".join(c for c in s if c.isalnum()) for s in sentences(step.rewrite(text))} == {
+        "".join(c for c in s if c.isalnum()) for s in sentences(text)
+    }
 
 
 def test_modifiers_are_steps_and_empty_texts_are_dropped_with_a_reason(tmp_path):

@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import re
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -282,3 +284,126 @@ def test_order_of_files_is_the_order_of_ids(tmp_path):
         write_jsonl(tmp_path / name, [{"text": prose(1)}])
     ids = [record.id for record in read_all(tmp_path)]
     assert ids == sorted(ids)
+
+
+PAGE = b"<html><body><p>The river runs to the sea.</p></body></html>"
+CHUNKS = b"%x;name=value\r\n" % len(PAGE) + PAGE + b"\r\n0\r\nTrailer: x\r\n\r\n"
+BARE = zlib.compressobj(wbits=-15)
+BODIES = [
+    ("Content-Encoding: gzip", PAGE, PAGE),
+    ("Content-Encoding: br", PAGE, PAGE),
+    ("Content-Encoding: x-gzip", gzip.compress(PAGE), PAGE),
+    ("Content-Encoding: deflate", BARE.compress(PAGE) + BARE.flush(), PAGE),
+    ("Content-Encoding: deflate", zlib.compress(PAGE), PAGE),
+    ("Content-Encoding: gzip", gzip.compress(PAGE)[:-9], PAGE),
+    ("Transfer-Encoding: chunked", PAGE, PAGE),
+    ("Transfer-Encoding: chunked", CHUNKS, PAGE),
+    ("Transfer-Encoding: chunked", CHUNKS[:40], PAGE[:25]),
+    ("Content-Encoding: none", PAGE, PAGE),
+    ("Content-Encoding: utf-8", PAGE, PAGE),
+    ("Content-Encoding: compress, gzip", gzip.compress(PAGE), PAGE),
+    ("Transfer-Encoding: gzip, chunked", PAGE, PAGE),
+    ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip", CHUNKS, PAGE),
+]
+
+
+@pytest.mark.parametrize(("field", "body", "page"), BODIES)
+def test_a_body_in_another_coding_than_it_says_is_read_as_far_as_it_goes(tmp_path, field, body, page):
+    records = [member(0, body, mime=f"text/html\r\n{field}"), member(1, b"<p>next</p>")]
+    warc(tmp_path / "a.warc.gz", records)
+    assert [r.html for r in read_all(tmp_path)] == [page, b"<p>next</p>"]
+
+
+def test_a_body_that_nothing_decodes_is_named(tmp_path):
+    noise = gzip.compress(os.urandom(3000))
+    warc(tmp_path / "a.warc.gz", [member(0, noise, mime="text/html\r\nContent-Encoding: br"), member(1, b"<p>n</p>")])
+    records = read_all(tmp_path)
+    assert faults(records) == [("binary_content", "a.warc.gz:1")]
+    assert records[1].html == b"<p>n</p>"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.replace(b"WARC/1.1", b"WARC/0.18"),
+        lambda r: r.replace(b"\r\nWARC-", b"\nWARC-").replace(b"\r\nContent-Length", b"\nContent-Length"),
+        lambda r: re.sub(rb"\r?\n\r\n(?=HTTP)", b"\n\n", r.replace(b"WARC/1.1\r\n", b"WARC/1.1\n")),
+        lambda r: r.replace(b"Content-Length:", b"Content-Length :"),
+    ],
+)
+def test_heads_of_old_and_careless_crawlers_are_read(tmp_path, change, packed):
+    warc(tmp_path / ("a.warc.gz" if packed else "a.warc"), [change(member(n, PAGE)) for n in range(3)], packed=packed)
+    assert [r.html for r in read_all(tmp_path)] == [PAGE] * 3
+
+
+def test_an_http_head_with_line_feeds_alone_is_a_head(tmp_path):
+    message = b'HTTP/1.1 200 OK\nContent-Type: text/html; charset="koi8-r"\n\n' + PAGE
+    (tmp_path / "a.warc").write_bytes(response(message) + member(1, PAGE))
+    records = read_all(tmp_path)
+    assert [(r.html, r.charset) for r in records] == [(PAGE, "koi8-r"), (PAGE, "")]
+
+
+def response(message, more=""):
+    head = "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
+    return f"{head}{more}Content-Length: {len(message)}\r\n\r\n".encode() + message + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_length_beyond_the_file_costs_one_record(tmp_path, packed):
+    records = [member(0, PAGE), member(1, PAGE, length=10**9), member(2, PAGE)]
+    name = "a.warc.gz" if packed else "a.warc"
+    warc(tmp_path / name, records, packed=packed)
+    found = read_all(tmp_path)
+    assert [r.url for r in found if isinstance(r, Document)] == ["http://site/0", "http://site/2"]
+    assert faults(found) == [("truncated_record", f"{name}:2")]
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "x"])
+def test_a_length_that_is_none_costs_one_record(tmp_path, length):
+    data = re.sub(rb"Content-Length: \d+", f"Content-Length: {length}".encode(), member(0, PAGE)) + member(1, PAGE)
+    (tmp_path / "a.warc").write_bytes(data)
+    found = read_all(tmp_path)
+    assert faults(found) == [("not_a_warc_record", "a.warc:1")]
+    assert found[1].html == PAGE
+
+
+def test_what_a_file_begins_with_says_whether_it_is_packed(tmp_path):
+    warc(tmp_path / "a.warc.gz", pages(3), packed=False)
+    warc(tmp_path / "b.warc", pages(3), packed=True)
+    assert [r.url for r in read_all(tmp_path)] == [f"http://site/{n}" for n in range(3)] * 2
+
+
+def test_the_crawler_knows_better_than_the_server_what_a_body_is(tmp_path):
+    def served(mime, identified):
+        message = f"HTTP/1.1 200 OK\r\nContent-Type: {mime}\r\n\r\n".encode() + PAGE
+        return response(message, f"WARC-Identified-Payload-Type: {identified}\r\n" if identified else "")
+
+    kinds = [("application/octet-stream", "text/html"), ("text/html", "application/pdf"), ("text/html charset=x", "")]
+    (tmp_path / "a.warc").write_bytes(b"".join(served(*kind) for kind in kinds))
+    assert [r.id for r in read_all(tmp_path)] == ["a.warc#00000000", "a.warc#00000002"]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    body=st.binary(max_size=120) | st.binary(max_size=80).map(gzip.compress) | st.just(CHUNKS),
+    cut=st.integers(0, 100),
+    coding=st.sampled_from(["gzip", "br", "zstd", "deflate", "x-gzip", "identity", "gzip, br", ""]),
+    transfer=st.sampled_from(["chunked", "gzip, chunked", "identity", ""]),
+)
+def test_no_body_and_no_coding_stops_a_file(tmp_path_factory, body, cut, coding, transfer):
+    path = tmp_path_factory.getbasetemp() / "codings.warc"
+    fields = f"text/html\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: {transfer}"
+    path.write_bytes(member(0, body[cut:], mime=fields) + member(1, PAGE))
+    records = read_all(path)
+    assert [r.id for r in records] == ["codings.warc#00000000", "codings.warc#00000001"]
+    assert records[1].html == PAGE
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.binary(max_size=200), position=st.integers(0, 9000), cut=st.integers(0, 400))
+def test_no_damage_of_a_plain_warc_hides_what_lies_beyond(tmp_path_factory, data, position, cut):
+    path = tmp_path_factory.getbasetemp() / "damaged.warc"
+    whole = b"".join(pages(5))
+    path.write_bytes(whole[:position] + data + whole[position + cut :])
+    assert len([r for r in read_all(path) if isinstance(r, Document)]) >= 2

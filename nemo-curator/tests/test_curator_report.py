@@ -208,3 +208,22 @@ def test_a_report_needs_figures(documents):
 
     with pytest.raises(ConfigError, match="has no figures to draw"):
         run(Report(documents=documents))
+
+
+def test_english_stop_words_say_so_where_they_cost_texts_of_other_languages(tmp_path, capsys):
+    german = " ".join(["Der schnelle braune Fuchs springt über den faulen Hund, und dann schläft er ein."] * 3)
+    write_jsonl(tmp_path / "mixed.jsonl", [{"text": german}, {"text": prose(1)}])
+    quality = {"preset": "none", "min_stop_words": 2}
+    curate(tmp_path / "mixed.jsonl", tmp_path / "lost", pipeline=["language", {"quality": quality}], workers=1)
+    hint = "of the documents with too few stop words, 1 are not in English (de 1), whose stop words were counted"
+    assert hint in capsys.readouterr().err
+    assert hint in (tmp_path / "lost/report.html").read_text()
+    steps = ["language", {"quality": {**quality, "stop_word_language": "auto"}}]
+    assert curate(tmp_path / "mixed.jsonl", tmp_path / "kept", pipeline=steps, workers=1).documents_out == 2
+    assert "not in English" not in capsys.readouterr().err
+
+
+def test_large_figures_are_written_out_in_details(tmp_path):
+    write_jsonl(tmp_path / "long.jsonl", [{"text": "word " * 123456}])
+    curate(tmp_path / "long.jsonl", tmp_path / "out", pipeline=[{"quality": {"preset": "none", "max_words": 1e5}}])
+    assert read_folder(tmp_path / "out/rejects")[0]["detail"] == "words 123456, max_words 100000"

@@ -202,7 +202,7 @@ def test_a_full_disk_ends_with_75_and_the_run_continues_when_there_is_room(corpu
             [{"quality": {"min_words": 9, "max_words": 2}}],
             r"pipeline\[0\] \(quality\): .*min_words=9 is above max_words=2",
         ),
-        ([{"quality": {"preset": "gofer"}}], r"invalid enum value 'gofer'"),
+        ([{"quality": {"preset": "gofer"}}], r"invalid enum value 'gofer'; did you mean 'gopher'\? \(one of gopher, "),
         ([{"language": {"threshold": 2}}], r"pipeline\[0\] \(language\): threshold: expected `float` <= 1"),
         ([{"language": {"keep": ["English"]}}], r"pipeline\[0\] \(language\): keep: expected `str` matching regex"),
         (["repair", "extract"], r"extract comes first"),
@@ -254,7 +254,7 @@ def test_recipe_and_command_line(corpus, tmp_path, capsys):
     assert main(["explain", "own-1-2", f"documents={tmp_path}/out"]) == 0
     assert json.loads(capsys.readouterr().out)["outcome"] == "kept"
     assert main(["explain", "nobody", f"documents={tmp_path}/out"]) == 2
-    assert "id=nobody: not among the documents" in capsys.readouterr().err
+    assert "id=nobody: not among the documents" in (said := capsys.readouterr().err) and "; ids look like '" in said
 
 
 def test_a_dead_worker_is_a_retryable_error():

@@ -109,3 +109,21 @@ def test_language_verdicts():
     assert fault("de", 0.9, english) == "language_not_wanted"
     assert fault("en", 0.5, english) == "language_uncertain"
     assert fault("de", 0.1, Language()) is None
+
+
+SAID = "<html><head><meta charset='{}'></head><body><p>Über Flüsse, Brücken und Städte: déjà vu.</p></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("page", "charset", "wanted"),
+    [
+        (SAID.format("utf-8").encode() + b"<p>caf\xc3", "", "Über Flüsse, Brücken und Städte: déjà vu."),
+        (SAID.format("latin-1").encode() + b"\xc3", "iso-8859-1", "Über Flüsse, Brücken und Städte: déjà vu."),
+        (SAID.format("utf-8").encode("latin-1"), "", "Über Flüsse, Brücken und Städte: déjà vu."),
+        (SAID.format("utf-8").encode("latin-1"), "utf-8", "Über Flüsse, Brücken und Städte: déjà vu."),
+        (SAID.format("utf-16").encode("utf-16-le"), "UTF-16LE", "Über Flüsse, Brücken und Städte: déjà vu."),
+        (SAID.format("utf-16").encode("utf-16-be"), "utf-16", "Über Flüsse, Brücken und Städte: déjà vu."),
+    ],
+)
+def test_a_page_cut_within_a_character_or_wrongly_labelled_is_read_in_its_own_encoding(page, charset, wanted):
+    assert wanted in decode(page, charset)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import texts as sources
 from pairs import PEERS, Peer
 
-from nemo_curator.clean import modifiers
+from nemo_curator.clean import modifiers, pieces
 from nemo_curator.filter.rules import RULES
 from nemo_curator.filter.scores import registry
 from nemo_curator.filter.thresholds import Quality
@@ -70,12 +70,13 @@ def compare(theirs: list[Any], ours: tuple[float, bool]) -> str:
 
 
 def of_modifier(peer: Peer, part: str, texts: list[str], answers: list[list[dict[str, Any]]]) -> Iterator[Case]:
-    """How one modifier agrees on every text."""
+    """How one modifier agrees on every text: in words, and in blanks, too."""
     name, settings = peer.modifiers[part]
-    modifier = getattr(modifiers, name)(**settings)
+    modifier = getattr(modifiers if hasattr(modifiers, name) else pieces, name)(**settings)
     for text, answer in zip(texts, answers[0], strict=True):
         ours = modifier.rewrite(text)
-        yield "same" if answer[part] == ours else "verdict", text, answer[part], ours
+        alike = "score" if answer[part].split() == ours.split() else "verdict"
+        yield "same" if answer[part] == ours else alike, text, answer[part], ours
 
 
 def main(name: str, *words: str) -> None:

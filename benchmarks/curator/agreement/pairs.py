@@ -83,6 +83,17 @@ PEERS = {
             "words_num": {"min_words": 10},
             "stopwords": {"min_stop_word_share": 0.3},
         },
+        modifiers={
+            "remove_repeat_sentences": ("RemoveRepeatedSentences", {}),
+            "remove_long_words": ("RemoveWords", {"shortest": 1, "longest": 12}),
+            "remove_words_with_incorrect_substrings": (
+                "RemoveWords",
+                {"containing": ["http", "www", ".com", "href", "//"]},
+            ),
+            "remove_specific_chars": ("RemoveCharacters", {}),
+            "punctuation_normalization": ("NormalizePunctuation", {}),
+            "clean_copyright": ("RemoveCopyright", {}),
+        },
     ),
     "datatrove": Peer(
         title="datatrove 0.10, words by spaCy",

@@ -1,4 +1,6 @@
-"""Scores and verdicts of data-juicer's text filters, from an installed py-data-juicer without what it depends on.
+"""Scores and verdicts of data-juicer's text filters, and texts of its mappers, from an installed py-data-juicer.
+
+What it depends on need not be there.
 
 python peer_data_juicer.py < texts.jsonl > answers.jsonl
 """
@@ -64,30 +66,43 @@ FILTERS = {
     "stopwords": "stopwords_ratio",
     "flagged_words": "flagged_words_ratio",
 }
+MAPPERS: dict[str, dict[str, Any]] = {
+    "remove_repeat_sentences": {"min_repeat_sentence_length": 20, "lowercase": True},
+    "remove_long_words": {"max_len": 12},
+    "remove_words_with_incorrect_substrings": {},
+    "remove_specific_chars": {},
+    "punctuation_normalization": {},
+    "clean_copyright": {},
+}
 
 
-def filters() -> dict[str, Any]:
-    """The filters by name, with their defaults but for the lists of words, which are ours."""
+def operators() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filters by name, with their defaults but for the lists of words, which are ours; and the mappers."""
     spec = importlib.util.find_spec("data_juicer")
     assert spec and spec.submodule_search_locations, "install py-data-juicer first (pip install --no-deps)"
     root = Path(next(iter(spec.submodule_search_locations)))
-    for name in ("", ".ops", ".ops.filter", ".utils"):
+    for name in ("", ".ops", ".ops.filter", ".ops.mapper", ".utils"):
         stubs.package(f"data_juicer{name}", str(root / name.replace(".", "/").strip("/")))
     models = sys.modules["data_juicer.utils.model_utils"] = stubs.Empty("data_juicer.utils.model_utils")
     models.get_model = lambda *_, **__: None  # type: ignore[attr-defined]  # else an empty one would cut the words
     sys.modules["data_juicer"].cuda_device_count = lambda: 0
-    found = {}
-    for name in FILTERS:
-        module = importlib.import_module(f"data_juicer.ops.filter.{name}_filter")
-        (kind,) = [v for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-        found[name] = kind
+    filters = {name: kind(f"data_juicer.ops.filter.{name}_filter")() for name in FILTERS}
+    return filters, {name: kind(f"data_juicer.ops.mapper.{name}_mapper")(**MAPPERS[name]) for name in MAPPERS}
+
+
+def kind(name: str) -> Any:
+    """The class that a module defines."""
+    module = importlib.import_module(name)
+    (found,) = [v for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
     return found
 
 
-def answer(text: str, operators: dict[str, Any]) -> dict[str, list[Any]]:
-    """Score and verdict by filter."""
-    found = {}
-    for name, operator in operators.items():
+def answer(text: str, filters: dict[str, Any], mappers: dict[str, Any]) -> dict[str, Any]:
+    """Score and verdict by filter, text by mapper."""
+    found: dict[str, Any] = {
+        name: mapper.process_batched({"text": [text]})["text"][0] for name, mapper in mappers.items()
+    }
+    for name, operator in filters.items():
         if hasattr(operator, "compute_stats_batched") and getattr(operator, "_batched_op", False):
             samples = operator.compute_stats_batched({"text": [text], "__dj__stats__": [{}]})
             stats = samples["__dj__stats__"][0]
@@ -101,13 +116,13 @@ def answer(text: str, operators: dict[str, Any]) -> dict[str, list[Any]]:
 
 def main(words: str) -> None:
     """Answer every text of standard input; `words` is a file of stop words, which are flagged ones, too."""
-    operators = {name: kind() for name, kind in filters().items()}
+    filters, mappers = operators()
     listed = {line for line in Path(words).read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
-    operators["stopwords"].STOPWORDS = operators["flagged_words"].FLAGGED_WORDS = {"en": listed}
-    for operator in operators.values():
+    filters["stopwords"].STOPWORDS = filters["flagged_words"].FLAGGED_WORDS = {"en": listed}
+    for operator in filters.values():
         operator.model_key = None
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line), operators)))
+        print(json.dumps(answer(json.loads(line), filters, mappers)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .commands import acquire, arrange, classify, dedup, filter, pipeline, redact, synthesize
 from .foundation.command import Program
 from .foundation.command import main as run_program
-from .foundation.errors import SuiteError
+from .foundation.errors import EXIT_USER, SuiteError
 
 PROGRAM = Program(
     package="nemo-curator",
@@ -34,4 +34,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except SuiteError as error:
         print(f"{PROGRAM.package}: error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0 if ours is None else run_program(PROGRAM, dedup.joined(ours))
+    if ours is None:
+        return 0
+    if ours[:1] == ["dedup"] and ours[1:] in ([], ["-h"], ["--help"]):
+        print(dedup.overview())
+        return 0 if ours[1:] else EXIT_USER
+    return run_program(PROGRAM, dedup.joined(ours))

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +22,7 @@ from .read.records import Reading
 from .recipe import Run
 from .report import duplicates
 from .report.page import render
+from .report.reasons import foreign_stop_words
 from .request import begun
 from .shards import plan as plans
 from .shards import tally as tallies
@@ -85,6 +86,7 @@ def run(settings: Run) -> Curated:
         started = perf_counter()
         work_through(layout, plan, settings.placement())
         draft.stats.update(stats_of(layout, plan, listing))
+        report_foreign(draft.stats, config)
         draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
@@ -123,6 +125,13 @@ def announce(pipeline: Pipeline) -> None:
     for step in pipeline.steps:
         if isinstance(step.settings, FuzzyDedup):
             print(f"{step.name}: {step.settings.promise()}", file=sys.stderr)
+
+
+def report_foreign(stats: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Say on stderr where English stop words cost documents of other languages."""
+    hint = foreign_stop_words(stats, config)
+    if hint:
+        print(f"quality: {hint}", file=sys.stderr)
 
 
 def check_formats(pipeline: Pipeline, listing: Listing) -> None:
@@ -191,6 +200,7 @@ def stats_of(layout: Layout, plan: plans.Plan, listing: Listing) -> dict[str, An
         "languages": dict(sorted(totals[-1].languages.items(), key=lambda item: -item[1])),
         "histograms": {name: counts for total in totals for name, counts in total.histograms.items()},
         "changes": tallies.add_changes(totals),
+        "languages_without_stop_words": tallies.add_languages(totals),
         "costs": costs_of(segments, totals),
         "duplicate_groups": duplicates.groups(layout.root),
         "comparisons": [

@@ -37,7 +37,19 @@ def explain(documents: Path, identity: str) -> Row:
             row = find(documents / record.path, identity)
             if row is not None:
                 return answer(row, record.path, documents, manifest)
-    raise InputError(f"id={identity}: not among the documents of {documents}, nor among its rejects")
+    raise InputError(
+        f"id={identity}: not among the documents of {documents}, nor among its rejects{alike(documents, manifest)}"
+    )
+
+
+def alike(documents: Path, manifest: artifact.Manifest) -> str:
+    """An id that there is, as an example; or nothing."""
+    for record in manifest.files:
+        if record.path.endswith(".parquet") and record.path.startswith(("data/", "rejects/")):
+            ids = pq.read_table(documents / record.path, columns=["id"])["id"]
+            if len(ids):
+                return f"; ids look like {ids[0].as_py()!r}"
+    return ""
 
 
 def find(path: Path, identity: str) -> Row | None:

@@ -1,4 +1,4 @@
-"""``nemo-core inspect``: what a model folder or a training state holds, and whether it is whole."""
+"""``nemo-core inspect``: what a model, an adapter, a training state or another artifact holds, and if it is whole."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,11 +10,14 @@ from ..foundation import artifact
 from ..foundation.errors import ArtifactError
 from ..foundation.settings import to_plain
 from ..tokenizer.load import load_tokenizer
-from .describe_state import describe_state
-from .folder import MODEL_KINDS, open_model
+from .describe_state import STATES, describe_state
+from .folder import MODEL_KINDS, open_model, read_json
 from .settings import InspectSettings
 from .source import ModelFolder
-from .tensors import dtype_name
+from .state_store import saved_steps
+from .tensors import dtype_name, iterate_file
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def run(settings: InspectSettings) -> dict[str, Any]:
@@ -26,6 +29,9 @@ def run(settings: InspectSettings) -> dict[str, Any]:
     if state is not None:
         return state
     refuse_unfinished(settings.model)
+    other = describe_other(settings.model)
+    if other is not None:
+        return other
     source = open_model(settings.model)
     config = source.config
     facts: dict[str, Any] = {
@@ -40,7 +46,45 @@ def run(settings: InspectSettings) -> dict[str, Any]:
     if (source.folder / artifact.MANIFEST).is_file():
         manifest = artifact.read(source.folder, MODEL_KINDS)
         facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
+        facts |= {"states": steps} if (steps := saved_steps(source.folder / STATES)) else {}
     return facts
+
+
+def describe_other(folder: Path) -> dict[str, Any] | None:
+    """What an adapter, or an artifact that is no model, holds; None for anything else."""
+    if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
+        return describe_adapter(folder)
+    if not (folder / artifact.MANIFEST).is_file():
+        return None
+    manifest = artifact.load_manifest(folder)
+    if manifest.kind in MODEL_KINDS:
+        return None
+    artifact.read(folder, manifest.kind)
+    return {
+        "kind": manifest.kind,
+        "digest": manifest.digest,
+        "files": len(manifest.files),
+        "bytes": sum(record.bytes for record in manifest.files),
+        "integrity": "whole: every file is as it was written",
+        "producer": manifest.producer,
+        "inputs": manifest.inputs,
+        "stats": manifest.stats,
+    }
+
+
+def describe_adapter(folder: Path) -> dict[str, Any]:
+    """Method, base model, settings and tensors of an adapter folder."""
+    values = read_json(folder / ADAPTER_CONFIG)
+    tensors = dict(iterate_file(folder / ADAPTER_WEIGHTS))
+    return {
+        "kind": "adapter",
+        "method": values.get("peft_type"),
+        "base": values.get("base_model_name_or_path"),
+        "tensors": len(tensors),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "dtypes": sorted({dtype_name(tensor.dtype) for tensor in tensors.values()}),
+        "config": values,
+    }
 
 
 def refuse_unfinished(folder: Path) -> None:

@@ -6,10 +6,14 @@ from .inputs import MODEL
 COMMANDS = (
     Command(
         name="inspect",
-        summary="show what a model folder or a training state holds, and whether it is whole",
+        summary="show what a model, an adapter, a training state or another artifact holds, and whether it is whole",
         settings="nemo_core.checkpoint.settings:InspectSettings",
         run="nemo_core.checkpoint.describe:run",
-        examples=("nemo-core inspect runs/sft", "nemo-core inspect runs/long.partial/state/step-000100"),
+        examples=(
+            "nemo-core inspect runs/sft",
+            "nemo-core inspect runs/sft/adapter",
+            "nemo-core inspect runs/long.partial/state/step-000100",
+        ),
         positional="model",
     ),
     Command(
@@ -20,6 +24,8 @@ COMMANDS = (
         examples=(
             "nemo-core convert model=runs/sft dtype=bfloat16 output=runs/small",
             "nemo-core convert model=downloads/mistral family=llama max_shard_gib=2 output=runs/llama",
+            "nemo-core convert model=runs/sft format=megatron output=runs/megatron",
+            "nemo-core convert model=runs/megatron output=runs/back",
         ),
         stage=Stage(inputs={"model": MODEL}, output="checkpoint"),
     ),

@@ -29,7 +29,7 @@ COMMANDS = (
         summary="compare what native, megatron and transformers compute of a model, layer by layer",
         settings="nemo_core.verify.settings:VerifySettings",
         run="nemo_core.verify.command:run",
-        examples=("nemo-core verify runs/model", "nemo-core verify runs/model against=[transformers] length=256"),
+        examples=("nemo-core verify runs/model", "nemo-core verify runs/model 'against=[transformers]' length=256"),
         positional="model",
     ),
 )

@@ -193,13 +193,14 @@ def create(
 
     `config` is the resolved config; it (but for its `incidental` keys, which leave the result as it is) and the
     inputs' digests decide whether an earlier partial folder is continued (`Draft.resumed`). Raises ArtifactError where
-    `output` exists and `overwrite` is false, or another process is writing it.
+    `output` exists and `overwrite` is false or it is no artifact, where it and an input lie in one another, or where
+    another process is writing it.
     """
     output = Path(output)
     if kind not in KINDS:
         raise ArtifactError(f"unknown artifact kind {kind!r}; one of {', '.join(KINDS)}")
-    if output.exists() and not overwrite:
-        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    check_output(output, overwrite=overwrite)
+    keep_apart(output, inputs or {})
     described = describe_inputs(inputs or {})
     plain = json.loads(json.dumps(config, default=str))
     with (
@@ -211,6 +212,35 @@ def create(
         atomic.write_text(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
         atomic.replace_folder(draft.path, output)
         (output / PROGRESS_NOTE).unlink()
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raise ArtifactError unless `output` is free, or an artifact that may be replaced: never a user's own folder."""
+    if not output.exists():
+        return
+    if not overwrite:
+        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    if not (output / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{output}: exists, and is no artifact (it has no {MANIFEST}); overwrite=true replaces artifacts only: "
+            "name another output, or move it aside"
+        )
+
+
+def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
+    """Raise ArtifactError where writing `output` would replace an input, or add files to one."""
+    made = output.resolve()
+    for name, path in inputs.items():
+        source = Path(path).resolve()
+        if source == made or made in source.parents:
+            raise ArtifactError(
+                f"{output}: is or holds {name}={path}, and inputs are never replaced; name another output"
+            )
+        if source in made.parents:
+            raise ArtifactError(
+                f"{output}: lies inside {name}={path}, whose next reader would take it for input; "
+                f"name an output beside that folder"
+            )
 
 
 def without(config: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def write_text(path: Path, content: str) -> None:
 
 def replace_folder(draft: Path, final: Path) -> None:
     """Give the finished folder `draft` the name `final`, putting an older `final` aside until that is done."""
-    aside = final.with_name(f"{final.name}.replaced")
+    aside = final.with_name(f".{final.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     if final.exists():
         os.replace(final, aside)

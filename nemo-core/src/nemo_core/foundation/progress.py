@@ -7,14 +7,31 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 Item = TypeVar("Item")
 FILE_VARIABLE = "NEMO_PROGRESS_FILE"
 UPDATE_EVERY_S = 0.5
 LINE_EVERY_S = 15.0
+PLAIN_FORMAT = "{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate_fmt}{postfix}"
 SCALED_FROM = 100_000
 """Totals that are shown as 1.50M; smaller ones stay as they are."""
+
+
+class Lines:
+    """A stream for logs: what tqdm draws over and over becomes lines, and the blanks that wipe it are left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a line, unless it is blank."""
+        if text.strip():
+            self._stream.write(f"{text.strip()}\n")
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._stream.flush()
 
 
 class Progress:
@@ -39,11 +56,11 @@ class Progress:
             total=self.total,
             unit=f" {self.unit}",
             unit_scale=self.total is None or self.total >= SCALED_FROM,
-            file=sys.stderr,
+            file=sys.stderr if terminal else Lines(sys.stderr),
+            bar_format=PLAIN_FORMAT if self.total and not terminal else None,
             mininterval=0.1 if terminal else LINE_EVERY_S,
             delay=1.0,
             dynamic_ncols=terminal,
-            leave=terminal,
         )
 
     def advance(self, count: int = 1, *, note: str | None = None) -> None:

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ..checkpoint.folder import read_json
 from ..checkpoint.tensors import iterate_file
 from ..foundation.errors import ArtifactError, ConfigError
 from ..peft import ia3, lora
 from ..peft.adapter import adapter_names
 from ..peft.dora import Dora
-from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names
+from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names, read_config
 from ..peft.fused import as_here
 from ..peft.ia3 import Ia3
 from ..peft.method import method_of
@@ -100,7 +99,7 @@ def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
     Raises ArtifactError for another method, a setting that is not followed, or an adapter of another model.
     """
     folder = Path(folder)
-    place, values = str(folder / CONFIG), read_json(folder / CONFIG)
+    place, values = str(folder / CONFIG), read_config(folder)
     method = method_of(values, place=place)
     if method not in MIXED or values.get("modules_to_save"):
         what = "modules_to_save" if method in MIXED else f"method {method}"

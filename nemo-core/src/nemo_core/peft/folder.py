@@ -106,6 +106,15 @@ def folder_patterns(model: nn.Module, values: Mapping[str, Any], parts: Mapping[
     return width_patterns(sizes, values, rank=values["r"], alpha=values["lora_alpha"])
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """The adapter_config.json of a folder; ArtifactError says where else an adapter is when it has none."""
+    if not (folder / CONFIG).is_file():
+        beside = folder / "adapter"
+        where = f"; the adapter of this model is {beside}" if (beside / CONFIG).is_file() else ""
+        raise ArtifactError(f"{folder}: holds no {CONFIG}, so it is no adapter{where}")
+    return read_json(folder / CONFIG)
+
+
 def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) -> Model:
     """Put the adapter of a folder on `model`, active and learning; others that are there stay.
 
@@ -113,7 +122,7 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
     """
     folder = Path(folder)
     place = str(folder / CONFIG)
-    values = read_json(folder / CONFIG)
+    values = read_config(folder)
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from .trace import Trace
 
@@ -12,6 +13,7 @@ from .trace import Trace
 @torch.no_grad()
 def trace(folder: Path, ids_BT: Tensor) -> Trace:
     """Hidden states and logits; eager attention, as it alone knows every option of every family."""
+    logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"
     )

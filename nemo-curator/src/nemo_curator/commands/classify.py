@@ -11,7 +11,7 @@ COMMANDS = (
         run="nemo_curator.classify.command:run",
         examples=(
             "nemo-curator classify input=documents output=rated model=models/fineweb-edu-classifier family=fineweb_edu",
-            "nemo-curator classify input=documents output=good model=models/quality family=quality keep_labels=[High]",
+            "nemo-curator classify input=documents output=good model=quality-model family=quality 'keep_labels=[High]'",
         ),
         stage=Stage(inputs={"input": OWN}, output="documents", cpus=2, memory_gib=6),
     ),
@@ -38,6 +38,6 @@ COMMANDS = (
         summary="train a fastText classifier on such lines",
         settings="nemo_curator.classify.train_settings:TrainClassifier",
         run="nemo_curator.classify.train_command:train",
-        examples=("nemo-curator train-classifier files=[hq.txt,cc.txt] output=quality.bin",),
+        examples=("nemo-curator train-classifier 'files=[hq.txt,cc.txt]' output=quality.bin",),
     ),
 )

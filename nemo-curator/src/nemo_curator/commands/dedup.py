@@ -74,3 +74,21 @@ def joined(words: list[str]) -> list[str]:
     if words[:1] == ["dedup"] and len(words) > 1 and "=" not in words[1] and not words[1].startswith("-"):
         return [f"dedup-{words[1]}", *words[2:]]
     return words
+
+
+def overview() -> str:
+    """The text of ``nemo-curator dedup --help``."""
+    kinds = [(command.name.removeprefix("dedup-"), command) for command in COMMANDS]
+    return "\n".join(
+        [
+            "usage: nemo-curator dedup <kind> [recipe.yaml] [key=value ...]",
+            "",
+            "kinds:",
+            *(f"  {kind:<9}  {command.summary}" for kind, command in kinds),
+            "",
+            "examples:",
+            *(f"  {command.examples[0]}" for _, command in kinds),
+            "",
+            "'nemo-curator dedup <kind> --help' shows its settings.",
+        ]
+    )

@@ -11,7 +11,7 @@ COMMANDS = (
         run="nemo_curator.redact.command:run",
         examples=(
             "nemo-curator redact input=documents output=redacted",
-            "nemo-curator redact input=documents output=redacted kinds=[email,phone] mode=mask",
+            "nemo-curator redact input=documents output=redacted 'kinds=[email,phone]' mode=mask",
             "NEMO_REDACT_KEY=$(openssl rand -hex 32) nemo-curator redact input=documents output=redacted mode=hash",
         ),
         stage=STAGE,
@@ -22,8 +22,8 @@ COMMANDS = (
         settings="nemo_curator.decontaminate.settings:DecontaminateDocuments",
         run="nemo_curator.decontaminate.command:run",
         examples=(
-            "nemo-curator decontaminate input=documents output=clean tasks={mmlu: mmlu.jsonl}",
-            "nemo-curator decontaminate input=documents output=clean tasks={gsm8k: gsm8k/} mode=drop ngram=12",
+            "nemo-curator decontaminate input=documents output=clean 'tasks={mmlu: mmlu.jsonl}'",
+            "nemo-curator decontaminate input=documents output=clean 'tasks={gsm8k: gsm8k/}' mode=drop ngram=12",
         ),
         stage=STAGE,
     ),

@@ -27,7 +27,7 @@ COMMANDS = (
         run="nemo_curator.synthesize.generate:run",
         examples=(
             "nemo-curator generate output=made endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine "
-            "kinds=[open-qa,math]",
+            "'kinds=[open-qa,math]'",
             "nemo-curator generate recipe.yaml form=preferences candidates=4 reward.function=mine:score output=pairs",
         ),
     ),
@@ -37,7 +37,7 @@ COMMANDS = (
         settings="nemo_curator.synthesize.generate_settings:Rewrite",
         run="nemo_curator.synthesize.rewrite:run",
         examples=(
-            "nemo-curator rewrite input=documents output=rewritten styles=[wikipedia,diverse-qa] "
+            "nemo-curator rewrite input=documents output=rewritten 'styles=[wikipedia,diverse-qa]' "
             "endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine",
         ),
     ),

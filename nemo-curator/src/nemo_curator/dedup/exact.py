@@ -1,4 +1,4 @@
-"""Documents with the same text, by a 128-bit digest of it."""
+"""Documents with the same text, address, title or id, by a 128-bit digest of it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ def keyer(settings: ExactDedup) -> Callable[[pa.Table], Keys]:
     """The function from a batch to the two halves of each BLAKE2b-128 digest, [2, documents]."""
 
     def keys(documents: pa.Table) -> Keys:
-        texts = compared(documents, ignore_case_and_space=settings.ignore_case_and_space)
+        texts = compared(documents, ignore_case_and_space=settings.ignore_case_and_space, column=settings.column)
         data, offsets = buffers(texts)
         text, ends = data.data, offsets.tolist()  # no text is copied
         digests = b"".join(hashlib.blake2b(text[a:b], digest_size=16).digest() for a, b in pairwise(ends))

@@ -11,6 +11,7 @@ SURVIVOR = "which document of a group stays: that with the lowest id, most text,
 SCORE = "column of numbers that survivor=highest goes by"
 GROUPS = "write groups/*.parquet: the id of every duplicate, its group, and whether it survives"
 REMOVE = "leave duplicates out of the documents"
+COLUMN = "what is compared; documents without one are no duplicates"
 EQUAL = "take texts for equal apart from case and white space"
 
 
@@ -36,9 +37,10 @@ class Grouping:
 
 @dataclass(frozen=True, kw_only=True)
 class ExactDedup(Grouping):
-    """Drop documents whose text another one has."""
+    """Drop documents whose text (or address, title, id of your own) another one has."""
 
     reason: ClassVar[str] = "exact_duplicate"
+    column: Annotated[Literal["text", "url", "title", "source_id"], Meta(description=COLUMN)] = "text"
     ignore_case_and_space: Annotated[bool, Meta(description=EQUAL)] = False
 
     def open(self) -> Any:
@@ -46,7 +48,8 @@ class ExactDedup(Grouping):
         from .exact import keyer
 
         alike = " apart from case and white space" if self.ignore_case_and_space else ""
-        return self.gather(keyer(self), num_keys=2, recipe=f"BLAKE2b-128{alike}")
+        of = "" if self.column == "text" else f" of {self.column}"
+        return self.gather(keyer(self), num_keys=2, recipe=f"BLAKE2b-128{of}{alike}")
 
     def group(self, comparison: Any) -> Any:
         """The first document with the text of each one."""

@@ -15,6 +15,8 @@ NOT_NESTED = frozenset(
     b"area base br col embed hr img input link meta param source track wbr "
     b"p li dt dd option tr td th thead tbody tfoot colgroup body html head".split()
 )
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+HARDLY_DAMAGED, MOSTLY_UTF8 = 0.2, 0.5  # shares of what is no UTF-8: believed whatever is declared; where declared
 BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -150,15 +152,29 @@ def decode(html: bytes, charset: str) -> str:
     """The page as characters: as UTF-8 where it is that, else as declared, else as detected."""
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
-    if not html.startswith(BOMS[1:]):
+    if html.startswith(BOMS[1:]):
+        encoding = "utf-16-le" if html.startswith(BOMS[1]) else "utf-16-be"
+    elif charset.lower().startswith("utf-16") and b"\0" in html[:1024]:
+        encoding = "utf-16-be" if html[:1] == b"\0" else "utf-16-le"
+    else:
         try:
             return html.removeprefix(BOMS[0]).decode("utf-8")
         except UnicodeDecodeError:
+            text, share = damaged_utf8(html)
+            if share < HARDLY_DAMAGED:
+                return text
             declared = map_encoding_to_html5(charset, False) if charset else None
             encoding = declared or detect_encoding(html, from_html_meta=True) or "cp1252"
-    else:
-        encoding = "utf-16-le" if html.startswith(BOMS[1]) else "utf-16-be"
-    return str(bytes_to_str(html, "cp1252" if encoding == "utf-8" else encoding, errors="replace"))
+            if encoding == "utf-8":
+                return text if share < MOSTLY_UTF8 else html.decode("cp1252", "replace")
+    return str(bytes_to_str(html, encoding, errors="replace"))
+
+
+def damaged_utf8(html: bytes) -> tuple[str, float]:
+    """A page as UTF-8 with what is none replaced, and the share of that in all but ASCII: near 1 in other encodings."""
+    text = html.removeprefix(BOMS[0]).decode("utf-8", "replace")
+    faults, others = text.count("\ufffd"), len(NOT_ASCII.findall(text))
+    return text, faults / others
 
 
 def clean(text: str) -> str:

@@ -38,8 +38,13 @@ def first_faults(
         for row in np.flatnonzero(rule.at_fault(scores[name], limit)):
             if reasons[row] is None:
                 reasons[row] = rule.reason
-                details[row] = f"{name} {scores[name][row]:.4g}, {rule.threshold} {limit:g}"
+                details[row] = f"{name} {figure(scores[name][row])}, {rule.threshold} {figure(limit)}"
     return reasons, details
+
+
+def figure(value: float) -> str:
+    """Four digits, or a whole number where that has more: 0.4926, 384100."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def custom_faults(
@@ -53,8 +58,8 @@ def custom_faults(
             if reasons[row] is None:
                 fault = f"{short(name)}_{'too_low' if low[row] else 'too_high'}"
                 reasons[row] = limits.reason or fault
-                bound = f"min {limits.min:g}" if low[row] else f"max {limits.max:g}"
-                details[row] = f"{short(name)} {scores[name][row]:.4g}, {bound}"
+                bound = f"min {figure(limits.min or 0)}" if low[row] else f"max {figure(limits.max or 0)}"
+                details[row] = f"{short(name)} {figure(scores[name][row])}, {bound}"
 
 
 def judge(settings: Quality) -> Callable[[pa.Table], Verdict]:

@@ -5,19 +5,23 @@ once; ``nemo-x <command> --help`` shows every setting with its default.
 """
 
 import importlib
+import io
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from .errors import EXIT_INTERRUPTED, EXIT_USER, SuiteError, UserError
+from .errors import EXIT_INTERRUPTED, EXIT_USER, ConfigError, SuiteError, UserError
 
 BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
+
+YAML = (".yaml", ".yml")
+MOST_ON_A_LINE = 3
 
 # Threads that wait actively halve the speed of everything on cores shared with other work; read when torch loads.
 WAIT_PASSIVELY = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -86,6 +90,7 @@ def resolve(target: str) -> Any:
 def main(program: Program, words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; expected failures are one message on stderr."""
     words = list(sys.argv[1:] if words is None else words)
+    mark_unspeakable()
     for name, value in program.environment.items():
         os.environ.setdefault(name, value)
     try:
@@ -107,6 +112,18 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
         return 1
 
 
+def mark_unspeakable() -> None:
+    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
+            stream.reconfigure(errors="replace")
+
+
+def is_unicode(stream: TextIO) -> bool:
+    """Whether every character can be written to `stream`."""
+    return (stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
 def dispatch(program: Program, words: list[str]) -> int:
     """Choose what the words ask for."""
     if not words or words[0] in ("-h", "--help"):
@@ -118,6 +135,9 @@ def dispatch(program: Program, words: list[str]) -> int:
         print(f"{program.package} {version(program.package)}")
         return 0
     name, rest = words[0], words[1:]
+    if name in BUILT_IN and any(word in ("-h", "--help") for word in rest):
+        print(f"usage: {program.package} {name}{' [command]' if name == 'schema' else ''}\n\n{BUILT_IN[name]}")
+        return 0
     if name == "doctor":
         from .doctor import report
 
@@ -137,6 +157,8 @@ def execute(command: Command, words: Sequence[str]) -> int:
 
     cls = resolve(command.settings)
     recipe, overrides = split_words(command, words)
+    if recipe and (recipe.is_dir() or (recipe.suffix not in YAML and (recipe.suffix or not recipe.exists()))):
+        raise ConfigError(f"{recipe}: no recipe (a YAML file); name what it is{first_required(cls, recipe)}")
     settings = settings_module.load(cls, recipe, [w for w in overrides if w != "--print-config"])
     if "--print-config" in overrides:
         print(json.dumps(settings_module.to_plain(settings), indent=1))
@@ -154,9 +176,17 @@ def split_words(command: Command, words: Sequence[str]) -> tuple[Path | None, li
     if not words or "=" in words[0] or words[0].startswith("--"):
         return None, list(words)
     first, rest = words[0], list(words[1:])
-    if command.positional and not first.endswith((".yaml", ".yml")):
+    if command.positional and not first.endswith(YAML):
         return None, [f"{command.positional}={json.dumps(first)}", *rest]
     return Path(first), rest
+
+
+def first_required(cls: type, value: Path) -> str:
+    """`, for example input=my-folder`, with the first setting that `cls` cannot do without; or nothing."""
+    from .settings import describe
+
+    key = next((row.key for row in describe(cls) if row.default == "required" and row.kind == "path"), None)
+    return f", for example {key}={value}" if key else ", as key=value"
 
 
 def emit(result: Any) -> None:
@@ -167,11 +197,21 @@ def emit(result: Any) -> None:
 
     plain = to_plain(result)
     if not sys.stdout.isatty() or not isinstance(plain, Mapping):
-        print(json.dumps(plain, ensure_ascii=False, default=str))
+        print(json.dumps(plain, ensure_ascii=not is_unicode(sys.stdout), default=str))
         return
-    width = max(map(len, plain), default=0)
-    for name, value in plain.items():
-        print(f"{name:<{width}}  {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    print("\n".join(aligned(plain)))
+
+
+def aligned(record: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """A record as lines for a person to read; a record of more than three values goes below its name."""
+    width = max(map(len, record), default=0)
+    for name, value in record.items():
+        if isinstance(value, Mapping) and len(value) > MOST_ON_A_LINE:
+            yield f"{indent}{name}"
+            yield from aligned(value, f"{indent}  ")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{indent}{name:<{width}}  {text}"
 
 
 def print_schema(program: Program, words: Sequence[str]) -> int:

@@ -26,10 +26,11 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
         yield Document(id=record_id(file, 0), source=file.name, html=html)
 
 
-def page_fault(html: bytes) -> str | None:
-    """Why bytes cannot be a page; None where they can."""
+def page_fault(html: bytes, charset: str = "") -> str | None:
+    """Why bytes cannot be a page; None where they can. `charset` is what the server declared."""
     if not html.strip():
         return "empty_text"
-    if b"\0" in html[:SNIFFED_BYTES] and not html.startswith(UTF16):
+    wide = html.startswith(UTF16) or charset.lower().startswith("utf-16")
+    if b"\0" in html[:SNIFFED_BYTES] and not wide:
         return "binary_content"
     return None

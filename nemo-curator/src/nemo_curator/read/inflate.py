@@ -1,5 +1,6 @@
 """Gzip members unpacked as a stream that says where it is damaged and can go on behind the damage."""
 
+import math
 import zlib
 from typing import BinaryIO
 
@@ -39,6 +40,16 @@ class GzipStream:
             if unpacked:
                 return unpacked
 
+    @property
+    def between_members(self) -> bool:
+        """Whether what was read last ends a member."""
+        return not self._begun
+
+    @property
+    def left(self) -> float:
+        """Unpacked bytes still to come at most; how many that is nothing tells."""
+        return math.inf
+
     def _step(self) -> bytes:
         if not self._begun:
             self._member_at, self._begun = self._position, True
@@ -75,12 +86,17 @@ class GzipStream:
 class PlainStream:
     """Bytes of a file that is not compressed, with the interface of GzipStream."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    between_members = False
+
+    def __init__(self, handle: BinaryIO, num_bytes: int) -> None:
         self._handle = handle
+        self.left: float = num_bytes
 
     def read_some(self) -> bytes:
         """The next bytes; b"" at the end."""
-        return self._handle.read(CHUNK)
+        some = self._handle.read(CHUNK)
+        self.left -= len(some)
+        return some
 
     def skip_member(self) -> bool:
         """There are no members to skip to."""

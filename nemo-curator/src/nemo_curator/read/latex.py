@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 from ..document import Document, Reject
 from .files import InputFile
@@ -19,19 +20,25 @@ from .records import Reading, Record, record_id, text_fault
 
 SOURCE_ROOM = 20  # a paper's sources may be this many times as large as a document, figures included
 PIECE_BYTES = 1 << 20
-COMMENT = re.compile(r"(?<!\\)%.*$", re.MULTILINE)
+COMMENT_LINE = re.compile(r"^[ \t]*%.*\n?", re.MULTILINE)
+COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%.*$", re.MULTILINE)  # behind a line break (two backslashes) it is one
 COMMENT_BLOCK = re.compile(r"\\begin\{comment\}.*?\\end\{comment\}", re.DOTALL)
-BEGINNING = re.compile(r"\\(?:chapter|section|subsection)\*?\s*[\[{]")
+BEGINNING = re.compile(r"\\(?:part|chapter|(?:sub){0,2}section|(?:sub)?paragraph)\*?\s*[\[{]")
 BODY = re.compile(r"\\begin\{document\}")
 ENDING = re.compile(
-    r"\\(?:appendix\b|begin\{references\}|REFERENCES\b|begin\{thebibliography\}|bibliography\{|printbibliography\b|end\{document\})"
+    r"\\(?:appendix\b|begin\{(?:references|REFERENCES)\}|REFERENCES\b|begin\{thebibliography\}|bibliography\{|printbibliography\b|end\{document\})"
 )
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\s*\{")
-INPUT = re.compile(r"\\(?:input|include)\s*\{([^{}]+)\}")
+INPUT = re.compile(
+    r"\\(?:input|include|subfile)\s*\{(?P<braced>[^{}]+)\}|\\input\s+(?P<bare>[\w./-]+)"
+    r"|\\(?:sub)?import\*?\s*\{(?P<folder>[^{}]*)\}\s*\{(?P<file>[^{}]+)\}"
+)
+NO_TEX = (b"%!", b"%PDF", b"<")  # PostScript, PDF, HTML: what papers without TeX are
+TEX_SUFFIXES = (".tex", ".ltx", ".latex")
 MACRO = re.compile(
     r"\\(?:(?:re)?newcommand\*?|providecommand\*?)\s*\{?\s*(\\[A-Za-z@]+)\s*\}?\s*\{|\\def\s*(\\[A-Za-z@]+)\s*\{"
 )
-PAPER = re.compile(r"(?:.*/)?((?:\d{4}\.\d{4,5})|(?:[a-z-]+\d{7}))\.(?:gz|pdf|tex)\Z")
+PAPER = re.compile(r"(?:.*/)?((?:\d{4}\.\d{4,5})|(?:[A-Za-z-]+\d{7}))\.(?:(?:tar\.)?gz|tar|tgz|pdf|tex)\Z")
 
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
@@ -91,7 +98,7 @@ def identifier(name: str) -> str:
     matched = PAPER.fullmatch(name)
     if matched is None:
         return ""
-    return re.sub(r"^([a-z-]+)(\d{7})$", r"\1/\2", matched[1])
+    return re.sub(r"^([A-Za-z-]+)(\d{7})$", r"\1/\2", matched[1])
 
 
 def tex_files(packed: bytes, *, limit: int) -> dict[str, str]:
@@ -99,15 +106,25 @@ def tex_files(packed: bytes, *, limit: int) -> dict[str, str]:
     content = packed
     if packed.startswith(b"\x1f\x8b"):
         content = unpacked(packed, limit=limit)
-    if content[257:262] != b"ustar":
-        return {"main.tex": decode(content)} if b"\\" in content[:100_000] else {}
+    if not is_tar(content):
+        tex = b"\\" in content[:100_000] and not content.lstrip().startswith(NO_TEX)
+        return {"main.tex": decode(content)} if tex else {}
     found = {}
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
         for member in archive:
-            if member.isfile() and member.name.lower().endswith(".tex"):
+            if member.isfile() and member.name.lower().endswith(TEX_SUFFIXES):
                 source = archive.extractfile(member)
                 found[member.name.removeprefix("./")] = decode(source.read()) if source else ""
     return found
+
+
+def is_tar(content: bytes) -> bool:
+    """Whether a tar archive begins here; old ones are told by the checksum of their first header alone."""
+    try:
+        tarfile.TarInfo.frombuf(content[: tarfile.BLOCKSIZE], "utf-8", "replace")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def unpacked(packed: bytes, *, limit: int) -> bytes:
@@ -139,15 +156,22 @@ def joined(sources: dict[str, str]) -> str:
     base = PurePosixPath(main).parent
 
     def included(matched: re.Match[str]) -> str:
-        name = (base / matched[1].strip()).as_posix()
-        return clean.get(name, clean.get(f"{name}.tex", ""))
+        named = matched["braced"] or matched["bare"] or f"{matched['folder']}/{matched['file']}"
+        name = normpath(base / named.strip())
+        return within_document(clean.get(name, clean.get(f"{name}.tex", "")))
 
     return INPUT.sub(included, INPUT.sub(included, clean[main]))
 
 
+def within_document(text: str) -> str:
+    """What a file that could stand alone has between its preamble and its end; any other, as it is."""
+    found = BODY.search(text)
+    return text[found.end() :].partition("\\end{document}")[0] if found else text
+
+
 def without_comments(text: str) -> str:
     """TeX without comments; an escaped percent sign is none."""
-    return COMMENT.sub("", COMMENT_BLOCK.sub("", text))
+    return COMMENT.sub(r"\1", COMMENT_LINE.sub("", COMMENT_BLOCK.sub("", text)))
 
 
 def body(text: str) -> str:

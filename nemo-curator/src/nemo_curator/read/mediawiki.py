@@ -5,7 +5,7 @@ read as one.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 from xml.parsers import expat
 
@@ -23,18 +23,25 @@ DROPPED_TAGS = frozenset({"ref", "table", "gallery", "math", "timeline", "imagem
 MEDIA_LINK = re.compile(
     r"^[^\[\]|:]{2,24}:[^\[\]|]*\.(?:jpe?g|png|svg|gif|webp|ogg|ogv|webm|pdf|djvu|tiff?)", re.IGNORECASE
 )
-NAMESPACE_LINK = re.compile(r"^(?:[a-z]{2,3}(?:-[a-z]+)?|[^\W\d_]{4,20}):\S")
+NAMESPACE_LINK = re.compile(r"^(?:[a-z]{2,3}(?:-[a-z]+)*|[^\W\d_]{4,20}):\S")
+NAMESPACES = {"file": "6", "image": "6", "media": "-2", "category": "14"}  # those that every wiki knows
+NOT_SHOWN = frozenset(NAMESPACES.values())
+REDIRECT = re.compile(r"\s*#[^\W\d_]+\s*:?\s*\[\[[^\]\n]+\]\]")
+MAGIC_WORD = re.compile(r"__(?!(?:FILE|LINE|DATE|TIME|FUNCTION|CLASS|VA_ARGS)__)[^\W\d_a-z]+(?:_[^\W\d_a-z]+)*__")
 MANY_NEWLINES = re.compile(r"\n{3,}")
+MANY_BLANKS = re.compile(r" {2,}")
 EMPTY_BRACKETS = re.compile(r" ?\((?:\s*[,;:]?\s*)*\)")
+LEFT_IN_BRACKETS = re.compile(r"(?<=\()(?:\s*[,;]\s*)+|(?:\s*[,;]\s*)+(?=\))")
 
 
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every article; ordinals count all pages of the dump. Redirects and pages about other things are left out."""
     number = -1
+    namespaces = dict(NAMESPACES)
     try:
         with open_unpacked(file) as handle:
-            for number, page in enumerate(pages(handle, reading.max_document_bytes + 1)):
-                record = article(page, file=file, number=number, reading=reading)
+            for number, page in enumerate(pages(handle, reading.max_document_bytes + 1, namespaces)):
+                record = article(page, namespaces, file=file, number=number, reading=reading)
                 if record is not None:
                     yield record
     except expat.ExpatError as error:
@@ -53,18 +60,21 @@ class PageBuilder:
     """Takes the events of an XML parser, and gathers the fields of every page in `done`.
 
     Of a field that comes twice the first counts, as a page's own id does; of those of a revision the latest. Fields
-    are cut behind `max_characters`, so that no page can fill the memory.
+    are cut behind `max_characters`, so that no page can fill the memory. The names that the dump's head gives to the
+    wiki's namespaces are added to `namespaces`.
     """
 
-    def __init__(self, max_characters: int) -> None:
+    def __init__(self, max_characters: int, namespaces: dict[str, str]) -> None:
         self.done: list[dict[str, str]] = []
+        self._namespaces, self._key = namespaces, ""
         self._fields: dict[str, str] | None = None
         self._pieces: list[str] = []
         self._room = self._most = max_characters
 
-    def start(self, tag: str, _: object) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         """A tag opens."""
         name = local(tag)
+        self._key = attributes.get("key", "") if name == "namespace" else ""
         if name == "page":
             self._fields = {}
         elif name == "redirect" and self._fields is not None:
@@ -73,7 +83,7 @@ class PageBuilder:
 
     def data(self, piece: str) -> None:
         """Characters between tags."""
-        if self._fields is not None and self._room > 0:
+        if (self._fields is not None or self._key) and self._room > 0:
             self._pieces.append(piece[: self._room])
             self._room -= len(piece)
 
@@ -81,6 +91,9 @@ class PageBuilder:
         """A tag closes."""
         name = local(tag)
         if self._fields is None:
+            if self._key and self._pieces:
+                self._namespaces["".join(self._pieces).lower()] = self._key
+            self._key = ""
             return
         if name == "page":
             self.done.append(self._fields)
@@ -90,9 +103,9 @@ class PageBuilder:
         self._pieces = []
 
 
-def pages(handle: BinaryIO, max_characters: int) -> Iterator[dict[str, str]]:
-    """Fields of every page, the pages of a chunk at a time in memory."""
-    builder = PageBuilder(max_characters)
+def pages(handle: BinaryIO, max_characters: int, namespaces: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Fields of every page, the pages of a chunk at a time in memory; names of namespaces go to `namespaces`."""
+    builder = PageBuilder(max_characters, namespaces)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
@@ -109,7 +122,9 @@ def local(tag: str) -> str:
     return tag.rpartition(":")[2]
 
 
-def article(page: dict[str, str], *, file: InputFile, number: int, reading: Reading) -> Record | None:
+def article(
+    page: dict[str, str], namespaces: dict[str, str], *, file: InputFile, number: int, reading: Reading
+) -> Record | None:
     """The document that an article gives; None for a redirect or a page that is no article."""
     if page.get("ns", ARTICLES) != ARTICLES or "redirect" in page or page.get("model", "wikitext") != "wikitext":
         return None
@@ -117,11 +132,13 @@ def article(page: dict[str, str], *, file: InputFile, number: int, reading: Read
     title = page.get("title", "")
     known: dict[str, Any] = {"id": record_id(file, number), "source": place, "source_id": page.get("id", "")}
     wikitext = page.get("text", "")
+    if REDIRECT.match(wikitext):  # old dumps have no tag for it
+        return None
     if len(wikitext) > reading.max_document_bytes:
         return Reject(
             **known, reason="document_too_long", detail=f"{place}: {len(wikitext)} characters or more of {title!r}"
         )
-    text = plain(wikitext)
+    text = plain(wikitext, namespaces)
     fault = text_fault(text, reading)
     if fault:
         return Reject(**known, reason=fault, detail=f"{place}: {title!r}", text=wikitext[:1000])
@@ -139,17 +156,39 @@ def address(title: str, name: str) -> str:
     return f"https://{wiki[1].replace('_', '-')}.{project}.org/wiki/{quote(title.replace(' ', '_'))}"
 
 
-def plain(wikitext: str) -> str:
-    """The text of an article without markup, templates, tables, references, files and categories."""
+def plain(wikitext: str, namespaces: Mapping[str, str] = NAMESPACES) -> str:
+    """The text of an article without markup, templates, tables, references, files and categories.
+
+    `namespaces` are the keys of the wiki's namespaces by their names in lower case.
+    """
     code = parsed(wikitext)
-    for tag in code.filter_tags(recursive=True, matches=lambda node: str(node.tag).strip().lower() in DROPPED_TAGS):
+    for tag in code.filter_tags(recursive=True, matches=lambda node: tag_name(node) in DROPPED_TAGS):
         remove(code, tag)
+    for tag in code.filter_tags(recursive=True, matches=lambda node: tag_name(node) == "br"):
+        if code.contains(tag):
+            code.replace(tag, "\n")
     for link in code.filter_wikilinks(recursive=True):
-        target = str(link.title).strip().lstrip(":")
-        if MEDIA_LINK.match(target) or (NAMESPACE_LINK.match(target) and link.text is None):
+        if not is_shown(str(link.title).strip(), labelled=link.text is not None, namespaces=namespaces):
             remove(code, link)
     sections = [section_text(section) for section in code.get_sections(flat=True, include_lead=True)]
     return MANY_NEWLINES.sub("\n\n", "\n\n".join(filter(None, sections))).strip()
+
+
+def is_shown(target: str, *, labelled: bool, namespaces: Mapping[str, str]) -> bool:
+    """Whether a link to `target` is part of the text: none to a file, a category or another wiki's page is.
+
+    With a colon in front even those are, by their labels.
+    """
+    if target.startswith(":"):
+        return labelled
+    prefix = target.partition(":")[0].strip().replace("_", " ").lower()
+    hidden = namespaces.get(prefix) in NOT_SHOWN and ":" in target
+    return not (hidden or MEDIA_LINK.match(target) or (NAMESPACE_LINK.match(target) and not labelled))
+
+
+def tag_name(tag: Any) -> str:
+    """What a tag is called."""
+    return str(tag.tag).strip().lower()
 
 
 def section_text(section: Any) -> str:
@@ -158,9 +197,14 @@ def section_text(section: Any) -> str:
     for heading in headings:
         section.remove(heading)
     text = section.strip_code(normalize=True, collapse=True, keep_template_params=False)
-    text = "\n".join(EMPTY_BRACKETS.sub("", line).strip() for line in text.splitlines()).strip()
+    text = "\n".join(tidy(line) for line in MAGIC_WORD.sub("", text).splitlines()).strip()
     titles = [heading.title.strip_code().strip() for heading in headings]
     return "\n".join([*titles, text]) if text else ""
+
+
+def tidy(line: str) -> str:
+    """A line without what templates left behind: empty brackets, marks at either end of brackets, blanks in a row."""
+    return MANY_BLANKS.sub(" ", LEFT_IN_BRACKETS.sub("", EMPTY_BRACKETS.sub("", line))).strip()
 
 
 def parsed(wikitext: str) -> Any:

@@ -6,21 +6,24 @@ Records are framed here, so that a damaged one is named, skipped and followed by
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..document import Document, Reject
 from .files import InputFile
 from .html import page_fault
-from .inflate import DamagedError, GzipStream, PlainStream
+from .http_body import body_of, message
+from .inflate import MAGIC, DamagedError, GzipStream, PlainStream
 from .records import Reading, Record, record_id, text_fault
 
 MAX_HEAD = 1 << 20
 HTTP_HEAD_ROOM = 1 << 16
-VERSION = re.compile(rb"WARC/1\.[01]\r\n")
-LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-RESPONSE = re.compile(rb"^warc-type:[ \t]*(?:response|conversion)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-CONVERSION = re.compile(rb"^warc-type:[ \t]*conversion[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+VERSION = re.compile(rb"WARC/(?:1\.[01]|0\.1[78])\r?\n")  # ClueWeb09 is 0.18, and has line feeds alone
+HEAD_END = re.compile(rb"\r?\n\r?\n")
+LINE_END = re.compile(rb"\r?\n")
+BARE_HTTP_HEAD = re.compile(rb"HTTP/[^\r\n]*\n(?:[^\r\n]+\n)*\n")
+LENGTH = re.compile(rb"^content-length[ \t]*:[ \t]*(\d{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+RESPONSE = re.compile(rb"^warc-type[ \t]*:[ \t]*(?:response|conversion)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+CONVERSION = re.compile(rb"^warc-type[ \t]*:[ \t]*conversion[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -37,11 +40,21 @@ class Frame:
     whole: bytes | None
 
 
+def regular(head: bytes, body: bytes) -> bytes:
+    """A whole record, the head of its HTTP message with the line ends that are due."""
+    bare = BARE_HTTP_HEAD.match(body)
+    if bare:
+        body = bare[0].replace(b"\n", b"\r\n") + body[bare.end() :]
+        head = LENGTH.sub(b"Content-Length: %d\r" % len(body), head)
+    return head + body + b"\r\n\r\n"
+
+
 class Frames:
     """Records cut out of a stream of bytes."""
 
     def __init__(self, stream: GzipStream | PlainStream, reading: Reading) -> None:
         self._stream, self._reading, self._held = stream, reading, b""
+        self._cut_short = False
 
     def next(self) -> Frame | None:
         """The next record; None at the end. Raises DamagedError and NoRecordError."""
@@ -53,12 +66,17 @@ class Frames:
         if found is None:
             raise NoRecordError("a record has no Content-Length")
         length = int(found.group(1))
+        if length > len(self._held) + self._stream.left:
+            raise DamagedError("truncated_record", 0)
         wanted = RESPONSE.search(head) and length <= self._reading.max_document_bytes + HTTP_HEAD_ROOM
         body = self._take(length, keep=bool(wanted))
-        return Frame(head, length, head + body + b"\r\n\r\n" if wanted else None)
+        return Frame(head, length, regular(head, body) if wanted else None)
 
     def resume(self) -> bool:
         """Go on behind the damage; False where nothing follows."""
+        if self._cut_short:
+            self._cut_short = False
+            return True
         found = VERSION.search(self._held, 1)
         if found and isinstance(self._stream, PlainStream):
             self._held = self._held[found.start() :]
@@ -88,7 +106,7 @@ class Frames:
                 return
 
     def _head(self) -> bytes:
-        while (end := self._held.find(b"\r\n\r\n")) < 0:
+        while (end := HEAD_END.search(self._held)) is None:
             if len(self._held) > MAX_HEAD or (len(self._held) >= 10 and not VERSION.match(self._held)):
                 raise NoRecordError("no WARC record begins here")
             more = self._stream.read_some()
@@ -97,15 +115,17 @@ class Frames:
             self._held += more
         if not VERSION.match(self._held):
             raise NoRecordError("no WARC record begins here")
-        head, self._held = self._held[: end + 4], self._held[end + 4 :]
-        return head
+        head, self._held = self._held[: end.start()], self._held[end.end() :]
+        return LINE_END.sub(b"\r\n", head) + b"\r\n\r\n"
 
     def _take(self, length: int, *, keep: bool) -> bytes:
         parts, missing = [], length
         while missing:
             if not self._held:
+                between = self._stream.between_members
                 self._held = self._stream.read_some()
-                if not self._held:
+                self._cut_short = between and VERSION.match(self._held) is not None
+                if self._cut_short or not self._held:
                     raise DamagedError("truncated_record", 0)
             piece, self._held = self._held[:missing], self._held[missing:]
             missing -= len(piece)
@@ -117,8 +137,7 @@ class Frames:
 def read(file: InputFile, reading: Reading) -> Iterator[Record]:
     """Every response record of the file that holds HTML; ordinals count all records."""
     with file.open() as handle:
-        stream = GzipStream(handle) if file.name.endswith(".gz") else PlainStream(handle)
-        frames = Frames(stream, reading)
+        frames = Frames(stream_of(file, handle), reading)
         ordinal = 0
         while True:
             try:
@@ -135,6 +154,14 @@ def read(file: InputFile, reading: Reading) -> Iterator[Record]:
             ordinal += 1
             if record is not None:
                 yield record
+
+
+def stream_of(file: InputFile, handle: BinaryIO) -> GzipStream | PlainStream:
+    """The file's bytes, unpacked; how it begins says more than its name, as transfers unpack what they bring."""
+    beginning = handle.read(len(b"WARC/"))
+    handle.seek(0)
+    named = file.name.lower().endswith(".gz") and beginning != b"WARC/"
+    return GzipStream(handle) if named or beginning.startswith(MAGIC) else PlainStream(handle, file.num_bytes)
 
 
 def damaged(file: InputFile, ordinal: int, error: DamagedError | NoRecordError) -> Reject:
@@ -154,23 +181,29 @@ def page(frame: Frame, *, file: InputFile, ordinal: int, reading: Reading) -> Re
         return Reject(**common, reason="document_too_long", detail=f"{place}: {frame.length} bytes")
     if CONVERSION.search(frame.head):
         return converted(frame, common, reading)
-    record = parse(frame.whole)
+    record, coded = message(frame.whole)
     if record is None or not record.is_http:
         return Reject(**common, reason="not_http", detail=f"{place}: the response holds no HTTP message")
-    if (record.http_content_type or "text/html").lower() not in HTML_TYPES:
+    if content_type(record) not in HTML_TYPES:
         return None
     url = record.headers.get("WARC-Target-URI") or ""
     status = record.http_headers.status_code or 200
     if not 200 <= status < 300:
         return Reject(**common, reason="http_error", detail=f"{place}: status {status}", url=url)
-    html = record.reader.read(reading.max_document_bytes + 1)  # a small body can unpack to any length
+    most = reading.max_document_bytes + 1  # a small body can unpack to any length
+    html = body_of(record, frame.whole, coded=coded, most=most)
+    charset = (record.http_charset or "").strip("\"' ")
     too_long = len(html) > reading.max_document_bytes
-    fault = "document_too_long" if too_long else page_fault(html)
+    fault = "document_too_long" if too_long else page_fault(html, charset)
     if fault:
         return Reject(**common, reason=fault, detail=f"{place}: {len(html)} bytes{' or more' * too_long}", url=url)
-    return Document(
-        **common, url=url.strip("<>"), source_id=record.record_id or "", html=html, charset=record.http_charset or ""
-    )
+    return Document(**common, url=url.strip("<>"), source_id=record.record_id or "", html=html, charset=charset)
+
+
+def content_type(record: Any) -> str:
+    """What the crawler found the body to be (Common Crawl says so), else what the server said, else HTML."""
+    found = record.headers.get("WARC-Identified-Payload-Type") or record.http_content_type or "text/html"
+    return re.split(r"[;,\s]", found.strip(), maxsplit=1)[0].lower()
 
 
 def converted(frame: Frame, common: dict[str, str], reading: Reading) -> Record:
@@ -194,10 +227,3 @@ def converted(frame: Frame, common: dict[str, str], reading: Reading) -> Record:
     if fault:
         return Reject(**known, reason=fault, detail=f"{common['source']}: {len(text)} characters", text=text[:1000])
     return Document(**known, text=text)
-
-
-def parse(whole: bytes) -> Any:
-    """The record with its HTTP head parsed and its body decoded; None where fastwarc finds none."""
-    from fastwarc.warc import ArchiveIterator
-
-    return next(iter(ArchiveIterator(BytesIO(whole), parse_http=True, auto_decode="all")), None)

@@ -19,7 +19,7 @@ def render(stats: Stats, config: Mapping[str, Any]) -> str:
     style = (files(__package__) / "style.css").read_text(encoding="utf-8")
     sections = [
         section("Where the documents went", funnel(stats)),
-        section("Why documents were dropped", reasons(stats)),
+        section("Why documents were dropped", reasons(stats, config)),
         section("Scores and their limits", scores(stats, config)),
         section("Languages of what is left", languages(stats)),
         section("Personal data replaced", changes(stats)),

@@ -20,6 +20,7 @@ from ..filter.histograms import edges
 from ..foundation.atomic import write_text
 
 EXAMPLES = 3
+STOP_WORDS = "too_few_stop_words"
 EXCERPT_CHARACTERS = 300
 STATM = Path("/proc/self/statm")
 PAGE_BYTES = resource.getpagesize()
@@ -59,6 +60,7 @@ class Tally:
     languages: dict[str, int] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)
+    languages_without_stop_words: dict[str, int] = field(default_factory=dict)
     comparison: StepTally = field(default_factory=lambda: StepTally(""))
 
     def step(self, index: int, name: str) -> StepTally:
@@ -76,6 +78,10 @@ class Tally:
         """Count the documents that a step dropped, and keep the first of each reason as examples."""
         reasons = rejects["reason"].to_pylist()
         add_counts(step.dropped, Counter(reasons))
+        if STOP_WORDS in reasons and "language" in rejects.column_names:
+            languages = zip(reasons, rejects["language"].to_pylist(), strict=True)
+            counts = Counter(language for reason, language in languages if reason == STOP_WORDS and language)
+            add_counts(self.languages_without_stop_words, counts)
         for row, reason in enumerate(reasons):
             shown = self.examples.setdefault(reason, [])
             if len(shown) < EXAMPLES:
@@ -147,6 +153,14 @@ def add_changes(tallies: Iterable[Tally]) -> dict[str, int]:
     return total
 
 
+def add_languages(tallies: Iterable[Tally]) -> dict[str, int]:
+    """Languages of documents that went for their few stop words, most frequent first."""
+    total: Counter[str] = Counter()
+    for tally in tallies:
+        total.update(tally.languages_without_stop_words)
+    return dict(total.most_common())
+
+
 def add(tallies: Iterable[Tally]) -> Tally:
     """The sum of the tallies of a segment's shards, in order."""
     total = Tally()
@@ -155,6 +169,7 @@ def add(tallies: Iterable[Tally]) -> Tally:
         total.bytes_in += tally.bytes_in
         add_counts(total.languages, tally.languages)
         add_counts(total.changes, tally.changes)
+        add_counts(total.languages_without_stop_words, tally.languages_without_stop_words)
         total.comparison.charge(tally.comparison)
         for index, step in enumerate(tally.steps):
             into = total.step(index, step.step)

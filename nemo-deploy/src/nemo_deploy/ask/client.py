@@ -31,8 +31,8 @@ class Answer:
 
     @property
     def tokens_per_s(self) -> float:
-        """Rate after the first token."""
-        return (self.tokens - 1) / max(self.seconds - self.first_token_s, 1e-9) if self.tokens > 1 else 0.0
+        """Rate over the whole answer; tokens may reach a client together, so parts of it would not tell."""
+        return self.tokens / max(self.seconds, 1e-9)
 
 
 def ask(endpoint: Endpoint, question: str, *, max_tokens: int, temperature: float, seed: int) -> Answer:

@@ -71,7 +71,7 @@ def convert(cls: type[Settings], sourced: Sourced) -> Settings:
     try:
         return msgspec.convert(sourced.values, cls, dec_hook=_decode)
     except (msgspec.ValidationError, ConfigError) as error:
-        raise ConfigError(_explain(str(error), sourced)) from None
+        raise ConfigError(_explain(cls, str(error), sourced)) from None
 
 
 def read_recipe(path: Path) -> Sourced:
@@ -172,9 +172,10 @@ def schema(cls: type) -> dict[str, Any]:
     return {**root, "$defs": dict(sorted(components.items()))}
 
 
-def _explain(message: str, sourced: Sourced) -> str:
+def _explain(cls: Any, message: str, sourced: Sourced) -> str:
     text, _, path = message.partition(" - at `$.")
     key = tuple(re.sub(r"\[.*?\]", "", path.rstrip("`")).split(".")) if path else ()
+    text += _more_about(cls, key, text, sourced)
     name = f"{'.'.join(key)}: " if key else ""
     if text.startswith("Object missing required field"):
         missing = text.split("`")[1]
@@ -182,6 +183,26 @@ def _explain(message: str, sourced: Sourced) -> str:
             f"{sourced.place(key)}: {'.'.join((*key, missing))} is required; set it in the recipe or as {missing}=..."
         )
     return f"{sourced.place(key)}: {name}{text[0].lower()}{text[1:]}" if key else f"{sourced.place(key)}: {text}"
+
+
+def _more_about(cls: Any, key: Key, text: str, sourced: Sourced) -> str:
+    """What msgspec leaves out: the values that a choice allows, and the value that is of another type."""
+    if text.startswith("Invalid enum value"):
+        allowed = [str(value) for value in _choices(_annotation_at(cls, key))]
+        return f"{did_you_mean(text.split(chr(39))[1], allowed)} (one of {', '.join(allowed)})" if allowed else ""
+    value: Any = sourced.values
+    for part in key:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if not text.startswith("Expected") or not isinstance(value, str | int | float | bool):
+        return ""
+    return f" {value!r}" if ", got " in text else f", got {value!r}"
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """The values of the Literals in an annotation, also of those that a list or dict of it holds."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(typing.get_args(annotation))
+    return [value for part in typing.get_args(annotation) for value in _choices(part)]
 
 
 def _decode(wanted: type, value: Any) -> Any:
@@ -217,11 +238,17 @@ def _dataclass_in(annotation: Any) -> type | None:
 
 def _wants_text(annotation: Any, key: Key) -> bool:
     """Whether the setting `key` of a dataclass can be text and cannot be a number."""
+    annotation = _annotation_at(annotation, key)
+    alternatives = set(_unwrapped(annotation)) if annotation is not None else set()
+    return bool(alternatives & {str, Path}) and not alternatives & {int, float, bool, Any}
+
+
+def _annotation_at(annotation: Any, key: Key) -> Any:
+    """The type of the setting `key` of a dataclass; None where it has none."""
     for name in key:
         inner = _dataclass_in(annotation)
         annotation = _hints(inner).get(name) if inner else _mapping_values(annotation)
-    alternatives = set(_unwrapped(annotation)) if annotation is not None else set()
-    return bool(alternatives & {str, Path}) and not alternatives & {int, float, bool, Any}
+    return annotation
 
 
 def _mapping_values(annotation: Any) -> Any:

@@ -17,6 +17,7 @@ from ...foundation.errors import ConfigError, InputError
 from ..download.remote import Remote
 from . import Get
 
+NEWS_SINCE = (2016, 8)
 MAIN = re.compile(r"(?:CC-MAIN-)?(\d{4})-(\d{2})")
 
 
@@ -60,6 +61,9 @@ def parse(text: str, key: str) -> tuple[int, int]:
 
 def main_folders(wanted: CommonCrawl, get: Get, first: tuple[int, int], last: tuple[int, int]) -> list[str]:
     """Folders of the snapshots in the range; one alone needs no list of snapshots."""
+    for _, week in (first, last):
+        if not 1 <= week <= 53:
+            raise ConfigError(f"common_crawl: the main crawl is by week, and {week} is none; write e.g. 2024-10")
     if first == last:
         return [f"CC-MAIN-{first[0]}-{first[1]:02}"]
     try:
@@ -79,6 +83,8 @@ def news_folders(first: tuple[int, int], last: tuple[int, int]) -> list[str]:
     for _, month in (first, last):
         if not 1 <= month <= 12:
             raise ConfigError(f"common_crawl: the news crawl is by month, and {month} is none; write e.g. 2024-03")
+    if first < NEWS_SINCE:
+        raise ConfigError(f"common_crawl.start: the news crawl begins in {NEWS_SINCE[0]}-{NEWS_SINCE[1]:02}")
     months = range(first[0] * 12 + first[1] - 1, last[0] * 12 + last[1])
     return [f"CC-NEWS/{month // 12}/{month % 12 + 1:02}" for month in months]
 

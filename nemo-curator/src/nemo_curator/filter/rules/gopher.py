@@ -57,7 +57,7 @@ def too_few_alphabetic_words(share: Scores, minimum: float) -> Mask:
 
 @rule(score="stop_words", threshold="min_stop_words")
 def too_few_stop_words(distinct: Scores, minimum: float) -> Mask:
-    """Fewer than `minimum` of the, be, to, of, and, that, have, with, or of your list or language (Gopher: 2)."""
+    """Fewer stop words (the, be, to, of, and, that, have, with, or yours) than `minimum` (Gopher: 2)."""
     return distinct < minimum
 
 
