@@ -5,8 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "export.h"
+
 #define LANES 16
-#define EXPORT __attribute__((visibility("default")))
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));

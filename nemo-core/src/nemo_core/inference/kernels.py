@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..foundation.errors import SuiteError
+from ..foundation import compiled
 
-FOLDER = Path(__file__).with_name("native")
-VARIANTS = {"AVX512": "x86_64_v4", "AVX2": "x86_64_v3"}
+FOLDER = Path(__file__).resolve().parent
 GATES = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
 PLACE, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 SIGNATURES = {
@@ -41,12 +40,8 @@ def take(x: Tensor) -> bool:
 
 @cache
 def library() -> ctypes.CDLL:
-    """The kernels compiled for this processor. Raises SuiteError where the installation lacks them."""
-    variant = VARIANTS.get(torch.backends.cpu.get_cpu_capability(), "baseline")
-    path = FOLDER / f"kernels_{variant}.so"
-    if not path.is_file():
-        raise SuiteError(f"{path} is missing: nemo-core was not built; install it again with pip")
-    loaded = ctypes.CDLL(str(path))
+    """The kernels compiled for this processor. Raises MissingBackend where the installation lacks them."""
+    loaded = compiled.load(FOLDER, "nemo-core")
     for name, types in SIGNATURES.items():
         function = loaded[f"nemo_{name}"]
         function.argtypes, function.restype = types, None
