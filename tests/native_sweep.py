@@ -1,5 +1,6 @@
-"""All kernels over one set of texts. As a script: over hostile ones, printing the library and a digest of all answers."""
+"""All kernels over one set of texts. As a script: over hostile ones; prints the library and a digest of all answers."""
 
+import ctypes
 import hashlib
 import os
 import random
@@ -102,11 +103,10 @@ def digest_of(answers):
 
 def main():
     """Sweep with the library that SWEEP_LIBRARY names, or the usual one."""
-    import ctypes
-
     own = os.environ.get("SWEEP_LIBRARY")
     if own:
-        library.library = lambda loaded=ctypes.CDLL(own): loaded
+        loaded = ctypes.CDLL(own)
+        library.library = lambda: loaded
     texts = [b""] * 50 if os.environ.get("SWEEP_TEXTS") == "empty" else hostile_texts()
     print(Path(library.library()._name).name, digest_of(sweep(*hostile(texts))))
 

@@ -44,10 +44,11 @@ def test_every_level_gives_the_same_bits():
     assert {digest for _, digest in found} == {best[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (cc) with sanitizers")
 @pytest.mark.parametrize("texts", ["hostile", "empty"])
 def test_no_kernel_leaves_its_buffers_or_relies_on_undefined_behaviour(texts, tmp_path):
-    """Address and undefined-behaviour sanitizers end the process at the first fault; the answers are those of release."""
+    """Sanitizers of addresses and undefined behaviour end the process at the first fault; answers stay the same."""
     checked = tmp_path / "checked.so"
     flags = ["-std=c11", "-O1", "-g", "-fPIC", "-shared", "-ffp-contract=off"]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -114,7 +115,8 @@ def test_the_digest_of_the_sources_follows_names_and_content(tmp_path):
 @pytest.mark.skipif(compiled.machine() not in sources.LEVELS, reason="reads Linux's list of what an x86-64 can do")
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="reads Linux's list of what an x86-64 can do")
 def test_the_level_is_what_the_system_says_of_the_processor():
-    words = set(next(line for line in open("/proc/cpuinfo") if line.startswith("flags")).split())
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    words = set(next(line for line in lines if line.startswith("flags")).split())
     v3 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"}
     v4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
     level = 4 if v3 | v4 <= words else 3 if v3 <= words else 2
