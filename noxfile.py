@@ -33,7 +33,7 @@ LINT_TOOLS = ("ruff>=0.12,<0.16", "codespell>=2.4", "check-jsonschema>=0.33", "m
 TYPING_TOOLS = ("mypy>=1.17", "types-PyYAML", "types-tqdm")
 DOCS_TOOLS = ("sphinx>=8.2", "myst-parser>=4", "furo", "sphinx-copybutton", "pytest>=8")
 BUILD_TOOLS = ("build>=1.2", "hatchling>=1.26", "twine>=6.1", "ziglang>=0.15,<0.18")
-SUITE_TOOLS = ("pytest>=8", "jsonschema>=4.23")
+SUITE_TOOLS = ("pytest>=8", "jsonschema>=4.23", "httpx>=0.27,<1")
 CHECKS = ("noxfile.py", "dev.py", "tools", "docs", "tests", "examples", "benchmarks")
 KERNEL_TARGETS = ("linux-x86_64", "linux-aarch64", "musl-x86_64", "musl-aarch64", "macos-x86_64", "macos-aarch64")
 SOURCES = [f"nemo-{name}/src/nemo_{name}" for name in packages.ALL]

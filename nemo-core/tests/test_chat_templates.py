@@ -90,7 +90,7 @@ def both(tokenizer: Tokenizer, template: str, folder, **special):
 def test_templates_render_as_in_transformers(name, tools, tmp_path):
     theirs, ours = both(byte_level(), TEMPLATES[name], tmp_path)
     if name == "no tools" and tools:
-        with pytest.raises(InputError, match="the chat template refuses this chat: tools"):
+        with pytest.raises(InputError, match=r"the chat template of .* refuses this chat: tools"):
             ours.render_chat(CHAT, add_generation_prompt=True, tools=tools)
         return
     for opens in (True, False):
@@ -132,10 +132,10 @@ def test_a_template_that_rewrites_earlier_answers_is_refused(tmp_path):
 
 def test_what_a_template_cannot_do_with_is_an_input_error(tmp_path):
     _, ours = both(byte_level(), "{{ messages[0]['content'] + 1 }}", tmp_path)
-    with pytest.raises(InputError, match="the chat template refuses this chat: "):
+    with pytest.raises(InputError, match=r"the chat template of .* refuses this chat: "):
         ours.render_chat(CHAT, add_generation_prompt=True)
     _, broken = both(byte_level(), "{% if %}", tmp_path)
-    with pytest.raises(InputError, match="the chat template is no valid Jinja: "):
+    with pytest.raises(InputError, match=r"the chat template of .* is no valid Jinja: "):
         broken.render_chat(CHAT, add_generation_prompt=True)
 
 

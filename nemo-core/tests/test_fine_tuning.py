@@ -144,6 +144,18 @@ def test_fine_tuning_continues_bit_for_bit(words, tmp_path, method):
         assert torch.equal(weight, resumed.model.get_parameter(name)), name
 
 
+@pytest.mark.parametrize("setting", ["method=lora lora.dropout=0.5", "method=adapter adapter.dropout=0.5"])
+def test_dropout_follows_from_the_seed(words, tmp_path, setting):
+    weights = []
+    for number, seed in enumerate((3, 3, 4)):
+        torch.manual_seed(number)
+        chosen = [*words, *setting.split(), f"seed={seed}", "merge=false", "steps=2", "samples=0"]
+        assert main(["sft", *chosen, f"output={tmp_path / str(number)}"]) == 0
+        weights.append((tmp_path / str(number) / "adapter_model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
 def test_conversations_that_changed_under_a_run_are_named(words, tmp_path, questions, capsys, monkeypatch):
     """Their sizes and times stay as they were, so that nothing but what they say tells; the run had been stopped."""
     shutil.copytree(questions, tmp_path / "questions")

@@ -151,6 +151,49 @@ def test_a_blend_by_bytes_has_shares_of_text(tmp_path):
             Blend(inputs=inputs, weights=[1, 1], output=tmp_path / "no", **wrong)
 
 
+@pytest.fixture
+def tokens(tmp_path):
+    """A tokenizer of which every character is a token, and a longer run of the letter a one."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("a+|."), "isolated")
+    made.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+@pytest.mark.parametrize("asked", [None, 3_000, 26_000])
+def test_a_blend_by_tokens_has_shares_of_tokens(tmp_path, tokens, asked):
+    rows = {
+        "dense": [{"text": f"{n:04d}" * (5 + n % 7)} for n in range(100)],  # a token a character
+        "sparse": [{"text": f"{n:04d}" + "a" * 500} for n in range(2000)],  # five tokens in 504 characters
+    }
+    for name, texts in rows.items():
+        write_jsonl(tmp_path / f"{name}/0.jsonl", texts)
+    inputs = [tmp_path / "dense", tmp_path / "sparse"]
+    done = blend(
+        Blend(inputs=inputs, weights=[1, 2], by="tokens", tokens=asked, tokenizer=tokens, output=tmp_path / "out")
+    )
+    found = dict.fromkeys(rows, 0)
+    for row in read_folder(tmp_path / "out/data"):
+        found[row["origin"]] += len(row["text"]) if row["origin"] == "dense" else 5
+    whole = {"dense": sum(len(row["text"]) for row in rows["dense"]), "sparse": 10_000}
+    wanted = asked or min(3 * whole["dense"], 15_000)
+    assert found["dense"] == pytest.approx(wanted / 3, abs=22)  # half of the longest document
+    assert found["sparse"] == pytest.approx(wanted * 2 / 3, abs=3)
+    assert done.amounts == found
+    assert done.shares == {name: round(number / sum(found.values()), 6) for name, number in found.items()}
+
+
+def test_tokens_need_a_tokenizer_and_its_file(own, tmp_path):
+    with pytest.raises(ConfigError, match="by=tokens and tokenizer=PATH go together"):
+        Blend(inputs=[own], weights=[1], by="tokens", output=tmp_path / "o")
+    with pytest.raises(ConfigError, match="tokens: needs by=tokens; with by=bytes say how much as text_bytes=N"):
+        Blend(inputs=[own], weights=[1], by="bytes", tokens=5, output=tmp_path / "o")
+    with pytest.raises(ConfigError, match=r"tokenizer=.*nowhere.*: cannot be read as a tokenizer.json"):
+        blend(Blend(inputs=[own], weights=[1], by="tokens", tokenizer=tmp_path / "nowhere", output=tmp_path / "o"))
+
+
 def test_ids_of_ones_own(own, tmp_path):
     passes.add_id(AddId(input=own, output=tmp_path / "out", prefix="web", start=7))
     rows = data(tmp_path / "out")

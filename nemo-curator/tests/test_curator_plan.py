@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -15,8 +17,10 @@ from nemo_curator.cli import main
 from nemo_curator.estimate.advice import idle_workers, wasteful_order
 from nemo_curator.estimate.command import as_text
 from nemo_curator.estimate.counting import CountedFile
-from nemo_curator.estimate.figures import Machine, bytes_kept, estimate, num_keys
-from nemo_curator.estimate.sample import Measured, Sample, spaced
+from nemo_curator.estimate.figures import Machine, doubt, estimate, makespan
+from nemo_curator.estimate.rehearsal import Performance, Rehearsal
+from nemo_curator.estimate.sample import spaced
+from nemo_curator.estimate.stage import Held
 from nemo_curator.foundation import artifact
 from nemo_curator.foundation.errors import ConfigError, InputError
 from nemo_curator.read.files import InputFile, list_input
@@ -39,11 +43,13 @@ def test_a_plan_from_the_whole_input_counts_what_the_run_counts(corpus, tmp_path
     assert told["documents"] == stats["documents_in"] == 123
     assert told["bytes"] == stats["bytes_in"]
     funnel = {step["step"]: step for step in stats["funnel"]}
-    for step in told["steps"][:3]:
-        assert (step["documents"], step["text_bytes"]) == (
-            funnel[step["step"]]["documents"],
-            funnel[step["step"]]["bytes"],
-        )
+    for step in told["steps"]:
+        found = funnel[step["step"]]
+        assert (step["documents"], step["text_bytes"]) == (found["documents"], found["bytes"])
+        assert step["dropped"] == sum(found["dropped"].values())
+    assert [step["step"] for step in told["steps"]] == list(funnel)
+    size = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.suffix != ".json")
+    assert size * 0.75 < told["output_bytes"] < size * 1.1
     assert told["warnings"] == []
     assert (told["files"], told["shards"], told["sampled_share"]) == (6, 1, 1.0)
 
@@ -67,10 +73,10 @@ def test_a_plan_from_a_part_of_a_large_file_comes_near(tmp_path, name):
 
 
 def test_the_output_has_about_the_size_that_was_foreseen(corpus, tmp_path):
-    told = planned(corpus, tmp_path, pipeline=["repair"])
-    curate(corpus, tmp_path / "out", pipeline=["repair"], workers=1)
-    size = sum(path.stat().st_size for path in (tmp_path / "out/data").iterdir())
-    assert told["output_bytes"] == pytest.approx(size, rel=0.25)
+    told = planned(corpus, tmp_path, pipeline=["repair"], shard_bytes=1)
+    curate(corpus, tmp_path / "out", pipeline=["repair"], workers=1, shard_bytes=1)
+    size = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.suffix != ".json")
+    assert size / 2 < told["output_bytes"] < 2 * size + 6 * 20_000  # a report is counted with every shard
 
 
 def test_the_curve_is_that_of_the_bands(corpus, tmp_path):
@@ -81,24 +87,115 @@ def test_the_curve_is_that_of_the_bands(corpus, tmp_path):
     assert f"{1 - (1 - 0.7**8) ** 14:.1%}" in as_text(told)
 
 
-def test_estimates_scale_with_the_input_and_divide_by_the_workers():
-    pipeline = Pipeline.parse(["repair", "exact_dedup"])
+def performed(documents, *, size, whole=False, **figures):
+    """What `documents` took that are `size` bytes in memory and half of that in their files."""
     steps = [
-        Measured("read", documents=10, bytes=1000, seconds=1.0),
-        Measured("repair", documents=8, bytes=800, dropped=2, seconds=2.0, rejected_bytes=20),
-        Measured("exact_dedup", documents=8, bytes=800, seconds=1.0, draft_bytes=700, stored_bytes=100),
+        {"step": "read", "documents": documents, "bytes": size, "dropped": {}},
+        {"step": "repair", "documents": documents // 2, "bytes": size // 2, "dropped": {"poor": documents // 2}},
     ]
-    sample = Sample(files=1, input_bytes=1000, documents=10, steps=steps, resident_bytes=50_000_000)
-    machine = Machine(workers=2, free_disk_bytes=10**9, free_memory_bytes=10**9, sort_s=0.0)
-    found = estimate(sample, pipeline, total_bytes=100_000, shards=10, machine=machine)
-    assert (found.documents, found.sampled_share) == (1000, 0.01)
-    assert [step.documents for step in found.steps] == [1000, 800, 800]
-    assert found.seconds == pytest.approx(1.5 + 400 / 2)
-    assert found.memory_bytes == 3 * 50_000_000 + 48 * 800
-    assert found.output_bytes == 100 * (100 + 20)
-    assert found.work_bytes == 100 * 700 + 800 * 3 * 8
-    one = estimate(sample, pipeline, total_bytes=100_000, shards=1, machine=machine)
-    assert one.seconds == pytest.approx(1.5 + 400)
+    return Performance(
+        read_bytes=size,
+        stored_bytes=size // 2,
+        whole=whole,
+        documents=documents,
+        funnel=steps,
+        costs={"read": 0.1, "repair": 0.2},
+        **{
+            "shard_seconds": 0.0, "together_seconds": 0.0, "closing_seconds": 0.0, "work_bytes": 0, "output_bytes": 0,
+            "sorted_keys": 0, **figures,
+        },
+    )  # fmt: skip
+
+
+def held(few, many, *, whole=False):
+    rehearsal = Rehearsal(cold_seconds=3.0, few=few, many=many, peak_bytes=50_000_000)
+    return Held(load_seconds=1.0, loaded_bytes=10_000_000, rehearsals=[rehearsal], covers_all_files=whole)
+
+
+def test_what_a_shard_costs_is_told_from_what_a_byte_costs():
+    few = performed(10, size=1_000, shard_seconds=0.6, output_bytes=1_100, work_bytes=500)
+    many = performed(100, size=10_000, shard_seconds=1.5, output_bytes=2_000, work_bytes=5_000, sorted_keys=100)
+    machine = Machine(workers=2, free_disk_bytes=10**9, free_memory_bytes=10**9)
+    found = estimate(held(few, many), total_bytes=500_000, shards=[1] * 20, machine=machine)
+    assert (found.documents, found.sampled_share) == (10_000, 0.01)
+    assert [(step.documents, step.dropped) for step in found.steps] == [(10_000, 0), (5_000, 5_000)]
+    assert found.output_bytes == 20 * 1_000 + 1_000_000 // 10
+    assert found.work_bytes == 1_000_000 // 2
+    spread = (20 * 0.5 + 1_000_000 * 0.9 / 9_000) / 2
+    assert found.seconds == pytest.approx(2 * 1.0 + 3.0 + spread, abs=0.1)
+    assert found.least_seconds < found.seconds < found.most_seconds
+    assert found.memory_bytes == 2 * 50_000_000 + 10_000_000 + 48 * 100 * 100
+    alone = estimate(held(few, many), total_bytes=500_000, shards=[20], machine=machine)
+    assert alone.memory_bytes == 50_000_000 + 48 * 100 * 100
+    assert alone.seconds == pytest.approx(1.0 + 3.0 + 0.5 + 1_000_000 * 0.9 / 9_000, abs=0.1)
+
+
+def test_comparing_takes_longer_among_more_and_sorts_within_its_memory():
+    few, many = performed(8, size=100), performed(64, size=1000, together_seconds=1.0, sorted_keys=64)
+    machine = Machine(workers=1, free_disk_bytes=0, free_memory_bytes=0, sorting_bytes=1_000)
+    found = estimate(held(few, many), total_bytes=500 * 64, shards=[1], machine=machine)
+    assert found.together_seconds == pytest.approx(64 * 2)  # log2(64 * 64) is twice log2(64)
+    assert found.memory_bytes == 50_000_000 + 1_000
+
+
+def test_more_is_repeated_in_the_whole_than_in_a_part_of_it():
+    def cutting(size, *, left, seconds):
+        steps = [
+            {"step": name, "documents": 9, "bytes": found, "dropped": {}}
+            for name, found in (("read", size), ("substring_dedup", left))
+        ]
+        return replace(performed(9, size=size, shard_seconds=seconds), funnel=steps)
+
+    few, many = cutting(100, left=100, seconds=0.0), cutting(1_000, left=990, seconds=1.0)
+    twice = cutting(500, left=250, seconds=5.0)
+    machine = Machine(workers=1, free_disk_bytes=0, free_memory_bytes=0)
+    rehearsal = Rehearsal(cold_seconds=0.0, few=few, many=many, peak_bytes=0, repeated=twice)
+    told = replace(held(few, many), rehearsals=[rehearsal], load_seconds=0.0)
+    found = estimate(told, total_bytes=500 * 20, shards=[1], machine=machine)
+    expected_cut = 0.01 * 20
+    assert found.seconds == pytest.approx(20 * 1.0 + 2 * (expected_cut - 0.01) * (20 * 10.0 - 20.0), rel=0.01)
+
+
+def test_what_was_tried_whole_is_not_scaled():
+    few, many = performed(8, size=100, output_bytes=400), performed(64, size=1000, whole=True, output_bytes=700)
+    machine = Machine(workers=1, free_disk_bytes=0, free_memory_bytes=0)
+    found = estimate(held(few, many, whole=True), total_bytes=123, shards=[1], machine=machine)
+    assert (found.documents, found.output_bytes, found.sampled_share) == (64, 700, 1.0)
+
+
+def test_a_large_shard_keeps_the_others_waiting():
+    assert makespan(100.0, [97, 1, 2], 2) == pytest.approx(97)
+    assert makespan(100.0, [1] * 10, 2) == pytest.approx(50)
+    assert makespan(100.0, [1, 1, 1], 2) == pytest.approx(200 / 3)
+    assert makespan(100.0, [0, 0], 4) == 100.0
+
+
+def test_less_is_promised_the_less_was_tried():
+    assert doubt(1.0) < doubt(0.5) < doubt(0.1) < doubt(0.01) <= 1.8
+
+
+def test_a_plan_without_a_sample_says_what_it_knows(corpus, tmp_path):
+    told = planned(corpus, tmp_path, sample=False)
+    assert (told["files"], told["shards"], len(told["lsh"])) == (6, 1, 1)
+    assert "seconds" not in told
+    assert "nothing was measured (sample=false)" in as_text(told)
+
+
+def test_a_plan_says_how_sure_it_is(corpus, tmp_path):
+    text = as_text(planned(corpus, tmp_path))
+    assert "about 123 documents (all were tried)" in text
+    assert "upper bounds" not in text
+    assert re.search(r"time +\S+ \S+ to \S+ \S+ with 1 workers: start ", text)
+
+
+@pytest.mark.parametrize("step", ["fuzzy_dedup", "substring_dedup", "span_dedup", "seen_dedup", "exact_dedup"])
+def test_every_deduplication_is_rehearsed_to_its_end(corpus, tmp_path, step):
+    settings = {"seen_dedup": {"capacity": 1000}, "substring_dedup": {"length": 60}}.get(step, {})
+    told = planned(corpus, tmp_path, pipeline=[{step: settings}], workers=2, shard_bytes=1)
+    result = curate(corpus, tmp_path / "out", pipeline=[{step: settings}], workers=1, shard_bytes=1)
+    assert told["steps"][-1]["documents"] == result.documents_out
+    assert told["work_bytes"] > 0
+    assert [path.name for path in tmp_path.iterdir() if "plan" in path.name] == []
 
 
 def test_what_is_unwise_is_said():
@@ -124,7 +221,7 @@ def test_too_little_disk_and_an_output_in_the_way_are_said(corpus, tmp_path, mon
     from nemo_curator.estimate import command
 
     (tmp_path / "out").mkdir()
-    machine = Machine(workers=1, free_disk_bytes=10, free_memory_bytes=10, sort_s=1e-7)
+    machine = Machine(workers=1, free_disk_bytes=10, free_memory_bytes=10)
     monkeypatch.setattr(command, "this_machine", lambda settings: machine)
     warnings = " ".join(planned(corpus, tmp_path)["warnings"])
     assert "the disk of the output has 10 B free" in warnings
@@ -184,19 +281,6 @@ def test_an_unknown_pipeline_is_named(capsys):
         Pipeline.parse("finweb")
     assert main(["pipelines"]) == 0
     assert [each["name"] for each in json.loads(capsys.readouterr().out)] == sorted(texts())
-
-
-def test_keys_of_a_deduplication_are_counted():
-    exact, fuzzy = Pipeline.parse(["exact_dedup", {"fuzzy_dedup": {"bands": 14, "rows": 8}}]).steps
-    assert (num_keys(exact.settings), num_keys(fuzzy.settings)) == (3, 15)
-
-
-def test_embeddings_are_counted_twice_on_disk(tmp_path):
-    (tmp_path / "config.json").write_text('{"hidden_size": 384}')
-    (step,) = Pipeline.parse([{"semantic_dedup": {"model": str(tmp_path)}}]).steps
-    assert bytes_kept(step.settings) == 2 * 384 * 4 + 24
-    (exact,) = Pipeline.parse(["exact_dedup"]).steps
-    assert bytes_kept(exact.settings) == 24
 
 
 def killed(words, folder, work, *, finished):

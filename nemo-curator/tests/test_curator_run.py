@@ -281,3 +281,23 @@ def test_help_loads_nothing_heavy(words):
     found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert found.stderr.strip() == "[]"
     assert "nemo-curator" in found.stdout
+
+
+def test_a_run_that_keeps_nothing_says_why(tmp_path, capsys):
+    write_jsonl(tmp_path / "in/a.jsonl", [{"body": "x"}, {"body": "y"}])
+    for words in (["run", "pipeline=[exact_dedup]"], ["filter"]):
+        assert main([*words, f"input={tmp_path}/in", f"output={tmp_path}/{words[0]}"]) == 0
+        said = capsys.readouterr().err
+        assert "no document stays of 2, most went for missing_text (a.jsonl:1: no 'text'; its fields: body)" in said
+
+
+@pytest.mark.parametrize("command", ["run", "filter", "shuffle", "plan"])
+def test_places_that_nothing_can_be_written_in_or_read_from_are_named(tmp_path, capsys, command):
+    write_jsonl(tmp_path / "in/a.jsonl", [{"text": "x"}])
+    assert main([command, f"input={tmp_path}/in/*.jsonl", f"output={tmp_path}/out"]) == 2
+    assert "no such file or folder; a pattern is not expanded: name the folder" in capsys.readouterr().err
+    if command != "plan":
+        assert main([command, f"input={tmp_path}/in", f"output={tmp_path}/in/a.jsonl/out"]) == 2
+        assert f"cannot be written, because {tmp_path}/in/a.jsonl is no folder" in capsys.readouterr().err
+    assert main([command, "input=*.jsonl", f"output={tmp_path}/out"]) == 2
+    assert "'input=*.jsonl' is no YAML; quote it" in capsys.readouterr().err

@@ -114,5 +114,9 @@ def test_wrong_models_and_too_many_clusters_are_named(tmp_path, model):
     write_jsonl(tmp_path / "in/a.jsonl", [{"text": prose(1)}])
     with pytest.raises(ConfigError, match=r"clusters=1000 for 1 documents; use fewer"):
         curate(tmp_path / "in", tmp_path / "out", pipeline=[{"semantic_dedup": {"model": str(model)}}], workers=1)
-    with pytest.raises(ConfigError, match="cannot be loaded"):
-        curate(tmp_path / "in", tmp_path / "out", pipeline=[{"semantic_dedup": {"model": str(tmp_path)}}], workers=1)
+    for config, message in ((None, "holds no config.json; name the folder"), ("{}", "cannot be loaded")):
+        if config:
+            (tmp_path / "config.json").write_text(config)
+        steps = [{"semantic_dedup": {"model": str(tmp_path)}}]
+        with pytest.raises(ConfigError, match=message):
+            curate(tmp_path / "in", tmp_path / "out", pipeline=steps, workers=1)

@@ -15,6 +15,8 @@ from packages import ALL, folder
 
 REFERENCE = "@"
 FILE = "@file:"
+MODEL = "http://model/v1"
+"""Stands for the address of a model to ask."""
 
 
 def contracts() -> dict[str, dict[str, Any]]:
@@ -67,9 +69,10 @@ def call(stage: str, settings: dict[str, Any], recipe: Path) -> Ended:
 
 @dataclass
 class Workshop:
-    """Makes the artifact of a stage, and those it needs, once."""
+    """Makes the artifact of a stage, and those it needs, once; `model` is the address of a model to ask."""
 
     folder: Path
+    model: str
     made: dict[str, Path] = field(default_factory=dict)
 
     def make(self, stage: str) -> Path:
@@ -97,6 +100,8 @@ class Workshop:
 
     def real(self, text: str) -> str:
         """The path that a reference stands for; other text as it is."""
+        if text == MODEL:
+            return self.model
         if text.startswith(FILE):
             return str(self.file(text.removeprefix(FILE)))
         if not text.startswith(REFERENCE):

@@ -10,6 +10,7 @@ from .foundation.errors import ConfigError
 from .shapes import tensor_specs
 
 Positive = Annotated[int, Meta(ge=1)]
+MAX_LAYERS = 10_000  # a mistyped number is told at once, not after naming a billion tensors
 Factor = Annotated[float, Meta(gt=0)]
 RopeKind = Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu2"]
@@ -150,7 +151,7 @@ class ModelConfig:
     family: str = "llama"
     vocab_size: Positive
     hidden_size: Positive
-    num_layers: Positive
+    num_layers: Annotated[int, Meta(ge=1, le=MAX_LAYERS)]
     num_heads: Positive
     num_kv_heads: Positive
     head_dim: Positive

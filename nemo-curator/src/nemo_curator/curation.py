@@ -1,14 +1,13 @@
 """Raw pages or texts to a documents artifact: shards through segments, comparison between them, counts and a report."""
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from .dedup.settings import FuzzyDedup
 from .foundation import artifact
@@ -23,16 +22,24 @@ from .recipe import Run
 from .report import duplicates
 from .report.page import render
 from .report.reasons import foreign_stop_words
-from .request import begun
+from .request import begun, say_when_nothing_stays
 from .shards import plan as plans
 from .shards import tally as tallies
 from .shards.compare import Comparison, compare
 from .shards.layout import Layout
+from .shards.pool import Spread
 
 PLACEMENT = ("workers", "engine", "dask", "memory_limit")
 """Settings that say where and how a run is done, and change nothing in what it makes."""
 IGNORED_KEPT = 100
 SHARD_TARGET = "nemo_curator.shards.work:curate_shard"
+
+
+class Advance(Protocol):
+    """Is told of work that is done."""
+
+    def __call__(self, count: int = 1, *, note: str | None = None) -> None:
+        """Take note of `count` units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +76,6 @@ def run(settings: Run) -> Curated:
     pipeline = Pipeline.parse(settings.pipeline)
     listing = list_input(settings.input)
     check_formats(pipeline, listing)
-    check_writable(settings.output)
     listing.report_ignored(settings.input)
     config = {**to_plain(settings), "pipeline": pipeline.plain()}
     for placed in PLACEMENT:
@@ -90,6 +96,7 @@ def run(settings: Run) -> Curated:
         draft.stats.update(wall_seconds=round(perf_counter() - started, 3), resumed=draft.resumed)
         (layout.root / "report.html").write_text(render(draft.stats, config), encoding="utf-8")
         shutil.rmtree(layout.work)
+    say_when_nothing_stays(draft.stats)
     return Curated(
         output=settings.output,
         documents_in=draft.stats["documents_in"],
@@ -141,31 +148,29 @@ def check_formats(pipeline: Pipeline, listing: Listing) -> None:
         raise ConfigError(f"pipeline: {page.path} holds HTML; put extract first")
 
 
-def check_writable(output: Path) -> None:
-    """Raise ConfigError where the folder that `output` would be made in takes no files."""
-    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
-
-
 def work_through(layout: Layout, plan: plans.Plan, placement: Placement) -> None:
+    """Every segment over every shard, on the workers of a placement, with progress on stderr."""
+    units = len(plan.pipeline.segments()) * len(plan.shards)
+    with placement.open() as spread, Progress("curate", total=units, unit="shards") as progress:
+        each_segment(layout, plan, spread, memory_bytes=placement.memory_bytes, advance=progress.advance)
+
+
+def each_segment(layout: Layout, plan: plans.Plan, spread: Spread, *, memory_bytes: int, advance: Advance) -> None:
     """Every segment over every shard, with a comparison of all documents between two segments."""
-    segments = plan.pipeline.segments()
     shards = len(plan.shards)
-    with placement.open() as spread, Progress("curate", total=len(segments) * shards, unit="shards") as progress:
-        for index, segment in enumerate(segments):
-            todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
-            progress.advance(shards - len(todo), note=title(segment.alone, index))
-            calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
-            for kept in spread.run(SHARD_TARGET, calls):
-                progress.advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
-            if segment.together:
-                comparison = Comparison(
-                    layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=placement.memory_bytes
-                )
-                compare(comparison, segment.together)
-            if index:
-                remove_documents(layout, index - 1, shards)
+    for index, segment in enumerate(plan.pipeline.segments()):
+        todo = [shard for shard in range(shards) if not layout.tally(shard, index).is_file()]
+        advance(shards - len(todo), note=title(segment.alone, index))
+        calls = [{"root": str(layout.root), "segment": index, "shard": shard} for shard in todo]
+        for kept in spread.run(SHARD_TARGET, calls):
+            advance(note=f"{title(segment.alone, index)}: {kept} documents of a shard stay")
+        if segment.together:
+            comparison = Comparison(
+                layout=layout, segment=index, shards=shards, spread=spread, memory_bytes=memory_bytes
+            )
+            compare(comparison, segment.together)
+        if index:
+            remove_documents(layout, index - 1, shards)
 
 
 def title(steps: Sequence[Any], index: int) -> str:

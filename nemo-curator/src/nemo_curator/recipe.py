@@ -38,8 +38,9 @@ class Run(Source):
 class Plan(Run):
     """Settings of ``nemo-curator plan``: those of the run, and how much is sampled."""
 
-    sample_bytes: Annotated[int, Meta(ge=10_000, description="most bytes of documents to sample")] = 8_000_000
-    sample_seconds: Annotated[float, Meta(gt=0, description="most seconds to measure for")] = 20.0
+    sample: Annotated[bool, Meta(description="try a part of the input; without it, no time or size is told")] = True
+    sample_bytes: Annotated[int, Meta(ge=10_000, description="most bytes of documents to try")] = 8_000_000
+    sample_seconds: Annotated[float, Meta(gt=0, description="about the most seconds to read and try them for")] = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)

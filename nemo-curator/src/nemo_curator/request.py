@@ -4,7 +4,10 @@ Settings name the environment variable that holds a key, never the key: whoever 
 environment again.
 """
 
+import errno
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Any
 
 from .foundation import artifact
 from .foundation.atomic import write_text
+from .foundation.errors import ConfigError
 from .foundation.settings import to_plain
 
 REQUEST = ".request.json"
@@ -42,8 +46,10 @@ def begun(
     """The draft of the artifact ``settings.output``, with a note of the settings until it is finished.
 
     `inputs` and `files` (bytes by name) are what must be the same when it is continued. `output` is one of several
-    artifacts of a run, which keeps its note itself. Raises what `artifact.create` does.
+    artifacts of a run, which keeps its note itself. Raises what `artifact.create` does, and ConfigError where nothing
+    can be written.
     """
+    check_writable(output or settings.output)
     with artifact.create(
         output or settings.output,
         kind=kind,
@@ -58,6 +64,38 @@ def begun(
         yield draft
     if output is None:
         forget(settings.output)
+
+
+def check_writable(output: Path) -> None:
+    """Raise ConfigError where the folder that `output` would be made in takes no files, or cannot be made itself."""
+    parent = next((folder for folder in output.absolute().parents if folder.exists()), output.absolute().parent)
+    if not parent.is_dir():
+        raise ConfigError(f"{output}: cannot be written, because {parent} is no folder; name another output")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{output}: cannot be written, because {parent} is read-only; name another output")
+    try:
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return  # which making the artifact explains
+        raise ConfigError(f"{output}: cannot be written ({error.strerror}); name another output") from None
+
+
+def say_when_nothing_stays(stats: Mapping[str, Any]) -> None:
+    """Say on stderr why not one document came out, where some went in."""
+    if stats["documents_out"] or not stats["documents_in"]:
+        return
+    reasons: dict[str, int] = {}
+    for step in stats["funnel"]:
+        for reason, count in step["dropped"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    most = max(reasons, key=lambda reason: reasons[reason])
+    shown = next((each["detail"] for each in stats["examples"].get(most, []) if each["detail"]), "")
+    print(
+        f"no document stays of {stats['documents_in']}, most went for {most}{f' ({shown})' if shown else ''}; "
+        "the report shows examples",
+        file=sys.stderr,
+    )
 
 
 def remove_torn(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..families import config_to_hf
 from ..foundation import artifact
 from ..foundation.settings import to_plain
+from ..tokenizer.load import load_tokenizer
 from .folder import MODEL_KINDS, TOKENIZER_FILES, copy_files
 from .formats import Hints, Source, find_format, open_source
 from .settings import ConvertSettings
@@ -33,7 +34,10 @@ def run(settings: ConvertSettings) -> dict[str, Any]:
         overwrite=settings.overwrite,
     ) as draft:
         writer.write(source, config, draft.path, settings)
-        copy_files(tokenizer_folder(source), draft.path, TOKENIZER_FILES)
+        tokenizer = tokenizer_folder(source)
+        if (tokenizer / "tokenizer.json").exists():
+            load_tokenizer(tokenizer)
+        copy_files(tokenizer, draft.path, TOKENIZER_FILES)
         draft.stats |= {"objective": "convert", "parameters": config.num_parameters, "family": config.family}
     sizes = [path.stat().st_size for path in settings.output.rglob("*") if path.is_file()]
     return {

@@ -1,5 +1,6 @@
 """``nemo-core inspect``: what a model, an adapter, a training state or another artifact holds, and if it is whole."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ from ..foundation.errors import ArtifactError
 from ..foundation.settings import to_plain
 from ..tokenizer.load import load_tokenizer
 from .describe_state import STATES, describe_state
-from .folder import MODEL_KINDS, open_model, read_json
+from .folder import MODEL_KINDS, check_folder, open_model, read_json
+from .reader import read_header
+from .scoring import is_scoring_folder, open_scoring
 from .settings import InspectSettings
 from .source import ModelFolder
 from .state_store import saved_steps
-from .tensors import dtype_name, iterate_file
+from .tensors import dtype_name
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_KINDS = ("adapter",)
 
 
 def run(settings: InspectSettings) -> dict[str, Any]:
@@ -29,37 +33,38 @@ def run(settings: InspectSettings) -> dict[str, Any]:
     if state is not None:
         return state
     refuse_unfinished(settings.model)
-    other = describe_other(settings.model)
-    if other is not None:
-        return other
-    source = open_model(settings.model)
-    config = source.config
-    facts: dict[str, Any] = {
-        "family": config.family,
-        "architecture": package_of(config.family)[0],
-        "parameters": config.num_parameters,
-        "active_parameters": config.num_active_parameters,
-        **describe_tensors(source),
-        "tokens": describe_tokens(source.folder, config),
-        "config": to_plain(config),
+    if (settings.model / ADAPTER).is_file() and not (settings.model / "config.json").is_file():
+        return describe_adapter(settings.model)
+    if (settings.model / artifact.MANIFEST).is_file() and not (settings.model / "config.json").is_file():
+        return describe_artifact(settings.model)
+    check_folder(settings.model)
+    return describe_model(settings.model)
+
+
+def describe_adapter(folder: Path) -> dict[str, Any]:
+    """Kind, base model and tensors of an adapter. Raises ArtifactError where its files are damaged."""
+    if (folder / artifact.MANIFEST).is_file():
+        artifact.read(folder, ADAPTER_KINDS)
+    values = read_json(folder / ADAPTER)
+    path = folder / ADAPTER_WEIGHTS
+    if not path.is_file():
+        raise ArtifactError(f"{path}: missing; an adapter folder needs it")
+    infos = {name: place.info for name, place in read_header(path)}
+    return {
+        "kind": "adapter",
+        "method": values.get("peft_type"),
+        "base": values.get("base_model_name_or_path"),
+        "parameters": sum(math.prod(info.shape) for info in infos.values()),
+        "tensors": len(infos),
+        "bytes": sum(info.num_bytes for info in infos.values()),
+        "dtypes": sorted({dtype_name(info.dtype) for info in infos.values()}),
+        "config": values,
     }
-    if (source.folder / artifact.MANIFEST).is_file():
-        manifest = artifact.read(source.folder, MODEL_KINDS)
-        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
-        facts |= {"states": steps} if (steps := saved_steps(source.folder / STATES)) else {}
-    return facts
 
 
-def describe_other(folder: Path) -> dict[str, Any] | None:
-    """What an adapter, or an artifact that is no model, holds; None for anything else."""
-    if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
-        return describe_adapter(folder)
-    if not (folder / artifact.MANIFEST).is_file():
-        return None
-    manifest = artifact.load_manifest(folder)
-    if manifest.kind in MODEL_KINDS:
-        return None
-    artifact.read(folder, manifest.kind)
+def describe_artifact(folder: Path) -> dict[str, Any]:
+    """What any other artifact is, and where it comes from. Raises ArtifactError where it is damaged."""
+    manifest = artifact.read(folder, artifact.load_manifest(folder).kind)
     return {
         "kind": manifest.kind,
         "digest": manifest.digest,
@@ -72,19 +77,30 @@ def describe_other(folder: Path) -> dict[str, Any] | None:
     }
 
 
-def describe_adapter(folder: Path) -> dict[str, Any]:
-    """Method, base model, settings and tensors of an adapter folder."""
-    values = read_json(folder / ADAPTER_CONFIG)
-    tensors = dict(iterate_file(folder / ADAPTER_WEIGHTS))
-    return {
-        "kind": "adapter",
-        "method": values.get("peft_type"),
-        "base": values.get("base_model_name_or_path"),
-        "tensors": len(tensors),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
-        "dtypes": sorted({dtype_name(tensor.dtype) for tensor in tensors.values()}),
-        "config": values,
+def describe_model(folder: Path) -> dict[str, Any]:
+    """The same of a language model, a classifier or a reward model."""
+    labels = None
+    if is_scoring_folder(folder):
+        source, labels = open_scoring(folder)
+    else:
+        source = open_model(folder)
+    config = source.config
+    architecture = package_of(config.family)[0]
+    facts: dict[str, Any] = {
+        "family": config.family,
+        "architecture": architecture if labels is None else read_json(folder / "config.json")["architectures"][0],
+        **({} if labels is None else {"labels": labels}),
+        "parameters": config.num_parameters,
+        "active_parameters": config.num_active_parameters,
+        **describe_tensors(source),
+        "tokens": describe_tokens(source.folder, config),
+        "config": to_plain(config),
     }
+    if (source.folder / artifact.MANIFEST).is_file():
+        manifest = artifact.read(source.folder, MODEL_KINDS)
+        facts |= {"kind": manifest.kind, "digest": manifest.digest, "stats": manifest.stats}
+        facts |= {"states": steps} if (steps := saved_steps(source.folder / STATES)) else {}
+    return facts
 
 
 def refuse_unfinished(folder: Path) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..foundation.artifact import MANIFEST, PROGRESS_NOTE
+from ..foundation.artifact import PROGRESS_NOTE
 from ..foundation.errors import ArtifactError
 from .state_step import INDEX, SavedState, Whole
 from .state_store import PLAN, STEP, all_damaged, examine, refuse_former_layout, saved_steps, step_name
@@ -20,7 +20,8 @@ def describe_state(folder: Path) -> dict[str, Any] | None:
     """
     if (folder / INDEX).is_file() and (STEP.fullmatch(folder.name) or not (folder / "config.json").is_file()):
         return {"kind": "training state", **describe_step(folder)}
-    if (folder / PROGRESS_NOTE).is_file() or (saved_steps(folder / STATES) and not (folder / MANIFEST).is_file()):
+    is_finished = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    if (folder / PROGRESS_NOTE).is_file() or (saved_steps(folder / STATES) and not is_finished):
         return describe_run(folder)
     if folder.name == STATES or saved_steps(folder) or any(map(is_step, folder.iterdir())):
         return {"kind": "training states", **describe_states(folder)}

@@ -13,9 +13,10 @@ from ..config import ModelConfig
 from ..families import config_from_hf, config_to_hf
 from ..families.layout import tensor_map
 from ..foundation import artifact, atomic
-from ..foundation.errors import ArtifactError
+from ..foundation.errors import ArtifactError, InputError
 from ..model.decoder import Decoder
 from ..model.skeleton import skeleton
+from ..tokenizer.load import Tokenizer, load_tokenizer
 from .mapping.rules import Read
 from .reader import TensorInfo
 from .source import ModelFolder, left_infos, left_reader, some
@@ -39,7 +40,7 @@ def check_folder(folder: Path) -> Path:
     """The folder, once its manifest (where it has one) is verified; a plain Hugging Face folder needs none."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise ArtifactError(f"{folder}: no such folder")
+        raise ArtifactError(f"{folder}: no such folder; give the path of a model folder, nothing is fetched from a hub")
     if (folder / artifact.MANIFEST).is_file():
         artifact.read(folder, MODEL_KINDS)
     elif not (folder / "config.json").is_file():
@@ -53,6 +54,8 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; a model folder needs it") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); a model folder needs it as a file") from None
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
@@ -66,10 +69,10 @@ def load_config(folder: str | Path) -> ModelConfig:
     return config_from_hf(read_json(path), place=str(path))
 
 
-def open_model(folder: str | Path) -> ModelFolder:
-    """The tensors of a model folder, checked against its config but not read yet."""
+def open_model(folder: str | Path, *, to_compute: bool = False) -> ModelFolder:
+    """The tensors of a model folder, checked against its config but not read yet; see `ModelFolder`."""
     folder = check_folder(Path(folder))
-    return ModelFolder(folder, load_config(folder))
+    return ModelFolder(folder, load_config(folder), to_compute=to_compute)
 
 
 def load_model(
@@ -77,10 +80,10 @@ def load_model(
 ) -> Decoder:
     """The model of a folder, in evaluation mode.
 
-    Raises ArtifactError for a damaged file, an unknown architecture, or a tensor that is missing, superfluous or of
-    another shape, naming it.
+    Raises ArtifactError for a damaged file, an unknown architecture, or a tensor that is missing, superfluous, of
+    another shape, or not all finite numbers, naming it.
     """
-    source = open_model(folder)
+    source = open_model(folder, to_compute=True)
     loaded: dict[str, Tensor] = {}
     for name, tensor in source.map.forward(source.read):
         kept = torch.float32 if not source.specs[name].trained else dtype
@@ -133,11 +136,21 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     atomic.write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
+def check_vocabulary(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raise InputError where the tokenizer knows tokens that the model has no embedding for."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, its model only {config.vocab_size}: "
+            "they do not belong together; restore the tokenizer the model was trained with"
+        )
+
+
 def copy_tokenizer(source: str | Path, target: str | Path) -> None:
-    """Copy the tokenizer's files; ArtifactError where `source` has no tokenizer.json."""
+    """Copy the tokenizer's files; ArtifactError where `source` has no tokenizer.json, or one that cannot be used."""
     source, target = Path(source), Path(target)
     if not (source / "tokenizer.json").is_file():
         raise ArtifactError(f"{source}: no tokenizer.json, so the model cannot be given its tokenizer")
+    load_tokenizer(source)
     target.mkdir(parents=True, exist_ok=True)
     copy_files(source, target, TOKENIZER_FILES)
 

@@ -1,6 +1,5 @@
 """Hugging Face folders as a layout to convert from and to."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from .folder import open_model, read_json, write_config, write_json
 from .formats import NO_HINTS, Hints, Source
 from .reader import TensorInfo
 from .settings import ConvertSettings
-from .source import ModelFolder, left_infos, left_reader
+from .source import ModelFolder, check_sound, left_infos, left_reader
 from .tensors import dtype_name
 from .writer import write_stream
 
@@ -40,7 +39,12 @@ def write(source: Source, config: ModelConfig, folder: Path, settings: ConvertSe
     infos = left_infos(tensors, {name: TensorInfo(spec.shape, types[name]) for name, spec in specs.items()})
 
     def canonical(name: str) -> Tensor:
-        return source.canonical(name).to(types[name])
+        tensor = source.canonical(name)
+        if tensor.dtype == types[name]:
+            return tensor
+        check_sound(tensor, place=f"{source.folder}: tensor {name!r}")
+        check_sound(tensor := tensor.to(types[name]), place=f"{source.folder}: tensor {name!r} as {settings.dtype}")
+        return tensor
 
     total = sum(info.num_bytes for info in infos.values())
     with Progress("convert", total=total, unit="B") as progress:
@@ -71,5 +75,4 @@ def write_configs(source: Source, config: ModelConfig, folder: Path, *, dtype: s
         values.pop("torch_dtype", None)
         write_json(folder / "config.json", {**values, "dtype": dtype})
     if theirs.is_dir() and (theirs / "generation_config.json").is_file():
-        text = (theirs / "generation_config.json").read_text(encoding="utf-8")
-        write_json(folder / "generation_config.json", json.loads(text))
+        write_json(folder / "generation_config.json", read_json(theirs / "generation_config.json"))

@@ -15,7 +15,7 @@ from ..model.decoder import Decoder
 from ..model.scoring import ScoringModel
 from .folder import check_folder, read_json, write_json
 from .reader import TensorInfo
-from .source import ModelFolder, left_infos, left_reader
+from .source import ModelFolder, check_sound, left_infos, left_reader
 from .tensors import dtype_name
 from .writer import write_stream
 
@@ -31,20 +31,28 @@ def load_scoring_model(
 
     Raises ArtifactError for a folder of another kind, or with a tensor that is missing, superfluous or misshapen.
     """
-    folder = check_folder(Path(folder))
+    source, labels = open_scoring(Path(folder), to_compute=True)
+    head = source.files.read(HEAD)
+    check_sound(head, place=f"{folder}: tensor {HEAD!r}")
+    model = ScoringModel(Decoder(source.config), labels)
+    loaded = {f"decoder.{name}": tensor.to(dtype) for name, tensor in source.map.forward(source.read)}
+    model.load_state_dict({**loaded, HEAD: head.to(dtype)}, assign=True)
+    return model.to(device).requires_grad_(True).eval()
+
+
+def open_scoring(folder: Path, *, to_compute: bool = False) -> tuple[ModelFolder, list[str]]:
+    """The tensors of a classifier or reward model, checked but not read yet, and the names of its scores."""
+    check_folder(folder)
     place = str(folder / "config.json")
     values = read_json(folder / "config.json")
     config = dataclasses.replace(config_from_hf(causal(values, place), place=place), tied_embeddings=True)
-    source = ModelFolder(folder, config, beside={HEAD})
+    source = ModelFolder(folder, config, beside={HEAD}, to_compute=to_compute)
     labels = label_names(values)
     found = source.files.infos.get(HEAD)
     if found is None or found.shape != (len(labels), config.hidden_size):
         shape = "is missing" if found is None else f"is {list(found.shape)}"
         raise ArtifactError(f"{folder}: {HEAD} {shape}, config.json asks for {[len(labels), config.hidden_size]}")
-    model = ScoringModel(Decoder(config), labels)
-    loaded = {f"decoder.{name}": tensor.to(dtype) for name, tensor in source.map.forward(source.read)}
-    model.load_state_dict({**loaded, HEAD: source.files.read(HEAD).to(dtype)}, assign=True)
-    return model.to(device).requires_grad_(True).eval()
+    return source, labels
 
 
 def is_scoring_folder(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from ..foundation.errors import ArtifactError
 from ..shapes import tensor_specs
 from .mapping.rules import Read, Rule, TensorMap
 from .reader import TensorFolder, TensorInfo
+from .tensors import dtype_name
 
 HEAD = "lm_head.weight"
 
@@ -21,12 +22,15 @@ HEAD = "lm_head.weight"
 class ModelFolder:
     """The tensors of a model folder under both their names; it may hold those called `beside` as well.
 
-    Raises ArtifactError naming a tensor that is missing, superfluous or of another shape than config.json asks for.
+    Raises ArtifactError naming a tensor that is missing, superfluous or of another shape than config.json asks for, and
+    where the tensors are read `to_compute` with them, one that is not all finite floating-point numbers.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, *, beside: Iterable[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, *, beside: Iterable[str] = (), to_compute: bool = False
+    ) -> None:
         layout = layout_of(config)
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.to_compute = folder, config, to_compute
         self.map = layout.tensor_map(config)
         self.specs = tensor_specs(config)
         self.files = TensorFolder(folder)
@@ -45,7 +49,10 @@ class ModelFolder:
 
     def read(self, name: str) -> Tensor:
         """The tensor that the family calls `name`."""
-        return self.files.read(self.names[name])
+        tensor = self.files.read(self.names[name])
+        if self.to_compute:
+            check_sound(tensor, place=f"{self.folder}: tensor {self.names[name]!r}")
+        return tensor
 
     def canonical(self, name: str) -> Tensor:
         """The canonical tensor `name`; those that come from the same one are made together, and kept until the next."""
@@ -93,6 +100,16 @@ class ModelFolder:
                 f"{self.folder}: tensor {self.head!r} differs from {self.embedding!r}, but config.json says "
                 "tie_word_embeddings=true (or has it by default); set it to false, or remove the tensor"
             )
+
+
+def check_sound(tensor: Tensor, *, place: str) -> None:
+    """Raise ArtifactError where a tensor holds no floating-point numbers, or one that is NaN or infinite."""
+    if not tensor.is_floating_point():
+        raise ArtifactError(f"{place} is {dtype_name(tensor.dtype)}, weights are floating-point; convert it again")
+    wide = tensor if tensor.dtype.itemsize > 1 else tensor.float()
+    if wide.numel() and not all(bound.isfinite() for bound in wide.aminmax()):
+        kinds = f"{int(wide.isnan().sum())} NaN and {int(wide.isinf().sum())} infinite numbers of {wide.numel()}"
+        raise ArtifactError(f"{place} holds {kinds}: it is damaged, or training diverged; take an earlier checkpoint")
 
 
 def stored_names(wanted: Iterable[str], stored: Iterable[str], prefix: str) -> dict[str, str]:

@@ -77,10 +77,7 @@ def raise_disk_full(path: Path, error: SafetensorError) -> NoReturn:
 def tensor_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder; ArtifactError where there are none or the index names a missing one."""
     if (folder / INDEX).is_file():
-        try:
-            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise ArtifactError(f"{folder / INDEX}: not a valid index ({error})") from None
+        names = indexed_files(folder / INDEX)
         for name in names:
             if not (folder / name).is_file():
                 raise ArtifactError(f"{folder / INDEX}: names {name}, which is missing; fetch or convert it again")
@@ -88,6 +85,20 @@ def tensor_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     raise ArtifactError(f"{folder}: neither {SINGLE} nor {INDEX}; {what_instead(folder)}")
+
+
+def indexed_files(index: Path) -> list[str]:
+    """The files that an index names, sorted. Raises ArtifactError for one that is torn, or names no files beside it."""
+    try:
+        placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(placed.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{index}: not a valid index ({error}); fetch it again") from None
+    foreign = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    if foreign or not names:
+        said = f"names {foreign[0]!r}, which is no file of this folder" if foreign else "names no files"
+        raise ArtifactError(f"{index}: not a valid index ({said}); fetch it again")
+    return names
 
 
 def what_instead(folder: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..foundation import artifact
-from ..foundation.errors import ConfigError, InputError
+from ..foundation.errors import ArtifactError, ConfigError, InputError
 from .indexed import IndexedDataset, data_path, index_path
 from .windows import Windows, unknown_token
 
@@ -73,7 +73,16 @@ def highest_token(dataset: IndexedDataset) -> int:
     return max((int(dataset.tokens[at : at + BLOCK].max()) for at in places), default=0)
 
 
+def check_maker(tokenizer: Path, model: Path) -> None:
+    """Raise InputError unless the tokenizer of a model folder is the one that made the tokens."""
+    if not same_tokenizer(tokenizer, model):
+        raise InputError(f"{tokenizer}: not the tokenizer of {model}; tokenize with tokenizer={model}")
+
+
 def same_tokenizer(first: Path, second: Path) -> bool:
-    """Whether two tokenizer folders hold the same tokenizer."""
+    """Whether two tokenizer folders hold the same tokenizer. Raises ArtifactError where one holds none."""
+    for folder in (first, second):
+        if not (folder / "tokenizer.json").is_file():
+            raise ArtifactError(f"{folder}: no tokenizer.json; give a folder that holds its tokenizer")
     one, other = (hashlib.sha256((folder / "tokenizer.json").read_bytes()).digest() for folder in (first, second))
     return one == other

@@ -23,9 +23,9 @@ def open_url(url: str) -> IO[bytes]:
 def list_url(url: str, suffixes: tuple[str, ...]) -> list[str]:
     """URLs under `url` (or `url` itself) whose names end with one of `suffixes`, in name order."""
     system, path = locate(url)
-    if url.endswith(suffixes):
-        return [url] if system.exists(path) else []
     try:
+        if url.endswith(suffixes):
+            return [url] if system.exists(path) else []
         found = system.find(path)
     except (OSError, NotImplementedError) as error:
         raise InputError(f"{url}: cannot be listed ({error!r}); name one file") from None
@@ -54,6 +54,8 @@ def locate(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     scheme = url.partition(":")[0]
     try:
         system, path = url_to_fs(url)
+    except OSError as error:
+        raise InputError(f"{url}: cannot be reached ({error!r}); check the address") from None
     except ValueError as error:
         raise InputError(f"{url}: {error}") from None
     except ImportError as error:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..checkpoint.folder import check_folder, load_model
+from ..data.collection import check_maker
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..train.balance import balanced
@@ -40,6 +41,7 @@ def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     for name, degree in split.items():
         if degree > 1:
             raise ConfigError(f"parallel.{name}={degree}: distillation splits by data and fsdp only")
+    check_teacher(settings)
     parts = assemble_pretraining(settings, world)
     teacher = load_model(check_folder(settings.teacher), device=str(parts.compute.device)).requires_grad_(False)
     check_pair(settings, parts.model, teacher)
@@ -51,6 +53,13 @@ def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     )
     objective = balanced(loss, parts.model.config, settings.experts, settings.parallel)
     return replace(parts, objective=objective)
+
+
+def check_teacher(settings: DistillSettings) -> None:
+    """Raise InputError where the teacher's folder holds another tokenizer than that of the tokens."""
+    check_folder(settings.teacher)
+    if (settings.teacher / "tokenizer.json").exists():
+        check_maker(open_collections(settings)[0].tokenizer, settings.teacher)
 
 
 def check_pair(settings: DistillSettings, student: Decoder, teacher: Decoder) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..checkpoint.folder import check_folder, read_json, write_json
 from ..checkpoint.reader import TensorFolder
 from ..checkpoint.scoring import label_names
+from ..checkpoint.source import check_sound
 from ..checkpoint.tensors import dtype_name, write_tensors
 from ..foundation.errors import ArtifactError
 from .config import encoder_from_hf, encoder_to_hf
@@ -47,7 +48,12 @@ def load_bert(folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Mode
     encoder = Encoder(encoder_from_hf(values, place=place))
     model = make(KINDS[named], encoder, values)
     files = TensorFolder(folder)
-    loaded = {ours(name, model): files.read(name).to(dtype) for name in files.infos if not is_unused(name, model)}
+    loaded: dict[str, Tensor] = {}
+    for name in files.infos:
+        if not is_unused(name, model):
+            tensor = files.read(name)
+            check_sound(tensor, place=f"{folder}: tensor {name!r}")
+            loaded[ours(name, model)] = tensor.to(dtype)
     fill(model, loaded, folder)
     return model.eval()
 

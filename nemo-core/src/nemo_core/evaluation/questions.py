@@ -51,8 +51,8 @@ def question_of(row: Mapping[str, Any], place: str) -> Question:
         if not texts:
             raise InputError(f"{place}: `answer` is an empty list")
         return Question(prompt, (), -1, texts, place)
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise InputError(f"{place}: `choices` is a list of texts")
+    if not isinstance(choices, list) or not all(isinstance(choice, str) and choice.strip() for choice in choices):
+        raise InputError(f"{place}: `choices` is a list of texts, none of them empty")
     return Question(prompt, tuple(choices), right_choice(answer, choices, place), (), place)
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from ..foundation.errors import InputError
 from ..foundation.progress import Progress
 from ..inference import SamplingParams, generate
+from ..inference.prompts import room_for_prompt
 from ..model.decoder import Decoder
-from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
 from .metrics import best, best_per_character, exact_match, f1
 from .questions import Question, read_questions
@@ -38,6 +39,8 @@ def run_task(path: Path, model: Decoder, tokenizer: Tokenizer, plan: TaskPlan) -
     """Ask every question of a file but the first `shots`, which are shown solved."""
     questions = read_questions(path)
     shown, asked = questions[: plan.shots], questions[plan.shots :]
+    if not asked:
+        raise InputError(f"{path}: shots={plan.shots} shows all of its {len(questions)} questions solved; lower it")
     opening = "".join(f"{one.prompt}{spaced(one.solution)}\n\n" for one in shown)
     chosen = [one for one in asked if one.choices]
     written = [one for one in asked if not one.choices]
@@ -113,7 +116,7 @@ def judge_answers(
 ) -> None:
     """Exact match and F1 of what the model writes."""
     prompts = [prompt_ids(tokenizer, opening + question.prompt, plan) for question in questions]
-    room = model.config.max_positions - plan.max_tokens - len(prefix_ids(model))
+    room = room_for_prompt(model, max_tokens=plan.max_tokens)
     sampling = SamplingParams(max_tokens=plan.max_tokens, temperature=0.0, stop=() if plan.uses_chat else ("\n",))
     model.eval()
     with Progress("answers", total=len(prompts), unit="answers") as progress:

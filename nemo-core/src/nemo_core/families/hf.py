@@ -44,6 +44,13 @@ class HFConfig:
         """A value that may be absent, or null."""
         return self.values.get(name, default)
 
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A value that is true or false; null is false. Raises ArtifactError for any other."""
+        value = self.values.get(name, default)
+        if value not in (True, False, None):
+            raise ArtifactError(f"{self.place}: {name}={value!r} must be true or false")
+        return bool(value)
+
     def fixed(self, **expected: Any) -> None:
         """Raise ArtifactError naming a key whose value has no counterpart in this family here; absent is fine."""
         for name, value in expected.items():

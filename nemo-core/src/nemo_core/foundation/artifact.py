@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import atomic
-from .errors import ArtifactError
+from .errors import ArtifactError, UserError
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -260,8 +260,10 @@ def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[
 def claimed(output: Path, wanted: str) -> Iterator[Draft]:
     """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
     partial = output.with_name(f"{output.name}.partial")
-    output.parent.mkdir(parents=True, exist_ok=True)
     lock_path = output.with_name(f".{output.name}.lock")
+    with atomic.explain_no_place(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock_path.touch()
     with open(lock_path, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -270,10 +272,21 @@ def claimed(output: Path, wanted: str) -> Iterator[Draft]:
                 f"{output}: another process is writing it; wait for it or name another output"
             ) from None
         resumed = partial_identity(partial) == wanted
-        if not resumed:
-            start_afresh(partial, wanted)
-        yield Draft(path=partial, resumed=resumed)
-        lock_path.unlink(missing_ok=True)
+        try:
+            if not resumed:
+                start_afresh(partial, wanted)
+            yield Draft(path=partial, resumed=resumed)
+        except UserError:
+            forget_empty(partial)
+            raise
+        finally:
+            lock_path.unlink(missing_ok=True)
+
+
+def forget_empty(partial: Path) -> None:
+    """Remove a draft that holds nothing but notes (hidden files): after a mistake there is nothing to continue."""
+    if (partial / PROGRESS_NOTE).is_file() and all(p.name.startswith(".") and p.is_file() for p in partial.iterdir()):
+        shutil.rmtree(partial)
 
 
 def partial_identity(partial: Path) -> str | None:

@@ -114,7 +114,8 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
     except yaml.YAMLError as error:
-        raise ConfigError(f"{COMMAND_LINE}: {word!r}: {' '.join(str(error).split())}") from None
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no YAML; quote it, as {name}='\"...\"' ({why})") from None
     if isinstance(value, int | float) and cls is not None and _wants_text(cls, key):
         value = text.strip()
     target = sourced.values

@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from ..checkpoint.folder import read_json
+from ..checkpoint.source import check_sound
 from ..checkpoint.tensors import iterate_file
 from ..foundation.errors import ArtifactError, ConfigError
 from ..peft import ia3, lora
 from ..peft.adapter import adapter_names
 from ..peft.dora import Dora
-from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names, read_config
-from ..peft.fused import as_here
+from ..peft.folder import CONFIG, PREFIX, WEIGHTS, adapted_names, check_adapter_folder
+from ..peft.fused import as_here, check_ranks
 from ..peft.ia3 import Ia3
 from ..peft.method import method_of
 from ..peft.places import parts
@@ -98,8 +100,8 @@ def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
 
     Raises ArtifactError for another method, a setting that is not followed, or an adapter of another model.
     """
-    folder = Path(folder)
-    place, values = str(folder / CONFIG), read_config(folder)
+    folder = check_adapter_folder(Path(folder))
+    place, values = str(folder / CONFIG), read_json(folder / CONFIG)
     method = method_of(values, place=place)
     if method not in MIXED or values.get("modules_to_save"):
         what = "modules_to_save" if method in MIXED else f"method {method}"
@@ -107,19 +109,25 @@ def adapter_of_folder(folder: str | Path, model: nn.Module) -> AdapterWeights:
             f"{place}: {what}: requests of one batch can choose {', '.join(MIXED)} only; serve it merged"
         )
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
+    for name, tensor in saved.items():
+        check_sound(tensor, place=f"{folder}: {name}")
     try:
+        given, stored = values, saved
         values, saved = as_here(model, values, saved)
         names = adapted_names(saved)
         if method == "ia3":
             inner = ia3.understand(values, names, saved).feedforward
             return {name: scales(saved[f"{name}.ia3_l"].flatten(), is_inner=name in inner) for name in names}
         settings = lora.understand(values, names, saved)
+        check_ranks(given, stored)
         found = {name: low_rank(saved, name, settings) for name in names}
         if method == "lora":
             return found
         return {name: DoraWeights(*one, saved[f"{name}.lora_magnitude_vector"]) for name, one in found.items()}
     except KeyError as error:
         raise ArtifactError(f"{folder}: lacks {error}") from None
+    except ArtifactError as error:
+        raise ArtifactError(f"{place}: {error}") from None
     except ConfigError as error:
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
 

@@ -22,8 +22,9 @@ class AnswerLog:
         self.output, self.path = output, output.with_name(f"{output.name}.partial")
         if output.exists() and not overwrite:
             raise InputError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run lasts
+        with atomic.explain_no_place(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run lasts
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.records = self._read(identity)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint.folder import check_folder, load_model
+from ..checkpoint.folder import check_folder, check_vocabulary, load_model
 from ..foundation import artifact
 from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
@@ -86,6 +86,7 @@ def engine_of(
     if settings.device == "cuda" and not has_cuda:
         raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=cpu or device=auto")
     model = load_model(settings.model, device="cuda" if has_cuda and settings.device != "cpu" else "cpu")
+    check_vocabulary(settings.model, model.config, tokenizer)
     if settings.adapter is not None:
         load_adapter(model, settings.adapter)
     longest = max(len(prompt.ids) for prompt in prompts) + len(prefix_ids(model))

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..foundation.errors import InputError
+from ..foundation.errors import ConfigError, InputError
+from ..model.decoder import Decoder
+from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
 from .settings import GenerateSettings
 
@@ -16,6 +18,17 @@ class Prompt:
 
     ids: list[int]
     row: dict[str, Any]
+
+
+def room_for_prompt(model: Decoder, *, max_tokens: int) -> int:
+    """Positions that an answer of `max_tokens` leaves for a prompt. Raises ConfigError where there is none."""
+    room = model.config.max_positions - max_tokens - len(prefix_ids(model))
+    if room < 1:
+        raise ConfigError(
+            f"answers of {max_tokens} tokens leave no room for a question within the model's "
+            f"{model.config.max_positions} positions; let answers have fewer tokens"
+        )
+    return room
 
 
 def read_prompts(settings: GenerateSettings, tokenizer: Tokenizer) -> list[Prompt]:

@@ -14,7 +14,7 @@ def load_megatron(
     folder: str | Path, *, degrees: Degrees = ALONE, dtype: torch.dtype = torch.float32
 ) -> MegatronDecoder:
     """The model of a folder, each process its share, read tensor by tensor; `process_groups` must be entered."""
-    source = open_model(Path(folder))
+    source = open_model(Path(folder), to_compute=True)
     model = MegatronDecoder(source.config, degrees=degrees, dtype=dtype)
     load_weights(model, source.canonical)
     return model

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint.folder import read_json, write_json
+from ..checkpoint.source import check_sound
 from ..checkpoint.tensors import iterate_file, write_file
 from ..foundation.errors import ArtifactError, ConfigError
 from .adapter import DEFAULT, Model, active_adapter, copies, own_parts, place_adapter
-from .fused import as_here, joined, num_joined, width_patterns, widths
+from .fused import as_here, check_ranks, joined, num_joined, width_patterns, widths
 from .lora import Lora
 from .method import Start, load_method, method_of
 from .naming import MARKS, check_alone, folder_names, kept_by_folder, kept_by_part
@@ -106,31 +107,24 @@ def folder_patterns(model: nn.Module, values: Mapping[str, Any], parts: Mapping[
     return width_patterns(sizes, values, rank=values["r"], alpha=values["lora_alpha"])
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The adapter_config.json of a folder; ArtifactError says where else an adapter is when it has none."""
-    if not (folder / CONFIG).is_file():
-        beside = folder / "adapter"
-        where = f"; the adapter of this model is {beside}" if (beside / CONFIG).is_file() else ""
-        raise ArtifactError(f"{folder}: holds no {CONFIG}, so it is no adapter{where}")
-    return read_json(folder / CONFIG)
-
-
 def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) -> Model:
     """Put the adapter of a folder on `model`, active and learning; others that are there stay.
 
     Raises ArtifactError where the folder holds none of a kind we know, or one that does not fit the model.
     """
-    folder = Path(folder)
+    folder = check_adapter_folder(Path(folder))
     place = str(folder / CONFIG)
-    values = read_config(folder)
+    values = read_json(folder / CONFIG)
     method = load_method(name := method_of(values, place=place))
     saved = {key.removeprefix(PREFIX): tensor for key, tensor in iterate_file(folder / WEIGHTS)}
     try:
         copied = copied_names(model, values, saved)
+        given, stored = values, saved
         if PROMPT not in saved:
             values, saved = as_here(model, values, saved)
         names = adapted_names(saved)
         settings = method.understand(values, names, saved)
+        check_ranks(given, stored)
         if copied:
             settings = type(settings)(**{**vars(settings), "modules_to_save": tuple(copied)})
         place_adapter(model, name, settings, adapter=adapter, start=Start(restored=True))
@@ -142,6 +136,22 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
     fill(model, adapter, saved, folder)
     return model
+
+
+def check_adapter_folder(folder: Path) -> Path:
+    """The folder, once both files of an adapter are in it. Raises ArtifactError otherwise."""
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ArtifactError(f"{folder}: no {name}, so this is no adapter folder{hint_at_adapter(folder, name)}")
+    return folder
+
+
+def hint_at_adapter(folder: Path, missing: str) -> str:
+    """Where else an adapter is, or why the one here is not read."""
+    if missing == WEIGHTS and (folder / "adapter_model.bin").is_file():
+        return "; adapter_model.bin is a pickle, which is never read; save it with peft's safetensors instead"
+    beside = folder / "adapter"
+    return f"; the adapter of this model is {beside}" if (beside / CONFIG).is_file() else ""
 
 
 def copied_names(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> list[str]:
@@ -172,4 +182,5 @@ def fill(model: nn.Module, adapter: str, saved: dict[str, Tensor], folder: Path)
     for key, target in wanted.items():
         if target.shape != saved[key].shape:
             raise ArtifactError(f"{folder}: {key} is {list(saved[key].shape)}, this model needs {list(target.shape)}")
+        check_sound(saved[key], place=f"{folder}: {key}")
         target.copy_(saved[key])

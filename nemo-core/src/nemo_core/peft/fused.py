@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint.mapping.transforms import Same
-from ..foundation.errors import ConfigError
+from ..foundation.errors import ArtifactError, ConfigError
 from .lora import Lora
 from .naming import Kept, block_names, kept_by_folder, module_of
 from .places import frozen_modules
@@ -36,6 +36,24 @@ class Width(NamedTuple):
     def scale(self, *, stabilized: bool) -> float:
         """The factor of its update."""
         return self.alpha / (math.sqrt(self.rank) if stabilized else self.rank)
+
+
+def width_of(values: Mapping[str, Any], owner: str) -> Width:
+    """Rank and alpha that an adapter_config.json gives a module. Raises ArtifactError for one that is no number."""
+    found = {}
+    for key, pattern in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
+        value = by_pattern(values.get(pattern) or {}, owner, values[key])
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ArtifactError(f"{key} (or {pattern}) of {owner} must be a number above 0, it is {value!r}")
+        found[key] = value
+    return Width(int(found["r"]), found["lora_alpha"])
+
+
+def check_ranks(values: Mapping[str, Any], saved: Mapping[str, Tensor]) -> None:
+    """Raise ArtifactError where a folder's tensors have another rank than its adapter_config.json says."""
+    for owner, tensors in by_owner(saved).items():
+        if DOWN in tensors and (said := width_of(values, owner).rank) != len(tensors[DOWN]):
+            raise ArtifactError(f"says rank {said} of {owner}, whose tensors have rank {len(tensors[DOWN])}")
 
 
 def alpha_for(scale: float, rank: int, *, stabilized: bool) -> float:
@@ -142,8 +160,7 @@ def as_here(model: nn.Module, values: Mapping[str, Any], saved: Mapping[str, Ten
         parts = {kept.parts[0]: tensors} if kept.is_alone else taken_apart(model, kept, tensors)
         found |= {f"{name}.{suffix}": tensor for name, own in parts.items() for suffix, tensor in own.items()}
         if DOWN in tensors:
-            alpha = by_pattern(values.get("alpha_pattern") or {}, owner, values["lora_alpha"])
-            scale = Width(len(tensors[DOWN]), alpha).scale(stabilized=stabilized)
+            scale = Width(len(tensors[DOWN]), width_of(values, owner).alpha).scale(stabilized=stabilized)
             scales |= dict.fromkeys(kept.parts, scale)
     if not scales:
         return dict(values), found

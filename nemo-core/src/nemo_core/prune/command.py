@@ -8,6 +8,7 @@ import torch
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
+from ..data.collection import check_maker
 from ..data.indexed import IndexedDataset
 from ..data.windows import Windows
 from ..foundation import artifact
@@ -34,6 +35,8 @@ def run(settings: PruneSettings) -> dict[str, Any]:
         model = load_model(check_folder(settings.model))
         if (settings.tokens / artifact.MANIFEST).is_file():
             artifact.read(settings.tokens, "tokens")
+        if (settings.tokens / "tokenizer").is_dir():
+            check_maker(settings.tokens / "tokenizer", settings.model)
         small = prune(model, measure_importance(model, calibration(settings, model)), settings.sizes)
         save_model(small, draft.path)
         copy_tokenizer(settings.model, draft.path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ..checkpoint.folder import check_folder, copy_tokenizer, load_model
+from ..checkpoint.folder import check_folder, check_vocabulary, copy_tokenizer, load_model
 from ..checkpoint.scoring import is_scoring_folder, load_scoring_model, save_scoring_model
 from ..data.batch import Batch
 from ..data.packing import PackedData
@@ -32,7 +32,7 @@ from ..train.session import (
     shared_draft,
     summary,
 )
-from ..train.sft import check_positions, check_vocabulary, split_rows
+from ..train.sft import check_positions, split_rows
 from ..train.world import ALONE, World, joined_world
 from .data import ScoredRows, encode_preferences, encode_texts, figures_of, packed_rows, scored_batch
 from .objective import ClassLoss, PreferenceLoss, ScoringObjective, measure_scores
@@ -96,7 +96,7 @@ def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) 
     tokenizer = load_tokenizer(folder)
     former = former_model(folder, compute)
     decoder = load_model(folder, device=str(compute.device)) if former is None else former.decoder
-    check_vocabulary(folder, decoder, tokenizer)
+    check_vocabulary(folder, decoder.config, tokenizer)
     check_positions(settings, decoder)
     pad = tokenizer.pad_id if decoder.config.pad_id is None else decoder.config.pad_id
     task = prepare(tokenizer, pad, () if former is None else former.labels)

@@ -29,6 +29,7 @@ class Tokenizer:
     stop_ids: frozenset[int]
     chat_template: str | None
     special: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
 
     @property
     def vocab_size(self) -> int:
@@ -58,10 +59,16 @@ class Tokenizer:
     @cached_property
     def _template(self) -> "ChatTemplate":
         if self.chat_template is None:
-            raise InputError("this tokenizer has no chat template (chat_template.jinja); give plain text instead")
+            raise InputError(
+                f"{self.place or 'this tokenizer'}: no chat template (chat_template.jinja); give plain text instead"
+            )
         from .template import ChatTemplate
 
-        return ChatTemplate(self.chat_template, self.special)
+        return ChatTemplate(
+            self.chat_template,
+            self.special,
+            place=f"the chat template of {self.place}" if self.place else "the chat template",
+        )
 
     def render_chat(
         self,
@@ -214,16 +221,17 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise ArtifactError(f"{path}: not a tokenizer ({error})") from None
     settings = {**optional_json(folder / "special_tokens_map.json"), **optional_json(folder / "tokenizer_config.json")}
     generation = optional_json(folder / "generation_config.json") or optional_json(folder / "config.json")
-    special = {name: token_text(settings[name]) for name in SPECIAL if settings.get(name)}
+    special = {name: token_text(settings[name], place=f"{folder}: {name}") for name in SPECIAL if settings.get(name)}
     ids = {name: backend.token_to_id(text) for name, text in special.items()}
     return Tokenizer(
         backend=backend,
         eos_id=ids.get("eos_token"),
         pad_id=ids.get("pad_token", ids.get("eos_token")),
         bos_id=ids.get("bos_token"),
-        stop_ids=stop_ids(backend, ids.get("eos_token"), generation),
+        stop_ids=stop_ids(backend, ids.get("eos_token"), generation, place=str(folder)),
         chat_template=chat_template(folder, settings),
         special=special,
+        place=str(folder),
     )
 
 
@@ -241,21 +249,32 @@ def optional_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ArtifactError(f"{path}: not valid JSON ({error})") from None
+        raise ArtifactError(f"{path}: not valid JSON ({error}); fetch it again") from None
+    if not isinstance(values, dict):
+        raise ArtifactError(f"{path}: a JSON object is expected, this is a {type(values).__name__}; fetch it again")
     return values
 
 
-def token_text(value: str | Mapping[str, Any]) -> str:
-    """A special token is spelled as text or as {"content": text}."""
-    return value if isinstance(value, str) else str(value["content"])
+def token_text(value: Any, *, place: str) -> str:
+    """A special token, spelled as text or as {"content": text}. Raises ArtifactError for another spelling."""
+    text = value.get("content") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise ArtifactError(f'{place} must be a text, or {{"content": text}}; it is {str(value)[:60]!r}')
+    return text
 
 
-def stop_ids(backend: Any, eos_id: int | None, generation: Mapping[str, Any]) -> frozenset[int]:
+def stop_ids(backend: Any, eos_id: int | None, generation: Mapping[str, Any], *, place: str) -> frozenset[int]:
     """Ids that end an answer: end of text, ChatML's end of turn, and what generation_config.json adds."""
     listed = generation.get("eos_token_id")
-    found = {*(listed if isinstance(listed, list) else [listed]), eos_id, backend.token_to_id("<|im_end|>")}
+    ends = listed if isinstance(listed, list) else [] if listed is None else [listed]
+    wrong = [end for end in ends if not isinstance(end, int) or isinstance(end, bool)]
+    if wrong:
+        raise ArtifactError(
+            f"{place}: eos_token_id of generation_config.json or config.json must be token ids; it holds {wrong[0]!r}"
+        )
+    found = {*ends, eos_id, backend.token_to_id("<|im_end|>")}
     return frozenset(i for i in found if i is not None)
 
 

@@ -47,10 +47,10 @@ class MarkAnswers(Extension):
 
 
 class ChatTemplate:
-    """A template with the special tokens that it may name (``bos_token`` and so on)."""
+    """A template with the special tokens that it may name (``bos_token`` and so on); `place` names it in messages."""
 
-    def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        self.special = special
+    def __init__(self, source: str, special: Mapping[str, str], *, place: str = "the chat template") -> None:
+        self.special, self.place = special, place
         self.environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[MarkAnswers, loopcontrols]
         )
@@ -60,7 +60,7 @@ class ChatTemplate:
         try:
             self.template = self.environment.from_string(source)
         except TemplateError as error:
-            raise InputError(f"the chat template is no valid Jinja: {error}") from None
+            raise InputError(f"{place} is no valid Jinja: {error}") from None
 
     def render(
         self,
@@ -73,8 +73,16 @@ class ChatTemplate:
         values = {"messages": [dict(m) for m in messages], "tools": tools, "documents": None}
         try:
             return self.template.render(**values, add_generation_prompt=add_generation_prompt, **self.special)
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
-            raise InputError(f"the chat template refuses this chat: {error}") from None
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            raise InputError(f"{self.place} refuses this chat: {error}") from None
 
     def render_marked(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
         """The whole chat, and the passages that a template with ``{% generation %}`` marks."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from ..checkpoint.folder import check_folder, load_model
+from ..checkpoint.folder import check_folder, check_vocabulary, load_model
 from ..data.batch import IGNORED, Batch
 from ..data.chat import encode_conversations
 from ..data.indexed import IndexedDataset
@@ -29,7 +29,7 @@ from .device import Compute, choose_compute
 from .measure import Measured, measure
 from .samples import answer, choose_questions
 from .settings import EvaluateSettings
-from .sft import check_vocabulary, prefixed
+from .sft import prefixed
 
 RESULTS = "results.json"
 
@@ -99,7 +99,7 @@ def evaluate(settings: EvaluateSettings) -> Results:
     model = load_model(folder, device=str(compute.device))
     if settings.adapter is not None:
         load_adapter(model, settings.adapter).eval()
-    check_vocabulary(folder, model, tokenizer)
+    check_vocabulary(folder, model.config, tokenizer)
     if settings.sequence_length > model.config.max_positions:
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "

@@ -89,4 +89,4 @@ def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
     """Canonical tensors by name, of the folder that a run begins with or of the new model."""
     folder = settings.model if isinstance(settings, SftSettings) else settings.continue_from
-    return model.state_dict().__getitem__ if folder is None else open_model(folder).canonical
+    return model.state_dict().__getitem__ if folder is None else open_model(folder, to_compute=True).canonical

@@ -15,6 +15,7 @@ from ..checkpoint.state_settings import StateSettings
 from ..checkpoint.state_step import SavedState
 from ..checkpoint.state_store import FIGURES, NAMES, PLAN
 from ..data.batch import Batch
+from ..data.sampler import mix
 from ..foundation.errors import ArtifactError, ConfigError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
@@ -121,6 +122,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     """
     names = StateNames(parts.model.config, prefix=decoder_prefix(parts.model))
     saver = Saver(folder / "state", kept_states(plan.run), parts.world, select=parts.laid_out.select, names=names)
+    torch.manual_seed(mix(plan.run.seed) ^ parts.world.share_number)  # for dropout; a saved state brings its own
     account = restore(parts, saver)
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
         loop = Loop(parts, plan, account, saver=saver, stop=stop, progress=progress)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ..checkpoint.folder import check_folder
 from ..config import ModelConfig
 from ..data.batch import Batch
 from ..data.batch_size import BatchSizes
-from ..data.collection import Collection, open_collection, open_windows, same_tokenizer
+from ..data.collection import Collection, check_maker, open_collection, open_windows, same_tokenizer
 from ..data.indexed import index_path
 from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
@@ -148,8 +149,7 @@ def first_model(
     if folder is None:
         return Decoder(shape(settings, tokenizer), seed=settings.seed).to(device)
     check_folder(folder)
-    if not same_tokenizer(collection.tokenizer, folder):
-        raise InputError(f"{collection.tokenizer}: not the tokenizer of {folder}; tokenize with tokenizer={folder}")
+    check_maker(collection.tokenizer, folder)
     if settings.model != ModelShape():
         raise ConfigError("model.* shapes a new model; with continue_from=... the model has its shape already")
     model = outline_or_model(settings, folder, device=device)
@@ -180,7 +180,18 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
     )
     config = dataclasses.replace(config, **chosen)
     check_length(settings, config)
+    check_memory(config)
     return config
+
+
+def check_memory(config: ModelConfig) -> None:
+    """Raise ConfigError where the first weights alone, which every process makes, are more than the machine holds."""
+    needed, there = 4 * config.num_parameters, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for its weights alone, "
+            f"this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*"
+        )
 
 
 def held_out(settings: PretrainSettings, tokenizer: Tokenizer) -> list[Batch]:

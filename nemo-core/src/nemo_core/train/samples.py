@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ..data.rows import Conversation, Message
 from ..inference import SamplingParams, generate
+from ..inference.prompts import room_for_prompt
 from ..model.decoder import Decoder
-from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
 
 
@@ -35,7 +35,7 @@ def answer(model: Decoder, tokenizer: Tokenizer, questions: Sequence[Question], 
     if not questions:
         return []
     prompts = [tokenizer.encode_chat(q.prompt, add_generation_prompt=True) for q in questions]
-    room = model.config.max_positions - max_tokens - len(prefix_ids(model))
+    room = room_for_prompt(model, max_tokens=max_tokens)
     sampling = SamplingParams(max_tokens=max_tokens, temperature=0.0)
     model.eval()
     said = generate(model, tokenizer, [ids[-room:] for ids in prompts], sampling, max_slots=len(prompts))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ..checkpoint.state_settings import StateSettings
+from ..config import MAX_LAYERS
 from ..data.batch_size import RampUp
 from ..megatron.settings import Fp8Settings
 from ..parallel.settings import ParallelSettings
@@ -88,7 +89,7 @@ class RunSettings:
 class ModelShape:
     """Shape of the model, where it is to differ from its size's."""
 
-    num_layers: Annotated[Count | None, Meta(description="layers")] = None
+    num_layers: Annotated[Annotated[int, Meta(ge=1, le=MAX_LAYERS)] | None, Meta(description="layers")] = None
     hidden_size: Annotated[Count | None, Meta(description="width of the residual stream")] = None
     num_heads: Annotated[Count | None, Meta(description="query heads")] = None
     num_kv_heads: Annotated[Count | None, Meta(description="key/value heads")] = None

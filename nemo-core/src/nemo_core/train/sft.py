@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
+from ..checkpoint.folder import check_folder, check_vocabulary, copy_tokenizer, load_model, save_model
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
@@ -23,7 +23,7 @@ from ..data.rows import (
 )
 from ..data.sampler import Sampler
 from ..foundation import atomic
-from ..foundation.errors import ConfigError, InputError
+from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
 from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
@@ -130,7 +130,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
 
 def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
     """Raise unless the tokenizer belongs to the model, rows fit its positions, and an average can be kept."""
-    check_vocabulary(settings.model, model, tokenizer)
+    check_vocabulary(settings.model, model.config, tokenizer)
     if settings.ema.decay and settings.method != "full":
         raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
     if settings.implementation != "native" and settings.method != "full":
@@ -152,15 +152,6 @@ def check_positions(settings: SftSettings | ScoringSettings, model: Decoder) -> 
         raise ConfigError(
             f"sequence_length={settings.sequence_length} is longer than the {model.config.max_positions} positions "
             f"of {settings.model}; shorten it"
-        )
-
-
-def check_vocabulary(folder: Path, model: Decoder, tokenizer: Tokenizer) -> None:
-    """Raise InputError where the tokenizer knows tokens that the model has no embedding for."""
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise InputError(
-            f"{folder}: its tokenizer has {tokenizer.vocab_size} tokens, its model only {model.config.vocab_size}: "
-            "they do not belong together; restore the tokenizer the model was trained with"
         )
 
 

@@ -44,10 +44,14 @@ class World:
         """Into how many parts the rows of a batch are divided."""
         return self.size if self.data_size is None else self.data_size
 
+    @property
+    def share_number(self) -> int:
+        """Which of those parts is this process's; processes that share rows have the same."""
+        return self.rank if self.data_rank is None else self.data_rank
+
     def share(self, batch: Batch) -> Batch:
         """The rows of a global batch that this process computes; possibly none."""
-        total, count = len(batch.ids_BT), self.num_shares
-        rank = self.rank if self.data_rank is None else self.data_rank
+        total, count, rank = len(batch.ids_BT), self.num_shares, self.share_number
         return batch.rows(slice(rank * total // count, (rank + 1) * total // count))
 
     def largest_share(self, rows: int) -> int:

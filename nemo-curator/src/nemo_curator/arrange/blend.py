@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..document import set_column
+from ..filter.scores.tokens import tokenizer
 from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import track
 from ..tables.columns import merged
@@ -24,11 +25,13 @@ ORIGIN = pa.field("origin", pa.string())
 
 @dataclass(frozen=True, kw_only=True)
 class Blended:
-    """What was written: documents of each input."""
+    """What was written: documents of each input, and the share of each in what was measured by."""
 
     output: Path
     documents: int
     by_input: dict[str, int]
+    amounts: dict[str, int]
+    shares: dict[str, float]
     files: int
 
 
@@ -38,7 +41,7 @@ def blend(settings: Blend) -> Blended:
         open_source(path, text_field=settings.text_field, id_field=settings.id_field) for path in settings.inputs
     ]
     names = distinct_names(settings.inputs)
-    measures = [measured(source, settings.seed) for source in sources]
+    measures = [measured(source, settings) for source in sources]
     due = plan(settings, measures, names)
     sizes = [len(measure.keys) for measure in measures]
     inputs = {f"inputs.{index}": path for index, path in enumerate(settings.inputs)}
@@ -49,58 +52,83 @@ def blend(settings: Blend) -> Blended:
         ]
         for order in track(turns(due), "blend", unit="batches"):
             parts.write(mixed(streams, order), step="blend")
+    amounts = [measure.amount_of(documents) for measure, documents in zip(measures, due, strict=True)]
     return Blended(
-        output=settings.output, documents=sum(due), by_input=dict(zip(names, due, strict=True)), files=parts.files
+        output=settings.output,
+        documents=sum(due),
+        by_input=dict(zip(names, due, strict=True)),
+        amounts=dict(zip(names, amounts, strict=True)),
+        shares={name: round(each / max(1, sum(amounts)), 6) for name, each in zip(names, amounts, strict=True)},
+        files=parts.files,
     )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Of every document of an input: the key that it is chosen by, and the bytes of its text."""
+    """Of every document of an input: the key that it is chosen by, and how much it is (1, bytes, or tokens)."""
 
     keys: npt.NDArray[np.uint64]
     sizes: npt.NDArray[np.int64]
 
-    def amount(self, by: str) -> int:
+    @property
+    def amount(self) -> int:
         """How much there is."""
-        return len(self.keys) if by == "documents" else int(self.sizes.sum())
+        return int(self.sizes.sum())
 
-    def documents(self, amount: int, by: str) -> int:
-        """How many documents make up `amount`, copies included; of bytes, as near as whole documents come."""
-        if by == "documents" or not amount:
-            return amount
-        copies, rest = divmod(amount, int(self.sizes.sum()))
-        reached = np.concatenate([[0], np.cumsum(self.sizes[np.argsort(self.keys, kind="stable")])])
-        return copies * len(self.keys) + int(np.abs(reached - rest).argmin())
+    def documents(self, amount: int) -> int:
+        """How many documents make up `amount`, copies included; as near as whole documents come."""
+        if not amount:
+            return 0
+        copies, rest = divmod(amount, self.amount)
+        return copies * len(self.keys) + int(np.abs(self._reached() - rest).argmin())
+
+    def amount_of(self, documents: int) -> int:
+        """How much so many documents are, copies included."""
+        copies, rest = divmod(documents, len(self.keys)) if documents else (0, 0)
+        return copies * self.amount + int(self._reached()[rest])
+
+    def _reached(self) -> npt.NDArray[np.int64]:
+        """How much the first 0, 1, 2, ... documents are, in the order that they are chosen in."""
+        return np.concatenate([[0], np.cumsum(self.sizes[np.argsort(self.keys, kind="stable")])])
 
 
-def measured(source: Source, seed: int) -> Measure:
-    """The measure of an input."""
+def measured(source: Source, settings: Blend) -> Measure:
+    """The measure of an input, which streams by."""
     keys, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for documents, _ in source.batches():
-        keys.append(numbers(documents["id"].to_pylist(), seed=seed, purpose="blend"))
-        sizes.append(pc.binary_length(documents["text"]).to_numpy().astype(np.int64))
+        keys.append(numbers(documents["id"].to_pylist(), seed=settings.seed, purpose="blend"))
+        sizes.append(sizes_of(documents, settings))
     return Measure(np.concatenate(keys), np.concatenate(sizes))
+
+
+def sizes_of(documents: pa.Table, settings: Blend) -> npt.NDArray[np.int64]:
+    """How much each document is in the unit of the shares."""
+    if settings.by == "documents":
+        return np.ones(documents.num_rows, np.int64)
+    if settings.by == "tokens":
+        assert settings.tokenizer is not None, "settings see to it"
+        texts = [text or "" for text in documents["text"].to_pylist()]
+        return np.array(tokenizer(settings.tokenizer)(texts), np.int64)
+    return np.asarray(pc.binary_length(documents["text"]).to_numpy().astype(np.int64))
 
 
 def plan(settings: Blend, measures: Sequence[Measure], names: Sequence[str]) -> list[int]:
     """Documents due of each input."""
-    amounts = [measure.amount(settings.by) for measure in measures]
+    amounts = [measure.amount for measure in measures]
     for amount, weight, path in zip(amounts, settings.weights, settings.inputs, strict=True):
         if weight and not amount:
             raise InputError(f"inputs: {path} holds no document, but has the weight {weight:g}")
     whole = sum(settings.weights)
     most = min(int(s * whole / w) for s, w in zip(amounts, settings.weights, strict=True) if w)
-    wanted = settings.documents if settings.by == "documents" else settings.text_bytes
+    asked, wanted = settings.amount
     due = shares(wanted or most, settings.weights)
     for name, number, amount in zip(names, due, amounts, strict=True):
         if number > amount * settings.max_repeats:
-            asked = "documents" if settings.by == "documents" else "text_bytes"
             raise ConfigError(
                 f"{asked}={wanted}: needs {number} {settings.by} of {name}, which has {amount}: more than "
                 f"{settings.max_repeats} copies of each; ask for fewer, lower its weight, or raise max_repeats"
             )
-    return [measure.documents(number, settings.by) for measure, number in zip(measures, due, strict=True)]
+    return [measure.documents(number) for measure, number in zip(measures, due, strict=True)]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

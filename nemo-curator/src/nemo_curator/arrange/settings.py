@@ -9,6 +9,8 @@ from msgspec import Meta
 from ..foundation.errors import ConfigError
 from ..tables.settings import OWN_COLUMNS
 
+AMOUNTS = {"documents": "documents", "text_bytes": "bytes", "tokens": "tokens"}
+"""What ``blend`` measures by, for each setting that says how much of it to write."""
 NAME = r"^[A-Za-z0-9._-]+$"
 
 
@@ -100,7 +102,8 @@ class Blend(Writing):
         list[Annotated[float, Meta(ge=0)]], Meta(min_length=1, description="share of each in the blend, in any unit")
     ]
     by: Annotated[
-        Literal["documents", "bytes"], Meta(description="what the shares are shares of: documents, or bytes of text")
+        Literal["documents", "bytes", "tokens"],
+        Meta(description="what the shares are shares of: documents, bytes of text, or tokens of `tokenizer`"),
     ] = "documents"
     documents: Annotated[
         Annotated[int, Meta(ge=1)] | None,
@@ -108,6 +111,12 @@ class Blend(Writing):
     ] = None
     text_bytes: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="bytes of text to write, with by=bytes; null as above")
+    ] = None
+    tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="tokens to write, with by=tokens; null as above")
+    ] = None
+    tokenizer: Annotated[
+        Path | None, Meta(description="tokenizer.json, or its folder, to count tokens with (extra [classify])")
     ] = None
     max_repeats: Annotated[int, Meta(ge=1, description="most copies of a document where an input is too small")] = 4
     seed: Annotated[int, Meta(ge=0, description="seed of the choice among an input's documents")] = 42
@@ -117,7 +126,15 @@ class Blend(Writing):
             raise ConfigError(f"weights: {len(self.weights)} of them for {len(self.inputs)} inputs; give one for each")
         if not sum(self.weights):
             raise ConfigError("weights: all are 0, so nothing would be written")
-        if self.by == "bytes" and self.documents is not None:
-            raise ConfigError("documents: with by=bytes say how much as text_bytes=N")
-        if self.by == "documents" and self.text_bytes is not None:
-            raise ConfigError("text_bytes: needs by=bytes; with by=documents say how much as documents=N")
+        for name, unit in AMOUNTS.items():
+            if getattr(self, name) is not None and self.by != unit:
+                right = next(each for each, of in AMOUNTS.items() if of == self.by)
+                raise ConfigError(f"{name}: needs by={unit}; with by={self.by} say how much as {right}=N")
+        if (self.by == "tokens") != (self.tokenizer is not None):
+            raise ConfigError("by=tokens and tokenizer=PATH go together: tokens are those of a tokenizer")
+
+    @property
+    def amount(self) -> tuple[str, int | None]:
+        """The setting that says how much to write, and what it says."""
+        name = next(each for each, unit in AMOUNTS.items() if unit == self.by)
+        return name, getattr(self, name)

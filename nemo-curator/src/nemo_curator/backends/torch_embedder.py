@@ -42,6 +42,8 @@ class Embedder:
 def load(folder: Path, device: str, max_tokens: int) -> Embedder:
     """The model in a folder. Raises ConfigError where there is none."""
     torch.set_num_threads(1)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"model={folder}: holds no config.json; name the folder of a Hugging Face model")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)

@@ -10,7 +10,10 @@ COMMANDS = (
         summary="mix the documents of several inputs in exact proportions",
         settings="nemo_curator.arrange.settings:Blend",
         run="nemo_curator.arrange.blend:blend",
-        examples=("nemo-curator blend 'inputs=[web,books]' 'weights=[0.7,0.3]' output=mixed",),
+        examples=(
+            "nemo-curator blend 'inputs=[web,books]' 'weights=[0.7,0.3]' output=mixed",
+            "nemo-curator blend 'inputs=[web,books]' 'weights=[0.7,0.3]' by=tokens tokenizer=model tokens=1000000 output=m",
+        ),
     ),
     Command(
         name="shuffle",

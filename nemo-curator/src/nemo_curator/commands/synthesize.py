@@ -1,6 +1,7 @@
 """Commands that derive training rows from documents."""
 
 from ..foundation.command import Command, Stage, StageInput
+from .filter import OWN
 from .inputs import DOCUMENTS
 
 COMMANDS = (
@@ -30,6 +31,9 @@ COMMANDS = (
             "'kinds=[open-qa,math]'",
             "nemo-curator generate recipe.yaml form=preferences candidates=4 reward.function=mine:score output=pairs",
         ),
+        stage=Stage(
+            inputs={"documents": StageInput(kinds=("documents",), required=False)}, output="{form}", memory_gib=1
+        ),
     ),
     Command(
         name="rewrite",
@@ -40,5 +44,6 @@ COMMANDS = (
             "nemo-curator rewrite input=documents output=rewritten 'styles=[wikipedia,diverse-qa]' "
             "endpoint.base_url=http://127.0.0.1:8000/v1 endpoint.model=mine",
         ),
+        stage=Stage(inputs={"input": OWN}, output="documents", memory_gib=1),
     ),
 )

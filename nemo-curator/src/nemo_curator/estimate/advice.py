@@ -28,15 +28,15 @@ BETTER_FIRST = {
 
 
 def warnings(
-    found: Estimate, pipeline: Pipeline, files: Sequence[InputFile], *, output: Path, machine: Machine
+    found: Estimate | None, pipeline: Pipeline, files: Sequence[InputFile], *, output: Path, machine: Machine
 ) -> list[str]:
     """Every warning, in words."""
     return [
-        *room(found, machine),
+        *(room(found, machine) if found else ()),
         *wasteful_order(pipeline),
         *idle_workers(files, machine.workers),
         *already_there(output),
-        *nothing_left(found),
+        *(nothing_left(found) if found else ()),
     ]
 
 

@@ -130,7 +130,8 @@ def list_input(path: Path) -> Listing:
         listing: Listing = remote().list_url(address)
         return listing
     if not path.exists():
-        raise InputError(f"input={path}: no such file or folder")
+        hint = "; a pattern is not expanded: name the folder, whose files are all read" if "*" in str(path) else ""
+        raise InputError(f"input={path}: no such file or folder{hint}")
     root, found, left_out = candidates(path)
     files = [
         InputFile.local(each, name=name_inside(root, each), format=format)

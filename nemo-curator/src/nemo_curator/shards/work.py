@@ -14,7 +14,8 @@ from ..columns import filled, schema_behind
 from ..document import REJECT_SCHEMA, SCHEMA, Document, Reject, Verdict, rejects_table, to_table
 from ..foundation.atomic import atomic_file
 from ..pipeline import Segment
-from ..read.records import read_file
+from ..read.files import InputFile
+from ..read.records import Reading, read_file
 from . import draft
 from . import plan as plans
 from .compare import left_out
@@ -28,10 +29,11 @@ GROUP_BYTES = 8_000_000
 DISTINCT = ("id", "text", "url", "title", "source", "source_id", "metadata", "detail")
 """Columns whose values seldom come twice, so that a dictionary of them is no use."""
 Batch = tuple[pa.Table, pa.Table]
+Read = Callable[[plans.Plan, int, Tally], Iterator[Batch]]
 
 
-def curate_shard(*, root: str, segment: int, shard: int) -> int:
-    """Do one shard of one segment, unless that is done; the number of documents it kept."""
+def curate_shard(*, root: str, segment: int, shard: int, read: Read | None = None) -> int:
+    """Do one shard of one segment; the number of documents it kept. `read` yields other documents than its files'."""
     layout = Layout(Path(root))
     plan = plans.load(layout.work)
     steps = opened(layout.work, segment, plans.stamp(layout.work))
@@ -42,8 +44,8 @@ def curate_shard(*, root: str, segment: int, shard: int) -> int:
     with ExitStack() as stack:
         kept = opened_output(stack, layout.documents(shard, segment, last=gather is None), schema, last=gather is None)
         rejects = Table(stack, layout.rejects(shard, segment), REJECT_SCHEMA, group_bytes=GROUP_BYTES)
-        later = segment > 0
-        batches = later_batches(layout, segment, shard, tally, rejects) if later else first_batches(plan, shard, tally)
+        first = (read or first_batches)(plan, shard, tally)
+        batches = later_batches(layout, segment, shard, tally, rejects) if segment else first
         for documents, dropped in batches:
             rejects.write(dropped)
             for index, (name, step) in enumerate(steps, 1):
@@ -127,25 +129,30 @@ def opened(work: Path, segment: int, written: tuple[int, int]) -> list[tuple[str
 
 def first_batches(plan: plans.Plan, shard: int, tally: Tally) -> Iterator[Batch]:
     """Documents read from the shard's files, with the records that could not be."""
-    step = tally.step(0, "read")
     for file in plan.shards[shard]:
         tally.bytes_in += file.num_bytes
-        records = read_file(file, plan.reading)
-        while True:
-            with timed(step):
-                documents, rejects = take(records)
-            if not documents and not rejects:
-                break
-            tally.documents_in += len(documents) + len(rejects)
-            yield count(tally, step, to_table(documents), rejects_table(rejects))
+        yield from file_batches(file, plan.reading, tally)
 
 
-def take(records: Iterator[Document | Reject]) -> tuple[list[Document], list[Reject]]:
+def file_batches(file: InputFile, reading: Reading, tally: Tally, *, most: int = BATCH_DOCUMENTS) -> Iterator[Batch]:
+    """The documents of a file, `most` in a batch, with the records that are none."""
+    step = tally.step(0, "read")
+    records = read_file(file, reading)
+    while True:
+        with timed(step):
+            documents, rejects = take(records, most=most)
+        if not documents and not rejects:
+            return
+        tally.documents_in += len(documents) + len(rejects)
+        yield count(tally, step, to_table(documents), rejects_table(rejects))
+
+
+def take(records: Iterator[Document | Reject], *, most: int = BATCH_DOCUMENTS) -> tuple[list[Document], list[Reject]]:
     """The next records, as many as make a batch."""
     documents: list[Document] = []
     rejects: list[Reject] = []
     room = BATCH_BYTES
-    while room > 0 and len(documents) < BATCH_DOCUMENTS and len(rejects) < BATCH_REJECTS:
+    while room > 0 and len(documents) < most and len(rejects) < BATCH_REJECTS:
         record = next(records, None)
         if record is None:
             break

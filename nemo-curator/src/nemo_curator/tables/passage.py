@@ -23,7 +23,7 @@ from ..foundation.settings import to_plain
 from ..pipeline import Pipeline
 from ..read.files import InputFile, list_input
 from ..read.records import Reading
-from ..request import begun
+from ..request import begun, say_when_nothing_stays
 from ..shards import plan as plans
 from ..shards import pool
 from ..shards import tally as tallies
@@ -65,6 +65,7 @@ def run(settings: Passage, steps: Sequence[Any], *, files: Mapping[str, str] | N
         for name, content in (files or {}).items():
             write_text(draft.path / name, content)
         shutil.rmtree(work)
+    say_when_nothing_stays(draft.stats)
     return Curated(
         output=settings.output,
         documents_in=draft.stats["documents_in"],

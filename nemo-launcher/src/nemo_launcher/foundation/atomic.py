@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import DiskFull
+from .errors import ConfigError, DiskFull
+
+NO_PLACE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP}
+)
 
 
 @contextlib.contextmanager
@@ -29,6 +33,17 @@ def explain_disk_full(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def explain_no_place(path: Path) -> Iterator[None]:
+    """Turn the refusal to make a file or folder at `path` into a ConfigError that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        raise ConfigError(f"{path}: nothing can be written there ({error.strerror}); name another output") from error
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename inside `path` survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -45,7 +60,9 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     encoding = None if "b" in mode else "utf-8"
     with explain_disk_full(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with explain_no_place(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.touch()
         try:
             with open(draft, mode, encoding=encoding) as handle:
                 yield handle

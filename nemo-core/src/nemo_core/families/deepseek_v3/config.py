@@ -17,7 +17,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
     experts = dataclasses.replace(
         experts,
         score="sigmoid",
-        normalize=bool(hf.get("norm_topk_prob", True)),
+        normalize=hf.flag("norm_topk_prob", True),
         scale=hf.get("routed_scaling_factor", 2.5),
         correction_bias=True,
         groups=hf.get("n_group", 8),
@@ -51,7 +51,7 @@ def read_latent(hf: HFConfig) -> dict[str, Any]:
         value_dim=hf.get("v_head_dim", 128),
     )
     heads, head_dim = hf.need("num_attention_heads"), mla.plain_dim + mla.rotary_dim
-    bias, rope = bool(hf.get("attention_bias")), read_rope(hf)
+    bias, rope = hf.flag("attention_bias"), read_rope(hf)
     return {
         "vocab_size": hf.need("vocab_size"),
         "hidden_size": hf.need("hidden_size"),
@@ -68,7 +68,7 @@ def read_latent(hf: HFConfig) -> dict[str, Any]:
         "activation": hf.activation("hidden_act", default="silu"),
         "attention_bias": bias,
         "output_bias": bias,
-        "tied_embeddings": bool(hf.get("tie_word_embeddings")),
+        "tied_embeddings": hf.flag("tie_word_embeddings"),
         **read_tokens(hf, bos=0, eos=1),
     }
 

@@ -14,7 +14,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
     """The canonical config of any of Falcon's three forms."""
     hf.fixed(alibi=False)
     hidden, heads = hf.need("hidden_size", "n_embed"), hf.need("num_attention_heads", "n_head")
-    bias = bool(hf.get("bias"))
+    bias = hf.flag("bias")
     return ModelConfig(
         family="falcon",
         vocab_size=hf.need("vocab_size"),
@@ -35,7 +35,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         mlp_bias=bias,
         gated_mlp=False,
         activation=hf.activation("activation", default="gelu"),
-        tied_embeddings=bool(hf.get("tie_word_embeddings", True)),
+        tied_embeddings=hf.flag("tie_word_embeddings", True),
     )
 
 
@@ -48,7 +48,7 @@ def read_kv_heads(hf: HFConfig, heads: int) -> int:
 
 def read_residual(hf: HFConfig) -> Residual:
     """How attention and feed-forward are joined; ArtifactError for a form that transformers does not compute either."""
-    new, parallel = bool(hf.get("new_decoder_architecture")), bool(hf.get("parallel_attn", True))
+    new, parallel = hf.flag("new_decoder_architecture"), hf.flag("parallel_attn", True)
     norms = hf.get("num_ln_in_parallel_attn") or (2 if new else 1)
     if new and not parallel:
         raise ArtifactError(f"{hf.place}: parallel_attn=false contradicts new_decoder_architecture=true")

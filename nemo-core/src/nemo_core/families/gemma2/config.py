@@ -25,7 +25,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
 def read_gemma(hf: HFConfig) -> dict[str, Any]:
     """What Gemma 2 and 3 have in common."""
     hf.fixed(use_bidirectional_attention=False)
-    bias = bool(hf.get("attention_bias"))
+    bias = hf.flag("attention_bias")
     return {
         **read_shape(hf, kv_heads=4),
         "head_dim": hf.get("head_dim", 256),
@@ -37,7 +37,7 @@ def read_gemma(hf: HFConfig) -> dict[str, Any]:
         "attention_bias": bias,
         "output_bias": bias,
         "embedding_scale": hf.need("hidden_size") ** 0.5,
-        "tied_embeddings": bool(hf.get("tie_word_embeddings", True)),
+        "tied_embeddings": hf.flag("tie_word_embeddings", True),
     }
 
 

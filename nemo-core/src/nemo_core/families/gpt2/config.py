@@ -32,7 +32,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         mlp_bias=True,
         gated_mlp=False,
         activation=hf.activation("activation_function", default="gelu_new"),
-        tied_embeddings=bool(hf.get("tie_word_embeddings", True)),
+        tied_embeddings=hf.flag("tie_word_embeddings", True),
     )
 
 

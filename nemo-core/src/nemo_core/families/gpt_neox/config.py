@@ -11,7 +11,7 @@ NORM = NormConfig(kind="layer", bias=True)
 
 def from_hf(hf: HFConfig) -> ModelConfig:
     """The canonical config; a quarter of each head is turned, attention and feed-forward run side by side."""
-    bias = bool(hf.get("attention_bias", True))
+    bias = hf.flag("attention_bias", True)
     return ModelConfig(
         family="gpt_neox",
         **read_shape(hf),
@@ -26,7 +26,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         attention_bias=bias,
         output_bias=bias,
         mlp_bias=True,
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -21,10 +21,10 @@ def read_llama(hf: HFConfig, *, theta: float = 10_000.0, **tokens: int) -> dict[
         "norm_eps": hf.get("rms_norm_eps", 1e-6),
         "rope": read_rope(hf, theta=theta),
         "activation": hf.activation("hidden_act", default="silu"),
-        "attention_bias": bool(hf.get("attention_bias")),
-        "output_bias": bool(hf.get("attention_bias")),
-        "mlp_bias": bool(hf.get("mlp_bias")),
-        "tied_embeddings": bool(hf.get("tie_word_embeddings")),
+        "attention_bias": hf.flag("attention_bias"),
+        "output_bias": hf.flag("attention_bias"),
+        "mlp_bias": hf.flag("mlp_bias"),
+        "tied_embeddings": hf.flag("tie_word_embeddings"),
     }
 
 

@@ -18,7 +18,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         rope=read_rope(hf),
         window=hf.get("sliding_window", 4096),
         activation=hf.activation("hidden_act", default="silu"),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -25,7 +25,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         window=hf.get("sliding_window"),
         activation=hf.activation("hidden_act", default="silu"),
         moe=moe,
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

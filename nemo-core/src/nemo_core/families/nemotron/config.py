@@ -11,7 +11,7 @@ NORM = NormConfig(kind="layer", bias=True, zero_centered=True)
 
 def from_hf(hf: HFConfig) -> ModelConfig:
     """The canonical config; half of each head is turned, the feed-forward squares a ReLU."""
-    bias = bool(hf.get("attention_bias"))
+    bias = hf.flag("attention_bias")
     return ModelConfig(
         family="nemotron",
         **read_shape(hf),
@@ -24,8 +24,8 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         gated_mlp=False,
         attention_bias=bias,
         output_bias=bias,
-        mlp_bias=bool(hf.get("mlp_bias")),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        mlp_bias=hf.flag("mlp_bias"),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -9,7 +9,7 @@ from ..rope import read_rope, write_rope
 
 def from_hf(hf: HFConfig) -> ModelConfig:
     """The canonical config; norms stand after the blocks, queries and keys are normalised whole."""
-    bias = bool(hf.get("attention_bias"))
+    bias = hf.flag("attention_bias")
     return ModelConfig(
         family="olmo2",
         **read_shape(hf),
@@ -22,7 +22,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         activation=hf.activation("hidden_act", default="silu"),
         attention_bias=bias,
         output_bias=bias,
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -18,7 +18,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         rope=read_rope(renamed_yarn(hf), share=1.0),
         window=hf.get("sliding_window"),
         activation=hf.activation("hidden_act", default="silu"),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -19,7 +19,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         **read_windows(hf),
         activation=hf.activation("hidden_act", default="silu"),
         attention_bias=True,
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

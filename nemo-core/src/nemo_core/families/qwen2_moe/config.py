@@ -27,7 +27,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         activation=hf.activation("hidden_act", default="silu"),
         attention_bias=True,
         moe=dataclasses.replace(experts, shared_ffn_size=shared, shared_gate=True),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -21,9 +21,9 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         **read_windows(hf),
         qk_norm="head",
         activation=hf.activation("hidden_act", default="silu"),
-        attention_bias=bool(hf.get("attention_bias")),
-        output_bias=bool(hf.get("attention_bias")),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        attention_bias=hf.flag("attention_bias"),
+        output_bias=hf.flag("attention_bias"),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 

@@ -19,10 +19,10 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         window=hf.get("sliding_window", 4096) if hf.get("use_sliding_window") else None,
         qk_norm="head",
         activation=hf.activation("hidden_act", default="silu"),
-        attention_bias=bool(hf.get("attention_bias")),
-        output_bias=bool(hf.get("attention_bias")),
+        attention_bias=hf.flag("attention_bias"),
+        output_bias=hf.flag("attention_bias"),
         moe=read_experts(hf),
-        tied_embeddings=bool(hf.get("tie_word_embeddings")),
+        tied_embeddings=hf.flag("tie_word_embeddings"),
     )
 
 
@@ -34,7 +34,7 @@ def read_experts(hf: HFConfig) -> MoEConfig:
         num_experts=hf.get("num_experts", hf.get("num_local_experts", 128)),
         top_k=hf.get("num_experts_per_tok", 8),
         ffn_size=hf.get("moe_intermediate_size", 768),
-        normalize=bool(hf.get("norm_topk_prob")),
+        normalize=hf.flag("norm_topk_prob"),
         dense_layers=tuple(layer for layer in layers if layer in dense or (layer + 1) % step),
         balance_loss=hf.get("router_aux_loss_coef", 0.001),
     )

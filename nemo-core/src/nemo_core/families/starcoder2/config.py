@@ -11,7 +11,7 @@ NORM = NormConfig(kind="layer", bias=True)
 
 def from_hf(hf: HFConfig) -> ModelConfig:
     """The canonical config; one switch for all biases."""
-    bias = bool(hf.get("use_bias", True))
+    bias = hf.flag("use_bias", True)
     return ModelConfig(
         family="starcoder2",
         **read_shape(hf, kv_heads=2),
@@ -26,7 +26,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         attention_bias=bias,
         output_bias=bias,
         mlp_bias=bias,
-        tied_embeddings=bool(hf.get("tie_word_embeddings", True)),
+        tied_embeddings=hf.flag("tie_word_embeddings", True),
     )
 
 
