@@ -24,21 +24,22 @@ from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.peft.adapter import add_adapter
 from nemo_core.peft.settings import LoraSettings
+from nemo_core.train.balance import Balanced
 from nemo_core.train.device import Compute
 from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
 from nemo_core.train.measure import measure
 from nemo_core.train.objective import next_token_loss
-from nemo_core.train.optimizer import build_optimizer
 from nemo_core.train.saving import Saver
 from nemo_core.train.session import make_optimizer
 from nemo_core.train.settings import OptimizerSettings
 from nemo_core.train.weights import trained_weights
-from nemo_core.train.world import joined_world
+from nemo_core.train.world import ALONE, joined_world
 
 SHAPE = ModelConfig(
     vocab_size=50, hidden_size=16, num_layers=4, num_heads=4, num_kv_heads=2, head_dim=8, ffn_size=24, max_positions=64
 )
+TOLERANCE = 1e-6
 CPU = Compute(torch.device("cpu"), torch.float32)
 
 
@@ -143,7 +144,9 @@ def ragged_batch(rows: int, length: int = 12, *, packed: bool = False) -> Batch:
     return Batch(ids_BT, targets_BT, positions_BT, segments_BT)
 
 
-def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0) -> Parts:
+def parts_of(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0, kind: str = "adamw"
+) -> Parts:
     """A tiny model laid out as `settings` say."""
     model = Decoder(dataclasses.replace(SHAPE, **changes), seed=seed)
     parallel = parallelize(model, settings, world, CPU)
@@ -151,7 +154,7 @@ def parts_of(world: Any, settings: ParallelSettings, changes: dict[str, Any], se
         model=model,
         data=None,  # type: ignore[arg-type]
         objective=next_token_loss,
-        optimizer=build_optimizer(model, learning_rate=0.01, weight_decay=0.1, betas=(0.9, 0.95)),
+        optimizer=make_optimizer(model, 0.01, OptimizerSettings(kind=kind, weight_decay=0.1)),
         schedule=lambda _: 0.01,
         validate=dict,
         compute=CPU,
@@ -170,6 +173,32 @@ def worst_gradients(
     parts = parts_of(world, settings, changes)
     reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
     return [worst_gradient(parts, reference, batch, micro_rows) for batch, micro_rows in cases]
+
+
+def check(workers: Workers, settings: ParallelSettings, changes: dict[str, Any], *cases: Case) -> None:
+    """Loss, gradients and their length are those of one process."""
+    for rank, answers in enumerate(workers(worst_gradients, settings, changes, list(cases))):
+        for number, found in enumerate(answers):
+            assert abs(found["loss"]) < 2 * TOLERANCE, (rank, number, found)  # about 4: four units in the last place
+            assert abs(found["norm"]) < TOLERANCE, (rank, number, found)
+            assert found["gradient"] < TOLERANCE, (rank, number, found)
+
+
+def worst_balanced_gradients(
+    world: Any, settings: ParallelSettings, changes: dict[str, Any], batch: Batch
+) -> dict[str, Any]:
+    """The same with experts that are kept equally busy, row by row, and the balancing loss of the step."""
+    parts = parts_of(world, settings, changes)
+    reference = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
+    ours, theirs = (Balanced(next_token_loss, weight=0.1) for _ in range(2))
+    for row in range(len(batch.ids_BT)):
+        (theirs(reference, batch.rows(slice(row, row + 1))) / batch.num_targets).backward()
+    parts.laid_out.accumulate(ours, batch, micro_rows=1, num_targets=batch.num_targets, compute=CPU)
+    worst = 0.0
+    for name, weight in parts.model.named_parameters():
+        found, expected = blocks(name, weight.grad, reference)
+        worst = max(worst, float((found - expected).abs().max())) if expected.numel() else worst
+    return {"balance": (ours.taken_figures(world), theirs.taken_figures(ALONE)), "gradient": worst}
 
 
 def worst_gradient(parts: Parts, reference: Decoder, batch: Batch, micro_rows: int) -> dict[str, Any]:
@@ -211,9 +240,11 @@ def measured_loss(world: Any, settings: ParallelSettings, changes: dict[str, Any
     return loss
 
 
-def trained_state(world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any]) -> None:
+def trained_state(
+    world: Any, settings: ParallelSettings, root: str, steps: int, changes: dict[str, Any], kind: str = "adamw"
+) -> None:
     """Train a few steps and save the state under `root`."""
-    parts = parts_of(world, settings, changes)
+    parts = parts_of(world, settings, changes, kind=kind)
     saver = saver_of(parts, root)
     for _ in range(steps):
         learn_once(parts)
@@ -235,10 +266,10 @@ def saver_of(parts: Parts, root: str) -> Saver:
 
 
 def restored_difference(
-    world: Any, settings: ParallelSettings, root: str, changes: dict[str, Any]
+    world: Any, settings: ParallelSettings, root: str, changes: dict[str, Any], kind: str = "adamw"
 ) -> tuple[float, set[str], float]:
-    """Restore under another plan: largest difference from what was saved, the names compared, and the next loss."""
-    parts = parts_of(world, settings, changes, seed=7)
+    """Restore under another plan: largest difference from what was saved, the names compared, and the loss after."""
+    parts = parts_of(world, settings, changes, seed=7, kind=kind)
     restore(parts, saver_of(parts, root))
     saved = SavedState(Path(root) / "step-000002")
     worst, names = 0.0, set()
@@ -249,6 +280,7 @@ def restored_difference(
             names.add(name)
             if block.numel():
                 worst = max(worst, float((block - piece.data).abs().max()))
+    learn_once(parts)
     return worst, names, learn_once(parts)
 
 
@@ -265,12 +297,17 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
 
 
 def adapted_gradient(
-    world: Any, settings: ParallelSettings, changes: dict[str, Any], targets: tuple[str, ...], batch: Batch
+    world: Any,
+    settings: ParallelSettings,
+    changes: dict[str, Any],
+    targets: tuple[str, ...],
+    batch: Batch,
+    method: str = "lora",
 ) -> float:
-    """Largest difference of a LoRA gradient from that of one process, as a share of the largest gradient."""
+    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient."""
     reference, model = (Decoder(dataclasses.replace(SHAPE, **changes), seed=0) for _ in range(2))
     for each in (reference, model):
-        add_adapter(each, "lora", LoraSettings(rank=2, targets=targets), seed=1)
+        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1)
         draw = torch.Generator().manual_seed(2)
         for _, weight in trained_weights(each):
             weight.detach().normal_(0.0, 0.02, generator=draw)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from nemo_core.checkpoint.folder import copy_tokenizer, save_model
@@ -34,7 +35,7 @@ from nemo_core.train.world import ALONE
 
 from .family_cases import CASES
 
-MOE = MoEConfig(num_experts=4, top_k=2, ffn_size=12, balance_loss=0.02, dense_layers=(1,))
+MOE = MoEConfig(num_experts=4, top_k=2, ffn_size=12, balance_loss=0.02, balances=True, dense_layers=(1,))
 CONFIG = ModelConfig(
     vocab_size=31, hidden_size=16, num_layers=3, num_heads=2, num_kv_heads=2, head_dim=8, ffn_size=24, moe=MOE
 )
@@ -47,8 +48,8 @@ PACKED = Batch(IDS, TARGETS, torch.arange(8).expand(3, 8), SEGMENTS)
 WHOLE = Batch(IDS, IDS.roll(-1, 1))
 
 
-def redrawn(moe: MoEConfig = MOE) -> Decoder:
-    model = Decoder(dataclasses.replace(CONFIG, moe=moe), seed=0)
+def redrawn(moe: MoEConfig = MOE, **changes) -> Decoder:
+    model = Decoder(dataclasses.replace(CONFIG, moe=moe, **changes), seed=0)
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for router in (module for module in model.modules() if isinstance(module, Router)):
@@ -90,6 +91,24 @@ def test_value_and_gradient_are_those_of_transformers_on_the_same_logits(batch):
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-7, msg=name)
+
+
+@pytest.mark.parametrize("balances", [False, True])
+def test_training_minimises_by_default_what_transformers_does_on_the_same_folder(tmp_path, balances):
+    moe = dataclasses.replace(MOE, dense_layers=(), balance_loss=0.5, balances=balances)
+    model = redrawn(dataclasses.replace(moe, ffn_size=24), family="mixtral")
+    save_model(model, tmp_path / "model")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    assert theirs.config.output_router_logits == balances
+    theirs(input_ids=IDS, labels=IDS).loss.backward()
+    targets = IDS.roll(-1, 1)
+    targets[:, -1] = IGNORED
+    batch = Batch(IDS, targets)
+    objective = balanced(next_token_loss, model.config, ExpertSettings(), ParallelSettings())
+    found = gradient(model, objective(model, batch) / batch.num_targets)
+    for layer in range(3):
+        wanted = theirs.model.layers[layer].mlp.gate.weight.grad
+        torch.testing.assert_close(found[f"model.layers.{layer}.mlp.gate.weight"], wanted, rtol=1e-3, atol=1e-7)
 
 
 def test_filling_behind_packed_texts_counts_for_nothing():
@@ -186,6 +205,9 @@ def test_what_cannot_be_balanced_is_refused_by_name(settings, parallel, moe, sai
         balanced(next_token_loss, config, ExpertSettings(**settings), ParallelSettings(**parallel))
 
 
+BALANCED = ("experts.bias_rate=0.01", "experts.balance_loss=0.001")
+
+
 @pytest.fixture
 def moe_words(tokens, tiny_words, tmp_path) -> list[str]:
     """Settings of six steps of a mixture of the DeepSeek V3 family."""
@@ -194,7 +216,7 @@ def moe_words(tokens, tiny_words, tmp_path) -> list[str]:
     save_model(Decoder(config, seed=0), tmp_path / "first")
     copy_tokenizer(tokens / "tokenizer", tmp_path / "first")
     words = [word for word in tiny_words if not word.startswith("model.")]
-    return [*words, f"continue_from={tmp_path / 'first'}", "experts.bias_rate=0.01", "steps=6"]
+    return [*words, f"continue_from={tmp_path / 'first'}", *BALANCED, "steps=6"]
 
 
 @pytest.fixture

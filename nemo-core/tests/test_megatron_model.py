@@ -23,6 +23,12 @@ LAYER_NORM = NormConfig(kind="layer", bias=True)
 LLAMA3 = RopeConfig(
     theta=5e5, kind="llama3", factor=8.0, low_frequency_factor=2.0, high_frequency_factor=6.0, original_positions=32
 )
+YARN = RopeConfig(kind="yarn", factor=4.0, original_positions=16)
+LATENT = {
+    "num_kv_heads": 4,
+    "head_dim": 14,
+    "mla": MLAConfig(kv_rank=10, q_rank=9, plain_dim=8, rotary_dim=6, value_dim=7),
+}
 VARIANTS = {
     "llama": {},
     "tied, biases": {"tied_embeddings": True, "attention_bias": True, "output_bias": True, "mlp_bias": True},
@@ -31,7 +37,7 @@ VARIANTS = {
     "one key head": {"num_kv_heads": 1, "head_dim": 10},
     "llama3 rope with four other numbers": {"rope": LLAMA3},
     "linear rope": {"rope": RopeConfig(kind="linear", factor=3.0)},
-    "yarn": {"rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16)},
+    "yarn": {"rope": YARN},
     "longrope": {
         "rope": RopeConfig(
             kind="longrope",
@@ -63,6 +69,15 @@ VARIANTS = {
     },
     "norms behind": {"norm": NormConfig(placement="post")},
     "norms of heads": {"qk_norm": "head"},
+    "norms of projections": {"qk_norm": "projection", "norm": NormConfig(placement="post")},
+    "layers without positions": {"unturned_layers": (1,), "rope": YARN},
+    "yarn where there is no window": {
+        "window": 5,
+        "layer_kinds": ("sliding", "full", "sliding"),
+        "rope": YARN,
+        "local_rope": RopeConfig(theta=100.0),
+        "unturned_layers": (2,),
+    },
     "norms of heads beside layer norms": {"qk_norm": "head", "norm": LAYER_NORM},
     "layer norm without bias": {"norm": NormConfig(kind="layer")},
     "parallel": {"norm": LAYER_NORM, "residual": "parallel", "gated_mlp": False, "activation": "gelu"},
@@ -73,6 +88,36 @@ VARIANTS = {
         "moe": MoEConfig(num_experts=6, top_k=3, ffn_size=24, normalize=False, dense_layers=(1,)),
         "qk_norm": "head",
         "tied_embeddings": True,
+    },
+    "one expert by softmax, weight one": {"moe": MoEConfig(num_experts=4, top_k=1, ffn_size=24)},
+    "experts by sigmoid, weights as they are, groups judged by two": {
+        "moe": MoEConfig(
+            num_experts=8, top_k=3, ffn_size=24, score="sigmoid", normalize=False, groups=4, top_groups=3, group_best=2
+        )
+    },
+    "a bias beside softmax": {"moe": MoEConfig(num_experts=5, top_k=2, ffn_size=24, correction_bias=True)},
+    "latent attention": LATENT,
+    "latent attention, queries direct, yarn turning with a factor, window": {
+        **LATENT,
+        "mla": MLAConfig(kv_rank=10, plain_dim=8, rotary_dim=6, value_dim=17),
+        "rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16, mscale=1.0, mscale_all=0.6),
+        "query_scale": 0.3,
+        "window": 6,
+    },
+    "latent attention, experts": {
+        **LATENT,
+        "moe": MoEConfig(
+            num_experts=8,
+            top_k=3,
+            ffn_size=24,
+            score="sigmoid",
+            correction_bias=True,
+            groups=4,
+            top_groups=2,
+            shared_ffn_size=40,
+            scale=2.5,
+            dense_layers=(0,),
+        ),
     },
     "experts in groups, one for all": {
         "moe": MoEConfig(
@@ -159,7 +204,10 @@ def test_weights_come_back_bit_for_bit(name):
         assert torch.equal(back[key], weight), key
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt", "sandwich, two ropes, windows, caps", "norms of heads"])
+PACKED = ["llama", "gpt", "sandwich, two ropes, windows, caps", "norms of heads", "latent attention"]
+
+
+@pytest.mark.parametrize("name", PACKED)
 def test_packed_sequences_need_no_mask(name):
     other = megatron_of(redrawn(variant(name)))
     with torch.no_grad():
@@ -174,34 +222,21 @@ def test_a_text_beyond_the_positions_is_refused():
         megatron_of(redrawn(TINY))(torch.zeros(1, 49, dtype=torch.long))
 
 
-MLA = MLAConfig(kv_rank=10, plain_dim=8, rotary_dim=6, value_dim=7)
 REFUSED = {
-    "latent attention": ({"head_dim": 14, "num_kv_heads": 4, "mla": MLA}, ALONE, False, "mla .latent attention."),
-    "norm of projections": ({"qk_norm": "projection"}, ALONE, False, "qk_norm=projection"),
-    "layers without positions": (
-        {"unturned_layers": (1,)},
+    "latent attention with biases": ({**LATENT, "attention_bias": True}, ALONE, False, "attention_bias=true with mla"),
+    "latent attention with layer norms": (
+        {**LATENT, "norm": LAYER_NORM},
         ALONE,
         False,
-        r"unturned_layers=\[1\]: megatron.core turns",
+        "norm.kind=layer, norm.zero_centered=False with mla",
     ),
-    "one expert by softmax": (
-        {"moe": MoEConfig(num_experts=4, top_k=1, ffn_size=8)},
+    "layer norms of projections": (
+        {"qk_norm": "projection", "norm": LAYER_NORM},
         ALONE,
-        True,
-        "moe.normalize=true with moe.score=softmax",
+        False,
+        "norm.kind=layer, norm.zero_centered=False with qk_norm=projection",
     ),
-    "sigmoid weights as they are": (
-        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8, score="sigmoid", normalize=False)},
-        ALONE,
-        True,
-        "moe.normalize=False with moe.score=sigmoid",
-    ),
-    "groups judged by other numbers": (
-        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8, score="sigmoid", groups=2, top_groups=2)},
-        ALONE,
-        True,
-        "moe.group_best=2: megatron.core judges a group by its best moe.top_k // moe.top_groups = 1",
-    ),
+    "latent layers without positions": ({**LATENT, "unturned_layers": (1,)}, ALONE, False, "unturned_layers or local"),
     "experts with biases": (
         {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8), "mlp_bias": True},
         ALONE,
@@ -209,10 +244,10 @@ REFUSED = {
         "mlp_bias=true with experts",
     ),
     "experts over tensor ranks": (
-        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=8)},
+        {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=9)},
         Degrees(tensor=2),
         False,
-        "parallel.tensor=2 with experts needs a GPU",
+        "parallel.tensor=2 does not divide moe.ffn_size=9",
     ),
     "no experts to share": ({}, Degrees(expert=2), True, "parallel.expert=2: this model has no experts"),
     "yarn, partial": (

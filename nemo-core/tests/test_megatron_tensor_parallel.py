@@ -14,7 +14,8 @@ from nemo_core.megatron.joins import PaddedRows, gate_up, grouped_qkv, same
 pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
 
 WORKERS = Path(__file__).parent / "workers"
-NAMES = ("llama", "tied, biases", "gpt", "sandwich", "parallel")
+DENSE = ("llama", "tied, biases", "gpt", "sandwich", "parallel", "norms of projections", "latent attention")
+NAMES = (*DENSE, "latent attention, experts", "experts")
 JOINS = {
     "rows shared": (same(0), [(12, 5)]),
     "columns shared": (same(1), [(5, 12)]),

@@ -66,4 +66,4 @@ def test_a_model_given_as_an_adapter_says_where_its_adapter_is(base, adapter, tm
     adapter.rename(tmp_path / "chat/adapter")
     words = [f"model={base}", f"adapter={tmp_path / 'chat'}"]
     assert main(["merge", *words, f"output={tmp_path / 'merged'}"]) == 2
-    assert f"this is no adapter folder; the adapter of this model is {tmp_path / 'chat/adapter'}" in capsys.readouterr().err
+    assert f"; the adapter of this model is {tmp_path / 'chat/adapter'}" in capsys.readouterr().err

@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from parallel_cases import (
     SHAPE,
+    TOLERANCE,
     Workers,
     adapted_gradient,
+    check,
     half_precision_loss,
     learnt_model,
     measured_loss,
@@ -31,7 +33,6 @@ from nemo_core.train.world import ALONE
 
 PLAIN, TIED = {}, {"tied_embeddings": True}
 BIASED = {"attention_bias": True, "mlp_bias": True}
-TOLERANCE = 1e-6
 
 
 def plan(**degrees) -> ParallelSettings:
@@ -50,15 +51,6 @@ def four():
     workers = Workers(4)
     yield workers
     workers.close()
-
-
-def check(workers, settings, changes, *cases):
-    """Each case is a batch and how many of its rows are computed at once."""
-    for rank, answers in enumerate(workers(worst_gradients, settings, changes, list(cases))):
-        for number, found in enumerate(answers):
-            assert abs(found["loss"]) < 2 * TOLERANCE, (rank, number, found)  # about 4: four units in the last place
-            assert abs(found["norm"]) < TOLERANCE, (rank, number, found)
-            assert found["gradient"] < TOLERANCE, (rank, number, found)
 
 
 PAIRS = {
@@ -235,15 +227,24 @@ def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["plain", "one key head", "mixtral", "deepseek"])
+def test_learnt_lengths_of_split_matrices_have_the_gradients_of_one_process(two, family):
+    changes = {"plain": BIASED, **FAMILIES}[family]
+    targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
+    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True), "dora")) < 3e-6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "fsdp", "context", "pipeline"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_every_layout(two, name):
     assert max(two(adapted_gradient, PAIRS[name], PLAIN, ALL_LINEAR, ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "dora"])
 @pytest.mark.parametrize("name", ["fsdp x tensor", "pipeline x tensor", "pipeline x fsdp"])
-def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name):
-    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5))) < 3e-6
+def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name, method):
+    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5), method)) < 3e-6
 
 
 @pytest.mark.slow
@@ -251,6 +252,30 @@ def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layout
 def test_optimizers_of_whole_matrices_give_the_very_numbers_where_those_are_cut(two, kind):
     for placements in ((0, 1, 0, 1, None), (1, 0, None, 0, None)):
         assert all(two(whole_matrix_steps, kind, placements))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["muon", "adafactor"])
+@pytest.mark.parametrize(("saved", "loaded"), [("fsdp", "tensor"), ("tensor", "fsdp"), ("pipeline", "fsdp")])
+def test_states_of_optimizers_of_whole_matrices_are_taken_up_under_another_plan(two, tmp_path, saved, loaded, kind):
+    two(trained_state, PAIRS[saved], str(tmp_path), 2, TIED, kind)
+    alone = restored_difference(ALONE, plan(), str(tmp_path), TIED, kind)
+    answers = two(restored_difference, PAIRS[loaded], str(tmp_path), TIED, kind)
+    assert [worst for worst, *_ in (alone, *answers)] == [0.0] * 3
+    assert set().union(*(names for _, names, _ in answers)) == alone[1]
+    assert any(name.endswith({"muon": "momentum_buffer", "adafactor": "row_var"}[kind]) for name in alone[1])
+    assert all(loss == pytest.approx(alone[2], abs=1e-5) for *_, loss in answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["muon", "adafactor"])
+def test_states_of_optimizers_of_whole_matrices_go_from_one_process_to_four(four, tmp_path, kind):
+    trained_state(ALONE, plan(), str(tmp_path), 2, PLAIN, kind)
+    alone = restored_difference(ALONE, plan(), str(tmp_path), PLAIN, kind)
+    for worst, names, loss in four(restored_difference, FOURS["fsdp x tensor"], str(tmp_path), PLAIN, kind):
+        assert worst == 0.0
+        assert names == alone[1]
+        assert loss == pytest.approx(alone[2], abs=1e-5)
 
 
 def check_same_models(found: Path, expected: Path) -> None:

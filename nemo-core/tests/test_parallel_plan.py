@@ -14,7 +14,7 @@ from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.parallel.tensor import styles_of
 from nemo_core.peft.adapter import add_adapter
-from nemo_core.peft.settings import BottleneckSettings, LoraSettings
+from nemo_core.peft.settings import BottleneckSettings, Ia3Settings, LoraSettings
 from nemo_core.train.world import World
 
 SHAPE = ModelConfig(
@@ -44,12 +44,44 @@ def test_copies_fill_what_is_left():
         (8, {"pipeline": 8}, "makes 8 stages, but model.num_layers=4; use 4 stages or fewer"),
         (2, {"pipeline": 2, "schedule": "interleaved"}, "interleaved takes 2 or more stages per rank"),
         (2, {"pipeline": 2, "stages_per_rank": 2}, "parallel.schedule=1f1b with parallel.stages_per_rank=2"),
-        (2, {"expert": 2}, "parallel.expert=2: .* use parallel.tensor, which splits every expert by its width"),
+        (2, {"expert": 2}, "parallel.expert=2: this model has no experts; leave parallel.expert out"),
     ],
 )
 def test_an_impossible_plan_is_named(size, degrees, message):
     with pytest.raises(ConfigError, match=message):
         plan(size, **degrees)
+
+
+MIXTURE = dataclasses.replace(SHAPE, moe=MoEConfig(num_experts=6, top_k=2, ffn_size=12))
+
+
+@pytest.mark.parametrize(
+    ("size", "degrees", "message"),
+    [
+        (4, {"expert": 4}, r"parallel.expert=4 does not divide moe.num_experts=6; use one of \[1, 2, 3, 6\]"),
+        (2, {"tensor": 2, "expert": 2}, r"does not fit data x fsdp x context = 1 x 1 x 1, .*; use one of \[1\]"),
+        (6, {"fsdp": 2, "expert": 3}, r"parallel.expert=3 does not fit .* = 3 x 2 x 1, .*; use one of \[1, 2, 6\]"),
+        (2, {"fsdp": 2, "expert": 2, "recompute": "selective"}, "torch allows .*; use parallel.recompute=full"),
+    ],
+)
+def test_an_impossible_share_of_experts_is_named(size, degrees, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(size, MIXTURE, **degrees)
+
+
+@pytest.mark.parametrize(
+    ("size", "degrees", "sizes"),
+    [
+        (4, {"expert": 2}, (2, 1, 2)),
+        (12, {"fsdp": 6, "expert": 3}, (2, 2, 3)),
+        (12, {"fsdp": 2, "expert": 6}, (2, 1, 6)),
+        (12, {"fsdp": 2, "context": 3, "expert": 2, "tensor": 2}, (1, 3, 2)),
+    ],
+)
+def test_experts_are_copied_and_sharded_over_what_is_left(size, degrees, sizes):
+    found = plan(size, MIXTURE, **degrees)
+    assert found.expert_sizes == sizes
+    assert not found.is_plain
 
 
 def test_sizes_that_tensor_parallel_does_not_divide_are_named():
@@ -75,9 +107,9 @@ def test_key_heads_are_shared_by_a_multiple_of_processes():
     ("method", "settings", "message"),
     [
         (
-            "dora",
-            LoraSettings(),
-            "q_proj has an adapter of method=dora, and only method=lora is split; use",
+            "ia3",
+            Ia3Settings(),
+            "k_proj has an adapter of method=ia3, and only lora and dora are split; use",
         ),
         ("lora", LoraSettings(dropout=0.1), r"lora.dropout=0.1 would drop other inputs in each process"),
         (

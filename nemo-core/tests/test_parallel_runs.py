@@ -12,8 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nemo_core.checkpoint.folder import copy_tokenizer, save_model
 from nemo_core.checkpoint.state_store import saved_steps
 from nemo_core.cli import main
+from nemo_core.config import ModelConfig, MoEConfig
+from nemo_core.model.decoder import Decoder
 from nemo_core.train.metrics import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -98,10 +101,13 @@ def test_fine_tuning_with_shared_out_weights_is_that_of_one_process(pretrained, 
     assert two["after"] == pytest.approx(one["after"], rel=1e-3)
     assert [row["before"] for row in two["samples"]] == [row["before"] for row in one["samples"]]
     assert ("ema_validation_loss" in two["after"]) == (method == "full")
-    if method == "full":
-        expected = load_file(tmp_path / "one/ema/model.safetensors")
-        for name, values in load_file(tmp_path / "two/ema/model.safetensors").items():
-            torch.testing.assert_close(values, expected[name], atol=1e-4, rtol=1e-3)
+    written = "ema/model.safetensors" if method == "full" else "model.safetensors"  # with the adapter merged
+    expected = load_file(tmp_path / "one" / written)
+    for name, values in load_file(tmp_path / "two" / written).items():
+        torch.testing.assert_close(values, expected[name], atol=1e-4, rtol=1e-3)
+    if method == "lora":
+        kept = load_file(tmp_path / "two/adapter/adapter_model.safetensors")
+        assert {tuple(values.shape) for values in kept.values()} >= {(8, 32)}
 
 
 def test_a_stopped_run_goes_on_under_another_plan(tiny_words, tmp_path, pretrained):
@@ -140,6 +146,31 @@ def test_torchrun_restarts_a_run_that_lost_a_process_and_it_ends_bit_for_bit(tin
     assert process.returncode == 0, told[-3000:]
     finished([*words, f"output={tmp_path / 'whole'}"])
     assert digest(output) == digest(tmp_path / "whole")
+
+
+@pytest.fixture
+def mixture_words(tiny_words, tokens, tmp_path) -> list[str]:
+    """Settings of a run that goes on with a small mixture of experts."""
+    shape = {"vocab_size": 320, "hidden_size": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 2, "head_dim": 16}
+    moe = MoEConfig(num_experts=4, top_k=2, ffn_size=32)
+    config = ModelConfig(family="mixtral", ffn_size=32, max_positions=64, moe=moe, **shape)
+    save_model(Decoder(config, seed=0), tmp_path / "first")
+    copy_tokenizer(tokens / "tokenizer", tmp_path / "first")
+    return [*(word for word in tiny_words if not word.startswith("model.")), f"continue_from={tmp_path / 'first'}"]
+
+
+def test_experts_in_two_processes_learn_what_one_learns_and_a_lost_process_changes_no_bit(mixture_words, tmp_path):
+    output, words = tmp_path / "model", ["pretrain", *mixture_words, "save_every=1"]
+    shared_out = [*words, "parallel.fsdp=2", "parallel.expert=2"]
+    process = started([*shared_out, f"output={output}"], options=("--max-restarts", "1"))
+    run_until(process, tmp_path / "model.partial/metrics.jsonl", 3)
+    os.kill(worker_of(process, 1), signal.SIGKILL)
+    _, told = process.communicate(timeout=240)
+    assert process.returncode == 0, told[-3000:]
+    finished([*shared_out, f"output={tmp_path / 'whole'}"])
+    assert digest(output) == digest(tmp_path / "whole")
+    assert main([*words, f"output={tmp_path / 'one'}"]) == 0
+    assert stats(output)["after"] == pytest.approx(stats(tmp_path / "one")["after"], rel=1e-3)
 
 
 def test_a_process_that_does_not_answer_ends_the_others_in_time(tiny_words, tmp_path):

@@ -107,6 +107,9 @@ class MoEConfig:
         Literal["batch", "sequence"],
         Meta(description="whose tokens it balances: those of all layers and rows together, or layer by row (DeepSeek)"),
     ] = "batch"
+    balances: Annotated[
+        bool, Meta(description="training adds it unless told otherwise (`output_router_logits`, as transformers)")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.top_k > self.num_experts:

@@ -9,24 +9,29 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
+from redrawn import redrawn
 
 warnings.filterwarnings("ignore")
 
 from nemo_core.checkpoint.foreign.source import MegatronSource  # noqa: E402
 from nemo_core.checkpoint.foreign.stacked import StackedFolder, stacked_tensors  # noqa: E402
 from nemo_core.checkpoint.foreign.torch_dist import write_torch_dist  # noqa: E402
-from nemo_core.config import ModelConfig, NormConfig, RopeConfig  # noqa: E402
+from nemo_core.config import MLAConfig, ModelConfig, MoEConfig, NormConfig, RopeConfig  # noqa: E402
 from nemo_core.megatron.collectives import sum_shared_weights  # noqa: E402
 from nemo_core.megatron.degrees import Degrees  # noqa: E402
 from nemo_core.megatron.distributed_checkpoint import load_distributed, save_distributed, sharded_weights  # noqa: E402
 from nemo_core.megatron.model import MegatronDecoder  # noqa: E402
 from nemo_core.megatron.parallel import process_groups  # noqa: E402
 from nemo_core.megatron.weights import canonical_gradients, canonical_weights, load_weights  # noqa: E402
-from nemo_core.model.decoder import Decoder  # noqa: E402
 
 TINY = ModelConfig(
     vocab_size=67, hidden_size=32, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=12, ffn_size=40, max_positions=48
 )
+LATENT = {
+    "num_kv_heads": 4,
+    "head_dim": 14,
+    "mla": MLAConfig(kv_rank=11, q_rank=9, plain_dim=8, rotary_dim=6, value_dim=7),
+}
 VARIANTS = {
     "llama": {},
     "tied, biases": {"tied_embeddings": True, "attention_bias": True, "output_bias": True, "mlp_bias": True},
@@ -47,18 +52,29 @@ VARIANTS = {
         "embedding_scale": 5.65,
         "qk_norm": "head",
     },
+    "norms of projections": {"qk_norm": "projection", "norm": NormConfig(placement="post")},
+    "latent attention": LATENT,
+    "latent attention, experts": {
+        **LATENT,
+        "mla": MLAConfig(kv_rank=11, plain_dim=8, rotary_dim=6, value_dim=17),
+        "rope": RopeConfig(kind="yarn", factor=4.0, original_positions=16, mscale=1.0, mscale_all=0.6),
+        "moe": MoEConfig(
+            num_experts=8,
+            top_k=3,
+            ffn_size=24,
+            score="sigmoid",
+            correction_bias=True,
+            groups=4,
+            top_groups=2,
+            shared_ffn_size=40,
+            shared_gate=True,
+            dense_layers=(0,),
+        ),
+    },
+    "experts": {"moe": MoEConfig(num_experts=5, top_k=2, ffn_size=24), "qk_norm": "head"},
     "parallel": {"norm": NormConfig(kind="layer", bias=True), "residual": "parallel", "output_bias": True},
 }
 IDS = torch.randint(0, 67, (2, 20), generator=torch.Generator().manual_seed(0))
-
-
-def redrawn(config: ModelConfig) -> Decoder:
-    model = Decoder(config, seed=0)
-    draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(torch.randn(weight.shape, generator=draw) * 0.2)
-    return model.eval()
 
 
 def largest(pairs) -> float:
@@ -67,21 +83,23 @@ def largest(pairs) -> float:
 
 def look(name: str, folder: Path, degrees: Degrees) -> dict[str, float | bool]:
     native = redrawn(dataclasses.replace(TINY, **VARIANTS[name]))
-    weights = dict(native.named_parameters())
+    weights = native.state_dict()
     shared = MegatronDecoder(native.config, degrees=degrees).eval()
     load_weights(shared, weights.__getitem__)
     ours, theirs = native.logits(native(IDS)), shared.logits(shared(IDS))
     factors = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
     (ours * factors).sum().backward()
     (theirs * factors).sum().backward()
-    sum_shared_weights(shared)
-    gradients = [(found, weights[key].grad) for key, found in canonical_gradients(shared)]
+    sum_shared_weights(shared, norms_by_head=native.config.qk_norm == "head")
+    trained = dict(native.named_parameters())
+    gradients = [(found, trained[key].grad) for key, found in canonical_gradients(shared)]
     back = dict(canonical_weights(shared))
     save_distributed(shared, folder / name)
     other = MegatronDecoder(native.config, degrees=degrees)
     load_distributed(other, folder / name)
-    written = folder / f"{name} written by us"
-    if dist.get_rank() == 0:
+    is_known = native.config.qk_norm != "projection"  # else we refuse to write it
+    written = folder / (f"{name} written by us" if is_known else name)
+    if dist.get_rank() == 0 and is_known:
         write_torch_dist(written, stacked_tensors(native.config, weights.__getitem__), common={})
     dist.barrier()
     theirs_loaded = dist_checkpointing.load(

@@ -99,11 +99,16 @@ def save_model(model: Decoder, folder: str | Path, *, max_shard_bytes: int = MAX
     """
     folder = Path(folder)
     tensors = model.state_dict()
-    foreign = [name for name in tensors if ".adapters." in name]
-    if foreign:
-        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
+    refuse_adapters(tensors, folder)
     infos = {name: TensorInfo(tuple(t.shape), t.dtype) for name, t in tensors.items()}
     save_read(model.config, infos, tensors.__getitem__, folder, max_shard_bytes=max_shard_bytes)
+
+
+def refuse_adapters(names: Iterable[str], folder: Path) -> None:
+    """Raise ArtifactError where the tensors of a model are not all its own."""
+    foreign = [name for name in names if ".adapters." in name]
+    if foreign:
+        raise ArtifactError(f"{folder}: the model has unmerged adapters ({some(foreign)}); merge_adapters(model) first")
 
 
 def save_read(

@@ -57,7 +57,7 @@ def write_shard(
     path: Path,
     infos: Mapping[str, TensorInfo],
     read: Callable[[str], Tensor],
-    on_tensor: Callable[[TensorInfo], None],
+    on_tensor: Callable[[TensorInfo], None] = lambda info: None,
 ) -> None:
     """One file, whole or not at all; wider types come first, so that every tensor is aligned."""
     order = sorted(infos, key=lambda name: -infos[name].dtype.itemsize)

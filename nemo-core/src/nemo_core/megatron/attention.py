@@ -32,6 +32,7 @@ class TorchCoreAttention(nn.Module):
         softmax_scale: float | None = None,
         cp_comm_type: str | None = None,
         pg_collection: Any = None,
+        **_: Any,
     ) -> None:
         super().__init__()
         self.dropout = config.attention_dropout if attention_dropout is None else attention_dropout
@@ -108,16 +109,34 @@ def capped_core_attention(cap: float) -> type[TorchCoreAttention]:
     return type("CappedCoreAttention", (TorchCoreAttention,), {"score_cap": cap})
 
 
-def self_attention_of_kinds(kind_of_layer: tuple[int, ...]) -> type[SelfAttention]:
-    """A self-attention that takes, of the rotary tables of several kinds of layer, the one of its own layer."""
+def scaled_by_layer(core: Any, scales: tuple[float, ...]) -> Any:
+    """The core attention class with a factor on scores for each layer; megatron.core has one for all."""
+
+    class ScaledCoreAttention(core):  # type: ignore[misc]
+        """Core attention that knows the factor of its layer."""
+
+        def __init__(self, *, layer_number: int, softmax_scale: float | None = None, **rest: Any) -> None:
+            super().__init__(layer_number=layer_number, softmax_scale=scales[layer_number - 1], **rest)
+
+    return ScaledCoreAttention
+
+
+def self_attention_of_kinds(kind_of_layer: tuple[int | None, ...], *, tables: int) -> type[SelfAttention]:
+    """A self-attention that takes, of the rotary tables of several kinds of layer, the one of its own layer, or none.
+
+    One table comes as it is, several stacked.
+    """
 
     class KindSelfAttention(SelfAttention):  # type: ignore[misc]
         """Self-attention with the rotary table of its layer's kind."""
 
         def forward(self, hidden_states: Tensor, *args: Any, rotary_pos_emb: Tensor | None = None, **rest: Any) -> Any:
             """As the base class's."""
-            if rotary_pos_emb is not None:
-                rotary_pos_emb = rotary_pos_emb[kind_of_layer[self.layer_number - 1]]
+            kind = kind_of_layer[self.layer_number - 1]
+            if kind is None:
+                rotary_pos_emb = None
+            elif rotary_pos_emb is not None and tables > 1:
+                rotary_pos_emb = rotary_pos_emb[kind]
             return super().forward(hidden_states, *args, rotary_pos_emb=rotary_pos_emb, **rest)
 
     return KindSelfAttention

@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from ..checkpoint.folder import save_model
@@ -30,12 +29,13 @@ from ..shapes import tensor_specs
 from ..train.device import Compute
 from ..train.objective import Objective
 from ..train.world import World
+from .average import MegatronEma
 from .collectives import sum_shared_weights
 from .loss import objective_for
 from .mapping import Entry
 from .model import MegatronDecoder
 from .pieces import piece_of_rank, weight_of, whole_model
-from .weights import gathered, held
+from .weights import gathered, held, put
 
 Moments = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ class MegatronLaidOut:
                 weight.grad = torch.zeros_like(weight)
         if self.buckets is not None:
             self.buckets.finish()
-        sum_shared_weights(self.model)
+        sum_shared_weights(self.model, norms_by_head=self.model.config.qk_norm == "head")
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> float:
@@ -107,6 +107,14 @@ class MegatronLaidOut:
             for _, gradient in gradients:
                 gradient.mul_(scale)
         return norm
+
+    def average(self, decay: float) -> MegatronEma:
+        """A running average of the weights that begins now."""
+        return MegatronEma(self.model, self.trained, self.shard_of, decay=decay)
+
+    def router_biases(self) -> dict[str, Tensor]:
+        """The biases that steer which experts are chosen, by canonical name."""
+        return {entry.parts[0]: bias for entry, bias in self.held if not isinstance(bias, torch.nn.Parameter)}
 
     def trained_names(self) -> set[str]:
         """Canonical names of the weights."""
@@ -198,14 +206,6 @@ def moments_of(optimizer: Optimizer, weight: Tensor) -> Moments:
     """The optimizer's state of a weight."""
     found: Moments = optimizer.state.get(weight, {})
     return found
-
-
-def put(target: Tensor, values: Tensor) -> None:
-    """Copy values into a tensor, or this process's share of them into its shard."""
-    if isinstance(target, DTensor):
-        target.copy_(distribute_tensor(values.to(target.device), target.device_mesh, target.placements))
-    else:
-        target.copy_(values)
 
 
 def data_group() -> dist.ProcessGroup:

@@ -129,8 +129,9 @@ def attention_rows(config: ModelConfig) -> Iterator[Row]:
         yield f"self_attention.linear_qkv.{kind}", tuple(f"self_attn.{letter}_proj.{kind}" for letter in "qkv"), qkv
     for kind in kinds(config.output_bias):
         yield f"self_attention.linear_proj.{kind}", (f"self_attn.o_proj.{kind}",), same(row_axis(kind))
-    for letter in "qk" if config.qk_norm == "head" else "":
-        yield f"self_attention.{letter}_layernorm.weight", (f"self_attn.{letter}_norm.weight",), same()
+    axis = 0 if config.qk_norm == "projection" else None
+    for letter in "qk" if config.qk_norm != "none" else "":
+        yield f"self_attention.{letter}_layernorm.weight", (f"self_attn.{letter}_norm.weight",), same(axis)
 
 
 def latent_rows(config: ModelConfig) -> Iterator[Row]:

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
 from megatron.core.packed_seq_params import PackedSeqParams
-from megatron.core.tensor_parallel import copy_to_tensor_model_parallel_region, gather_from_sequence_parallel_region
+from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from torch import Tensor, nn
 
 from ..config import ModelConfig
 from ..foundation.errors import InputError
 from ..model.heads import capped
 from ..model.rope import inverse_frequencies
-from .collectives import gather
+from .collectives import for_own_part, gather
 from .degrees import ALONE, Degrees
 from .representable import check_representable
 from .rope import TableRotaryEmbedding
@@ -173,7 +173,7 @@ class MegatronDecoder(nn.Module):
 
     def own_logits(self, hidden: Tensor) -> Tensor:
         """Scores of the part of the vocabulary that this tensor-parallel rank holds."""
-        return F.linear(copy_to_tensor_model_parallel_region(hidden), self.own_head_weight)
+        return F.linear(for_own_part(hidden), self.own_head_weight)
 
     @property
     def own_head_weight(self) -> Tensor:

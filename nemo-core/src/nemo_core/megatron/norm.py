@@ -4,7 +4,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from megatron.core import parallel_state
+from megatron.core.transformer.utils import make_sharded_tensors_for_checkpoint
 from torch import Tensor, nn
+
+from .collectives import sum_of_ranks
 
 
 class LocalNorm(nn.Module):
@@ -36,6 +40,45 @@ class UnbiasedLocalNorm(LocalNorm):
     """The same, where a LayerNorm has no bias."""
 
     has_bias = False
+
+
+class ProjectionNorm(nn.Module):
+    """RMSNorm over all heads of queries or of keys together (OLMo 2), which tensor-parallel ranks share out."""
+
+    heads = 0
+
+    def __init__(self, config: Any, hidden_size: int, eps: float, **_: Any) -> None:
+        super().__init__()
+        self.ranks, self.eps = parallel_state.get_tensor_model_parallel_world_size(), eps
+        self.weight = nn.Parameter(torch.ones(self.heads * hidden_size // self.ranks, dtype=config.params_dtype))
+
+    def forward(self, x_TBHD: Tensor) -> Tensor:
+        """[T,B,H,D] -> [T,B,H,D], H this rank's heads."""
+        flat = x_TBHD.flatten(-2)
+        if self.ranks == 1:
+            return F.rms_norm(flat, flat.shape[-1:], self.weight, self.eps).view_as(x_TBHD)
+        whole = flat.float()
+        mean = sum_of_ranks(whole.square().sum(-1, keepdim=True)) / (flat.shape[-1] * self.ranks)
+        normed: Tensor = whole * (mean + self.eps).rsqrt() * self.weight.float()
+        return normed.type_as(x_TBHD).view_as(x_TBHD)
+
+    def sharded_state_dict(self, prefix: str = "", sharded_offsets: Any = (), metadata: Any = None) -> Any:
+        """The weight as a part of that of all ranks."""
+        groups = {"dp_cp_group": (metadata or {}).get("dp_cp_group")}
+        state = self.state_dict(prefix="", keep_vars=True)
+        return make_sharded_tensors_for_checkpoint(
+            state,
+            prefix,
+            {"weight": 0},
+            sharded_offsets,
+            tp_group=parallel_state.get_tensor_model_parallel_group(),
+            **groups,
+        )
+
+
+def projection_norm(heads: int) -> type[ProjectionNorm]:
+    """The norm over so many heads; a spec passes classes, so the number is a class attribute."""
+    return type("ProjectionNorm", (ProjectionNorm,), {"heads": heads})
 
 
 def normed(linear: Any, norm: Any) -> Any:

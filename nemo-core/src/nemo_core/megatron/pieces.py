@@ -27,7 +27,8 @@ def piece_of_rank(
 
 def weight_of(name: str) -> str:
     """The weight that a tensor of a state belongs to."""
-    return name.removeprefix("optim.").rpartition(".")[0] if name.startswith("optim.") else name
+    is_moment = name.startswith("optim.")
+    return name.removeprefix("optim.").rpartition(".")[0] if is_moment else name.removeprefix("ema.")
 
 
 def whole_model(

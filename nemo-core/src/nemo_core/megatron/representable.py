@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..config import ModelConfig, MoEConfig
+from ..config import ModelConfig
 from ..foundation.errors import ConfigError
 from ..model.rope import attention_factor
 from .degrees import Degrees
@@ -24,11 +24,12 @@ def check_representable(config: ModelConfig, degrees: Degrees, *, on_gpu: bool, 
 def impossible(config: ModelConfig) -> Iterator[str]:
     """What megatron.core cannot represent anywhere."""
     if config.mla is not None:
-        yield "mla (latent attention) takes rotary tables of its own in megatron.core, ours cannot be given to it"
-    if config.unturned_layers:
-        yield f"unturned_layers={list(config.unturned_layers)}: megatron.core turns in every layer alike"
-    if config.qk_norm == "projection":
-        yield "qk_norm=projection: megatron.core normalises queries and keys per head"
+        yield from impossible_latents(config)
+    if config.mla is not None and (config.unturned_layers or config.local_rope is not None):
+        yield "unturned_layers or local_rope with mla: latent attention is turned alike in every layer here"
+    if config.qk_norm == "projection" and (config.norm.kind != "rms" or config.norm.zero_centered):
+        norm = f"norm.kind={config.norm.kind}, norm.zero_centered={config.norm.zero_centered}"
+        yield f"{norm} with qk_norm=projection: whole queries and keys have plain root-mean-square norms here"
     rope, local = config.rope, config.local_rope
     if local is not None and local.kind == "longrope":
         yield "local_rope.kind=longrope: the rotary tables of two kinds of layer would change with the text's length"
@@ -38,13 +39,11 @@ def impossible(config: ModelConfig) -> Iterator[str]:
         if one.rotary_share != 1.0:
             share = f"{name}.rotary_share={one.rotary_share}"
             yield f"{share} with {one.kind}: its factor acts on the turned features alone"
-        if local is not None:
-            yield f"{name}.kind={one.kind} with local_rope: megatron.core scales the scores of all layers alike"
     if config.moe is not None:
-        yield from impossible_experts(config, config.moe)
+        yield from impossible_experts(config)
 
 
-def impossible_experts(config: ModelConfig, moe: MoEConfig) -> Iterator[str]:
+def impossible_experts(config: ModelConfig) -> Iterator[str]:
     """What megatron.core's router and experts compute otherwise."""
     if config.mlp_bias:
         yield "mlp_bias=true with experts: megatron.core's grouped experts have no biases"
@@ -52,17 +51,16 @@ def impossible_experts(config: ModelConfig, moe: MoEConfig) -> Iterator[str]:
         yield f"norm.placement={config.norm.placement} with experts: a norm behind them acts on each expert by itself"
     if config.residual != "sequential":
         yield f"residual={config.residual} with experts: its layers send the normed tokens to experts in sequence"
-    if moe.correction_bias and moe.score == "softmax":
-        yield "moe.correction_bias with moe.score=softmax: megatron.core corrects sigmoid scores only"
-    if moe.score == "sigmoid" and moe.normalize != (moe.top_k > 1):
-        yield f"moe.normalize={moe.normalize} with moe.score=sigmoid: megatron.core normalises if moe.top_k is above 1"
-    if moe.score == "softmax" and moe.normalize and (moe.top_k == 1 or moe.groups > 1):
-        yield "moe.normalize=true with moe.score=softmax: megatron.core picks one expert, or by groups, without it only"
-    if moe.groups > 1 and moe.group_best != moe.top_k // moe.top_groups:
-        yield (
-            f"moe.group_best={moe.group_best}: megatron.core judges a group by its best "
-            f"moe.top_k // moe.top_groups = {moe.top_k // moe.top_groups}"
-        )
+
+
+def impossible_latents(config: ModelConfig) -> Iterator[str]:
+    """What latent attention has no place for in megatron.core."""
+    for name in ("attention_bias", "output_bias"):
+        if getattr(config, name):
+            yield f"{name}=true with mla: megatron.core's latent attention has no biases"
+    if config.norm.kind != "rms" or config.norm.zero_centered:
+        norm = f"norm.kind={config.norm.kind}, norm.zero_centered={config.norm.zero_centered}"
+        yield f"{norm} with mla: latent vectors have plain root-mean-square norms"
 
 
 def impossible_on_cpu(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
@@ -76,8 +74,6 @@ def impossible_on_cpu(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
             yield f"parallel.{name}={getattr(degrees, name)} needs a GPU: {reason}"
     if degrees.sequence_parallel:
         yield "parallel.sequence=true needs a GPU: its collectives allocate there"
-    if config.moe is not None and degrees.tensor > 1:
-        yield f"parallel.tensor={degrees.tensor} with experts needs a GPU: they gather tokens on a GPU only"
 
 
 def impossible_with_engine(config: ModelConfig) -> Iterator[str]:
@@ -97,6 +93,9 @@ def divisible(config: ModelConfig, degrees: Degrees) -> Iterator[str]:
     for name in ("num_heads", "num_kv_heads", "ffn_size"):
         if getattr(config, name) % degrees.tensor:
             yield f"parallel.tensor={degrees.tensor} does not divide {name}={getattr(config, name)}"
+    for name in ("ffn_size", "shared_ffn_size") if config.moe is not None else ():
+        if getattr(config.moe, name) % degrees.tensor:
+            yield f"parallel.tensor={degrees.tensor} does not divide moe.{name}={getattr(config.moe, name)}"
     if config.moe is not None and config.moe.num_experts % degrees.expert:
         yield f"parallel.expert={degrees.expert} does not divide moe.num_experts={config.moe.num_experts}"
     if config.moe is None and degrees.expert > 1:

@@ -1,6 +1,7 @@
-"""Which experts a token passes, on a CPU: megatron.core's own router moves its weights to a GPU.
+"""Which experts a token passes, by the rules of the native implementation.
 
-N tokens, X experts, E hidden width.
+megatron.core's own knows some of them; on a CPU it would also move its weights to a GPU. T places, B rows, N tokens,
+X experts, C chosen experts, E hidden width.
 """
 
 import copy
@@ -8,14 +9,51 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from megatron.core.tensor_parallel import gather_from_sequence_parallel_region
 from megatron.core.transformer.moe.router import TopKRouter
 from torch import Tensor
 
+from ..config import MoEConfig
+from ..model.moe import Routing, Telling, choose
 
-class CpuRouter(TopKRouter):  # type: ignore[misc]
-    """megatron.core's router with its bias and its scores made where the weights are."""
 
+class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
+    """megatron.core's router that chooses as `rules` say, and tells whoever listens."""
+
+    rules: MoEConfig
     expert_bias: Tensor
+
+    @property
+    def steering_bias(self) -> Tensor:
+        """The expert bias, [X]."""
+        return self.expert_bias
+
+    def routing(self, logits: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The weight of each expert for each token, zero where it is not chosen, and which are: [T,B,X] -> [N,X] each.
+
+        Filling has no mask here: it passes experts like any token, and nothing is learnt from it.
+        """
+        logit_NX = logits.flatten(0, -2)
+        bias_X = self.expert_bias if self.rules.correction_bias else None
+        score_NX, chosen_NC, weight_NC = choose(logit_NX, self.rules, bias_X)
+        self.tell(score_NX, chosen_NC, logits.shape[:-1])
+        zero_NX = torch.zeros_like(score_NX)
+        return zero_NX.scatter(1, chosen_NC, weight_NC), zero_NX.bool().scatter(1, chosen_NC, True)
+
+    def tell(self, score_NX: Tensor, chosen_NC: Tensor, places: torch.Size) -> None:
+        """Say what was decided of all places, row after row as in the batch."""
+        if self.told is None:
+            return
+        score, chosen = (one.view(*places, -1) for one in (score_NX, chosen_NC))
+        if self.config.sequence_parallel:
+            score, chosen = (
+                gather_from_sequence_parallel_region(one, tensor_parallel_output_grad=False) for one in (score, chosen)
+            )
+        self.told.append(Routing(self, *(one.transpose(0, 1).flatten(0, 1) for one in (score, chosen))))
+
+
+class CpuRouter(RuledRouter):
+    """The same with its bias and its scores made where the weights are."""
 
     def __init__(self, config: Any, pg_collection: Any = None) -> None:
         unbiased = copy.copy(config)
@@ -30,3 +68,8 @@ class CpuRouter(TopKRouter):  # type: ignore[misc]
     def gating(self, input: Tensor) -> Tensor:
         """Scores of every expert in float32, [..., E] -> [..., X]."""
         return F.linear(input.float(), self.weight.float())
+
+
+def router_by(rules: MoEConfig, *, on_gpu: bool) -> type[RuledRouter]:
+    """The router of these rules; a spec passes classes, so they are a class attribute."""
+    return type("Router", (RuledRouter if on_gpu else CpuRouter,), {"rules": rules})

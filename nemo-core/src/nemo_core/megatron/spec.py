@@ -16,10 +16,20 @@ from megatron.core.transformer.transformer_block import TransformerBlockSubmodul
 from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 
 from ..config import ModelConfig, MoEConfig
-from .attention import TorchCoreAttention, capped_core_attention, self_attention_of_kinds
+from ..model.rope import attention_factor
+from .attention import TorchCoreAttention, capped_core_attention, scaled_by_layer, self_attention_of_kinds
+from .experts import cpu_moe_layer
+from .latent import LatentSelfAttention, WholeLinear
 from .layer import ParallelLayer, SharedNormParallelLayer
-from .norm import LocalNorm, UnbiasedLocalNorm, normed
-from .router import CpuRouter
+from .norm import LocalNorm, UnbiasedLocalNorm, normed, projection_norm
+from .router import router_by
+from .transformer import softmax_scales
+
+FUSED_MLP_NORM = {"pre_mlp_layernorm.": "mlp.linear_fc1.layer_norm_"}
+LATENT_NAMES = {
+    "self_attention.q_layernorm.": "self_attention.linear_q_up_proj.layer_norm_",
+    "self_attention.kv_layernorm.": "self_attention.linear_kv_up_proj.layer_norm_",
+}
 
 
 def block_spec(config: ModelConfig, settings: Any, *, transformer_engine: bool, stage: int | None = None) -> Any:
@@ -44,12 +54,16 @@ def local_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tu
     base = get_gpt_layer_local_spec(
         num_experts=moe.num_experts if moe is not None else None,
         qk_layernorm=settings.qk_layernorm,
+        multi_latent_attention=config.mla is not None,
         normalization=settings.normalization,
     )
     norm = LocalNorm if config.norm.bias else UnbiasedLocalNorm
+    base = with_latents(base, config, norm, moe)
     parts, cap = base.submodules, config.attention_softcap
     core = TorchCoreAttention if cap is None else capped_core_attention(cap)
     attention = replace(parts.self_attention.submodules, core_attention=core)
+    if config.mla is not None:
+        attention = replace(attention, linear_q_down_proj=WholeLinear, linear_kv_down_proj=WholeLinear)
     if settings.qk_layernorm:
         attention = replace(attention, q_layernorm=UnbiasedLocalNorm, k_layernorm=UnbiasedLocalNorm)
     has_norm_before = config.norm.placement != "post"
@@ -59,14 +73,28 @@ def local_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tu
         pre_mlp_layernorm=norm if has_norm_before and config.residual != "parallel_shared_norm" else IdentityOp,
         self_attention=replace(parts.self_attention, submodules=attention),
     )
-    return replace(base, submodules=changed if moe is None else with_cpu_router(changed)), norm
+    return replace(base, submodules=changed if moe is None else with_router(changed, moe, on_gpu=False)), norm
 
 
-def with_cpu_router(parts: Any) -> Any:
+def with_latents(layer: ModuleSpec, config: ModelConfig, norm: Any, moe: MoEConfig | None) -> ModuleSpec:
+    """The layer with our latent attention, saved under the names that Transformer Engine gives; or as it is."""
+    if config.mla is None:
+        return layer
+    assert config.rope is not None
+    parts = layer.submodules
+    params = {**parts.self_attention.params, "mla": config.mla, "turned_factor": attention_factor(config.rope)}
+    attention = replace(parts.self_attention.submodules, q_layernorm=norm, kv_layernorm=norm)
+    spec = ModuleSpec(module=LatentSelfAttention, params=params, submodules=attention)
+    names = LATENT_NAMES if moe is not None else LATENT_NAMES | FUSED_MLP_NORM
+    return replace(layer, submodules=replace(parts, self_attention=spec, sharded_state_dict_keys_map=names))
+
+
+def with_router(parts: Any, moe: MoEConfig, *, on_gpu: bool) -> Any:
     """A layer with experts and our router; the norm before them is saved under the name Transformer Engine gives it."""
-    experts = replace(parts.mlp.submodules, router=CpuRouter)
+    experts = replace(parts.mlp.submodules, router=router_by(moe, on_gpu=on_gpu))
     names = {name: key for name, key in parts.sharded_state_dict_keys_map.items() if "mlp" not in name}
-    return replace(parts, mlp=replace(parts.mlp, submodules=experts), sharded_state_dict_keys_map=names)
+    mlp = replace(parts.mlp, submodules=experts) if on_gpu else cpu_moe_layer(experts)
+    return replace(parts, mlp=mlp, sharded_state_dict_keys_map=names)
 
 
 def engine_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> tuple[ModuleSpec, Any]:
@@ -77,7 +105,11 @@ def engine_layer(config: ModelConfig, settings: Any, moe: MoEConfig | None) -> t
         num_experts=moe.num_experts if moe is not None else None,
         moe_grouped_gemm=moe is not None,
         qk_layernorm=settings.qk_layernorm,
+        multi_latent_attention=config.mla is not None,
     )
+    layer = with_latents(layer, config, TENorm, moe)
+    if moe is not None:
+        layer = replace(layer, submodules=with_router(layer.submodules, moe, on_gpu=True))
     return layer, TENorm
 
 
@@ -87,7 +119,12 @@ def with_attention_biases(layer: ModuleSpec, config: ModelConfig, norm: Any) -> 
     attention = parts.self_attention.submodules
     output = biased(attention.linear_proj, config.output_bias)
     output = output if config.norm.placement == "pre" else normed(output, norm)
-    attention = replace(attention, linear_qkv=biased(attention.linear_qkv, config.attention_bias), linear_proj=output)
+    attention = replace(attention, linear_proj=output)
+    if config.mla is None:
+        attention = replace(attention, linear_qkv=biased(attention.linear_qkv, config.attention_bias))
+    if config.qk_norm == "projection":
+        norms = (projection_norm(heads) for heads in (config.num_heads, config.num_kv_heads))
+        attention = replace(attention, q_layernorm=next(norms), k_layernorm=next(norms))
     changed = replace(parts, self_attention=replace(parts.self_attention, submodules=attention))
     return replace(layer, submodules=changed)
 
@@ -115,11 +152,16 @@ def biased(linear: Any, has_bias: bool) -> Any:
 
 
 def with_attention_class(layer: ModuleSpec, config: ModelConfig) -> ModuleSpec:
-    """The layer with an attention that picks its kind's rotary table, where there are two kinds (Gemma 3)."""
-    if config.local_rope is None:
-        return layer
-    kinds = tuple(int(config.layer_kind(number) == "sliding") for number in range(config.num_layers))
-    attention = replace(layer.submodules.self_attention, module=self_attention_of_kinds(kinds))
+    """The layer with an attention that picks its layer's rotary table, where there are two (Gemma 3), or takes none."""
+    attention, scales = layer.submodules.self_attention, softmax_scales(config)
+    if len(set(scales)) > 1:
+        core = scaled_by_layer(attention.submodules.core_attention, scales)
+        attention = replace(attention, submodules=replace(attention.submodules, core_attention=core))
+    if config.local_rope is not None or config.unturned_layers:
+        ropes = [config.rope, config.local_rope] if config.local_rope is not None else [config.rope]
+        used = [config.layer_rope(number) for number in range(config.num_layers)]
+        kinds = tuple(None if rope is None else ropes.index(rope) for rope in used)
+        attention = replace(attention, module=self_attention_of_kinds(kinds, tables=len(ropes)))
     return replace(layer, submodules=replace(layer.submodules, self_attention=attention))
 
 

@@ -76,13 +76,13 @@ def architecture(config: ModelConfig) -> dict[str, Any]:
         "gated_linear_unit": config.gated_mlp,
         "activation_func": ACTIVATIONS[config.activation],
         "add_bias_linear": False,
-        "softmax_scale": softmax_scale(config),
+        "softmax_scale": softmax_scales(config)[0],  # a core attention of ours knows its layer's, where they differ
         **windows(config),
     }
 
 
 def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
-    """The experts and how a router picks them; the native implementation balances them by no loss, so this does not.
+    """The experts; how they are picked and balanced is decided by our router and our loss.
 
     On a GPU experts are multiplied together and tokens sent to them; on a CPU one after another, all tokens everywhere.
     """
@@ -98,11 +98,7 @@ def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
         "moe_shared_expert_intermediate_size": moe.shared_ffn_size or None,
         "moe_shared_expert_gate": moe.shared_gate,
         "moe_router_topk": moe.top_k,
-        "moe_router_score_function": moe.score,
-        "moe_router_pre_softmax": moe.score == "softmax" and not moe.normalize,
-        "moe_router_topk_scaling_factor": moe.scale if moe.scale != 1 else None,
-        "moe_router_num_groups": moe.groups if moe.groups > 1 else None,
-        "moe_router_group_topk": moe.top_groups if moe.groups > 1 else None,
+        "moe_router_score_function": "sigmoid",  # as it wants beside a bias; our router scores by `moe.score`
         "moe_router_enable_expert_bias": moe.correction_bias,
         "moe_router_bias_update_rate": 0.0,
         "moe_router_dtype": "fp32",
@@ -114,10 +110,13 @@ def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def softmax_scale(config: ModelConfig) -> float:
-    """The factor on scores. Yarn lengthens every turned query and key; here the scores take both factors."""
-    factor = 1.0 if config.rope is None else attention_factor(config.rope)
-    return config.attention_scale * factor**2
+def softmax_scales(config: ModelConfig) -> tuple[float, ...]:
+    """The factor on scores of each layer. Yarn lengthens every turned query and key; here the scores take both factors.
+
+    Under latent attention a query is turned in part only, so there the turned features take it.
+    """
+    ropes = [None if config.mla is not None else config.layer_rope(layer) for layer in range(config.num_layers)]
+    return tuple(config.attention_scale * (1.0 if rope is None else attention_factor(rope) ** 2) for rope in ropes)
 
 
 def windows(config: ModelConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..foundation.errors import ArtifactError
 from .mapping import EXPERTS, LAYER, Entry, entries, local_name
@@ -104,3 +104,11 @@ def of_all_ranks(own: Tensor, size: int) -> list[Tensor]:
     shards = [torch.empty_like(own) for _ in range(size)]
     dist.all_gather(shards, own.contiguous(), group=parallel_state.get_tensor_model_parallel_group())
     return shards
+
+
+def put(target: Tensor, values: Tensor) -> None:
+    """Copy values into a tensor, or this process's share of them into its shard."""
+    if isinstance(target, DTensor):
+        target.copy_(distribute_tensor(values.to(target.device), target.device_mesh, target.placements))
+    else:
+        target.copy_(values)

@@ -3,7 +3,6 @@
 B batch, T position, S key position, E hidden width, V vocabulary, R turned features, P positions.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from ..config import ModelConfig, RopeConfig
 from ..foundation.errors import InputError
 from .attention import LayerCache
 from .heads import capped
+from .initial import draw_weight
 from .layer import Layer
 from .masks import block_causal, causal_window, latest
 from .norm import make_norm
@@ -74,16 +74,10 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Draw every weight: normal, residual outputs scaled by 1/sqrt(2 * layers) (GPT-2); norms one, biases zero."""
+        """Draw every weight, in order."""
         draw = torch.Generator().manual_seed(seed)
-        residual = self.config.initializer_range / math.sqrt(2 * self.config.num_layers)
-        scale = 0.0 if self.config.norm.zero_centered else 1.0
         for name, weight in self.named_parameters():
-            if weight.ndim == 1:
-                weight.fill_(scale if name.endswith("norm.weight") else 0.0)
-            else:
-                scaled = name.endswith(("o_proj.weight", "down_proj.weight"))
-                weight.normal_(0.0, residual if scaled else self.config.initializer_range, generator=draw)
+            draw_weight(name, weight, self.config, draw)
 
     def forward(
         self,

@@ -20,16 +20,26 @@ from .mlp import make_mlp
 class Routing:
     """What a router made of its tokens: every expert's score, [N, X], and the chosen experts, [N, C]."""
 
-    router: "Router"
+    router: "Telling"
     score_NX: Tensor
     chosen_NC: Tensor
 
 
-class Router(nn.Module):
+class Telling:
+    """A router of any implementation that tells what it decides, in the order of its tokens in the batch."""
+
+    told: list[Routing] | None = None
+
+    @property
+    def steering_bias(self) -> Tensor:
+        """The bias that steers which experts are chosen, [X]."""
+        raise NotImplementedError
+
+
+class Router(nn.Module, Telling):
     """Scores every expert for every token and picks the best."""
 
     e_score_correction_bias: Tensor
-    told: list[Routing] | None = None
 
     def __init__(self, hidden_size: int, config: MoEConfig) -> None:
         super().__init__()
@@ -38,33 +48,45 @@ class Router(nn.Module):
         if config.correction_bias:
             self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts))
 
+    @property
+    def steering_bias(self) -> Tensor:
+        """The correction bias, [X]."""
+        return self.e_score_correction_bias
+
     def forward(self, x_NE: Tensor) -> tuple[Tensor, Tensor]:
         """Chosen experts and their weights, [N, C] each; scores are computed in fp32."""
-        logit_NX = self.logits(x_NE)
-        score_NX = logit_NX.softmax(-1) if self.config.score == "softmax" else logit_NX.sigmoid()
-        choice_NX = score_NX + self.e_score_correction_bias if self.config.correction_bias else score_NX
-        chosen_NC = self.within_best_groups(choice_NX).topk(self.config.top_k, -1).indices
+        bias_X = self.e_score_correction_bias if self.config.correction_bias else None
+        score_NX, chosen_NC, weight_NC = choose(self.logits(x_NE), self.config, bias_X)
         if self.told is not None:
             self.told.append(Routing(self, score_NX, chosen_NC))
-        weight_NC = score_NX.gather(1, chosen_NC)
-        if self.config.normalize:
-            weight_NC = weight_NC / (weight_NC.sum(-1, keepdim=True) + 1e-20)
-        return chosen_NC, weight_NC * self.config.scale
+        return chosen_NC, weight_NC
 
     def logits(self, x_NE: Tensor) -> Tensor:
         """Scores of all experts before they are normalised, [N, X]."""
         return F.linear(x_NE.float(), self.weight.float())
 
-    def within_best_groups(self, choice_NX: Tensor) -> Tensor:
-        """The scores, -inf outside the groups that a token may choose from."""
-        if self.config.groups == 1:
-            return choice_NX
-        grouped_NGX = choice_NX.unflatten(-1, (self.config.groups, -1))
-        group_NG = grouped_NGX.topk(self.config.group_best, -1).values.sum(-1)
-        best = group_NG.topk(self.config.top_groups, -1).indices
-        open_NG = torch.zeros_like(group_NG, dtype=torch.bool).scatter(1, best, True)
-        masked_NX: Tensor = grouped_NGX.masked_fill(~open_NG[..., None], -torch.inf).flatten(-2)
-        return masked_NX
+
+def choose(logit_NX: Tensor, config: MoEConfig, bias_X: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Every expert's score, [N, X], the chosen experts and their weights, [N, C]; a bias steers only the choice."""
+    score_NX = logit_NX.softmax(-1) if config.score == "softmax" else logit_NX.sigmoid()
+    choice_NX = score_NX if bias_X is None else score_NX + bias_X
+    chosen_NC = within_best_groups(choice_NX, config).topk(config.top_k, -1).indices
+    weight_NC = score_NX.gather(1, chosen_NC)
+    if config.normalize:
+        weight_NC = weight_NC / (weight_NC.sum(-1, keepdim=True) + 1e-20)
+    return score_NX, chosen_NC, weight_NC * config.scale
+
+
+def within_best_groups(choice_NX: Tensor, config: MoEConfig) -> Tensor:
+    """The scores, -inf outside the groups that a token may choose from."""
+    if config.groups == 1:
+        return choice_NX
+    grouped_NGX = choice_NX.unflatten(-1, (config.groups, -1))
+    group_NG = grouped_NGX.topk(config.group_best, -1).values.sum(-1)
+    best = group_NG.topk(config.top_groups, -1).indices
+    open_NG = torch.zeros_like(group_NG, dtype=torch.bool).scatter(1, best, True)
+    masked_NX: Tensor = grouped_NGX.masked_fill(~open_NG[..., None], -torch.inf).flatten(-2)
+    return masked_NX
 
 
 class MoE(nn.Module):
@@ -78,14 +100,10 @@ class MoE(nn.Module):
         self.shared_expert_gate = Linear(config.hidden_size, 1, bias=False) if moe.shared_gate else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Send tokens to experts, expert by expert."""
+        """Send tokens to their experts, and to the shared one."""
         x_NE = x.flatten(0, -2)
         chosen_NC, weight_NC = self.gate(x_NE)
-        mixed_NE = torch.zeros_like(x_NE)
-        for number, expert in enumerate(self.experts):
-            token, place = torch.where(chosen_NC == number)
-            share = weight_NC[token, place, None].to(x.dtype)
-            mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
+        mixed_NE = self.mix(x_NE, chosen_NC, weight_NC)
         if self.shared_experts is not None:
             shared_NE = self.shared_experts(x_NE)
             if self.shared_expert_gate is not None:
@@ -93,12 +111,21 @@ class MoE(nn.Module):
             mixed_NE = mixed_NE + shared_NE
         return mixed_NE.view_as(x)
 
+    def mix(self, x_NE: Tensor, chosen_NC: Tensor, weight_NC: Tensor) -> Tensor:
+        """What the chosen experts make of their tokens, added up by weight, [N, E]."""
+        mixed_NE = torch.zeros_like(x_NE)
+        for number, expert in enumerate(self.experts):
+            token, place = torch.where(chosen_NC == number)
+            share = weight_NC[token, place, None].to(x_NE.dtype)
+            mixed_NE.index_add_(0, token, expert(x_NE[token]) * share)
+        return mixed_NE
+
 
 @contextmanager
 def overhear(model: nn.Module) -> Iterator[list[Routing]]:
     """Inside the block, a list of what every router of `model` decides, layer after layer."""
     told: list[Routing] = []
-    routers = [module for module in model.modules() if isinstance(module, Router)]
+    routers = [module for module in model.modules() if isinstance(module, Telling)]
     for router in routers:
         router.told = told
     try:

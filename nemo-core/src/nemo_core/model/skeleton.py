@@ -26,10 +26,15 @@ class LeaveUndrawn(TorchFunctionMode):
         return func(*args, **named)
 
 
+def outline(config: ModelConfig) -> Decoder:
+    """The decoder of `config` without numbers."""
+    with torch.device("meta"), LeaveUndrawn():
+        return Decoder(config)
+
+
 def skeleton(config: ModelConfig, weights: dict[str, Tensor], *, device: str | torch.device) -> Decoder:
     """The decoder of `config` around `weights`, which are used as they are; its tables lie on `device`."""
-    with torch.device("meta"), LeaveUndrawn():
-        model = Decoder(config)
+    model = outline(config)
     model.load_state_dict(weights, assign=True)
     with torch.device(device):
         model.make_tables()

@@ -7,11 +7,13 @@ import torch.distributed as dist
 
 from ..model.decoder import Decoder
 from ..train.device import Compute
+from ..train.weights import trained_weights
 from ..train.world import World
 from .buckets import Buckets
+from .expert import names_of_experts, share_out_experts
 from .fsdp import shard_weights
 from .gather import blueprint_of
-from .mesh import Layout, lay_out
+from .mesh import Layout, batch_mesh, lay_out
 from .model import ParallelModel
 from .pipeline import Between, Pipeline, Stages, keep_stages, learning_stages, own_stages
 from .plan import make_plan
@@ -25,17 +27,21 @@ EMBEDDING = "model.embed_tokens.weight"
 def parallelize(model: Decoder, settings: ParallelSettings, world: World, compute: Compute) -> ParallelModel:
     """Cut `model` as `settings` say, in place; every process calls it with the same whole model.
 
-    Order matters: stages first, then tensors, then recomputing and compiling, then sharding around all of it.
+    Order matters: experts and stages first, then tensors, then recomputing and compiling, then sharding around it all.
     Raises ConfigError where the plan does not fit the model or the number of processes.
     """
     plan = make_plan(settings, model.config, world.size)
     layout = lay_out(plan, world, device_type=compute.device.type)
     blueprint = model if plan.is_plain else blueprint_of(model)
     result = ParallelModel(layout, model, blueprint)
+    if plan.expert > 1:
+        assert layout.experts is not None
+        share_out_experts(model, layout.experts["expert"].get_group())
     stages = cut_stages(result, settings) if plan.pipeline > 1 else None
     if plan.tensor > 1:
         assert layout.mesh is not None
         split_tensors(model, layout.mesh["tensor"])
+    result.expert_names = names_of_experts(model)
     recompute_and_compile(model, settings)
     if stages is not None:
         kind, group = settings.schedule, layout.group("pipeline")
@@ -85,17 +91,36 @@ def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
 
 def sum_over_batch(result: ParallelModel, settings: ParallelSettings, dtype: torch.dtype) -> None:
     """Share out the weights, or let gradients be summed over the processes that have the same ones."""
-    plan, mesh, model = result.layout.plan, result.layout.mesh, result.model
+    plan, mesh = result.layout.plan, result.layout.mesh
     if mesh is None:
         return
     if plan.fsdp > 1:
-        shards = shard_mesh(mesh, plan)
+        shards, experts = shard_mesh(mesh, plan), expert_shard_mesh(result.layout)
         for root in result.roots:
-            shard_weights(root, shards, dtype=dtype, reshard=settings.reshard)
-    elif plan.data * plan.context > 1:
-        trained = [weight for weight in model.parameters() if weight.requires_grad]
-        group = mesh["data", "fsdp", "context"]._flatten("batch").get_group()
-        result.buckets = Buckets(trained, group, max_bytes=settings.bucket_mib * 2**20)
+            shard_weights(root, shards, dtype=dtype, reshard=settings.reshard, experts=experts)
+    elif plan.num_copies > 1:
+        result.buckets = make_buckets(result, settings)
+
+
+def make_buckets(result: ParallelModel, settings: ParallelSettings) -> tuple[Buckets, ...]:
+    """What sums the gradients of experts over those that hold the same ones, and the others' over all."""
+    mesh, experts, max_bytes = result.layout.mesh, result.layout.experts, settings.bucket_mib * 2**20
+    assert mesh is not None
+    trained = dict(trained_weights(result.model))
+    own = [weight for name, weight in trained.items() if name in result.expert_names]
+    rest = [weight for name, weight in trained.items() if name not in result.expert_names]
+    made = [Buckets(rest, batch_mesh(mesh).get_group(), max_bytes=max_bytes)]
+    if experts is not None and result.layout.plan.expert_sizes[0] > 1:
+        made.append(Buckets(own, experts["expert_copy"].get_group(), max_bytes=max_bytes))
+    return tuple(made)
+
+
+def expert_shard_mesh(layout: Layout) -> Any:
+    """The processes that share out the weights of the same experts, copies of them before; None without experts."""
+    if layout.experts is None:
+        return None
+    is_copied = layout.plan.expert_sizes[0] > 1
+    return layout.experts["expert_copy", "expert_shard"] if is_copied else layout.experts["expert_shard"]
 
 
 def shard_mesh(mesh: Any, plan: Any) -> Any:

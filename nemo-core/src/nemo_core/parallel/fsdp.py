@@ -8,11 +8,17 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from ..model.decoder import Decoder
+from .expert import expert_groups
 from .recompute import layers_of
 
 
-def shard_weights(model: Decoder, mesh: DeviceMesh, *, dtype: torch.dtype, reshard: bool) -> None:
-    """Share out the weights of `model` in place over `mesh` (two-dimensional: copies x shards)."""
+def shard_weights(
+    model: Decoder, mesh: DeviceMesh, *, dtype: torch.dtype, reshard: bool, experts: DeviceMesh | None = None
+) -> None:
+    """Share out the weights of `model` in place over `mesh` (two-dimensional: copies x shards), experts over theirs."""
+    if experts is not None:
+        for group in expert_groups(model):
+            fully_shard(group, mesh=experts, mp_policy=policy_of(dtype), reshard_after_forward=reshard)
     shard_modules(model, layers_of(model), mesh, dtype=dtype, reshard=reshard)
 
 
@@ -24,15 +30,20 @@ def shard_modules(
     Layers are gathered in `dtype`, gradients are summed in float32. The loop divides by the targets of the whole
     batch, so gradients are summed here and never averaged.
     """
-    policy = MixedPrecisionPolicy(
-        param_dtype=None if dtype is torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
+    policy = policy_of(dtype)
     for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     for module in sharded_modules(model):
         module.set_force_sum_reduction_for_comms(True)
         module.set_gradient_divide_factor(1.0)
+
+
+def policy_of(dtype: torch.dtype) -> MixedPrecisionPolicy:
+    """Weights gathered in `dtype`, gradients summed in float32."""
+    return MixedPrecisionPolicy(
+        param_dtype=None if dtype is torch.float32 else dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
 
 
 def sharded_modules(model: torch.nn.Module) -> list[FSDPModule]:

@@ -15,11 +15,12 @@ DIMENSIONS = ("pipeline", "data", "fsdp", "context", "tensor")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where this process stands. `batch` joins data, fsdp and context: its gradients are of different tokens."""
+    """Where this process stands. `experts` is data x fsdp x context cut another way, where experts are shared out."""
 
     plan: ParallelPlan
     world: World
     mesh: DeviceMesh | None = None
+    experts: DeviceMesh | None = None
 
     def rank(self, dimension: str) -> int:
         """This process's place in a dimension."""
@@ -31,10 +32,14 @@ class Layout:
         group: dist.ProcessGroup = self.mesh.get_group(dimension)
         return group
 
-    def owns(self, tensor: DTensor) -> bool:
+    def owns(self, tensor: DTensor, *, is_expert: bool = False) -> bool:
         """Whether this process is the first that holds this shard of a weight."""
         sharded_over_batch = self.plan.fsdp > 1
-        return is_first_holder(tensor) and (sharded_over_batch or self.batch_rank == 0)
+        return is_first_holder(tensor) and (sharded_over_batch or self.copy_rank(is_expert=is_expert) == 0)
+
+    def copy_rank(self, *, is_expert: bool) -> int:
+        """This process's place among those that hold the same weights, of an expert or of the rest."""
+        return self.batch_rank // (self.plan.expert if is_expert else 1)
 
     @property
     def batch_rank(self) -> int:
@@ -42,15 +47,13 @@ class Layout:
         plan = self.plan
         return (self.rank("data") * plan.fsdp + self.rank("fsdp")) * plan.context + self.rank("context")
 
-    @property
-    def stage_rank(self) -> int:
-        """This process's place among those of the same pipeline stage."""
-        return self.batch_rank * self.plan.tensor + self.rank("tensor")
+    def stage_rank(self, *, is_expert: bool = False) -> int:
+        """This process's place among those of the same pipeline stage, or of those with the same experts among them."""
+        return self.copy_rank(is_expert=is_expert) * self.plan.tensor + self.rank("tensor")
 
-    @property
-    def stage_size(self) -> int:
-        """How many processes there are in a pipeline stage."""
-        return self.plan.size // self.plan.pipeline
+    def stage_size(self, *, is_expert: bool = False) -> int:
+        """How many processes there are in a pipeline stage, or of those with the same experts among them."""
+        return self.plan.size // self.plan.pipeline // (self.plan.expert if is_expert else 1)
 
 
 def lay_out(plan: ParallelPlan, world: World, *, device_type: str) -> Layout:
@@ -59,6 +62,17 @@ def lay_out(plan: ParallelPlan, world: World, *, device_type: str) -> Layout:
         return Layout(plan, world)
     sizes = tuple(getattr(plan, name) for name in DIMENSIONS)
     mesh = init_device_mesh(device_type, sizes, mesh_dim_names=DIMENSIONS)
-    layout = Layout(plan, world, mesh)
+    layout = Layout(plan, world, mesh, experts=expert_mesh(mesh, plan) if plan.expert > 1 else None)
     data_rank = layout.rank("data") * plan.fsdp + layout.rank("fsdp")
     return replace(layout, world=replace(world, data_rank=data_rank, data_size=plan.num_shares))
+
+
+def batch_mesh(mesh: DeviceMesh) -> DeviceMesh:
+    """The processes that compute different tokens with the same weights, or with shards of them."""
+    return mesh["data", "fsdp", "context"]._flatten("batch")
+
+
+def expert_mesh(mesh: DeviceMesh, plan: ParallelPlan) -> DeviceMesh:
+    """The same processes by copy of an expert, by shard of it, and by the experts that they hold."""
+    names = ("expert_copy", "expert_shard", "expert")
+    return batch_mesh(mesh)._unflatten(0, plan.expert_sizes, names)

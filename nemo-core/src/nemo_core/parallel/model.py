@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from ..checkpoint.folder import save_model, save_read
+from ..checkpoint.folder import refuse_adapters, save_read
+from ..checkpoint.mapping.rules import Read
 from ..checkpoint.reader import TensorInfo
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
-from ..checkpoint.state_names import StateNames, decoder_prefix
+from ..checkpoint.state_names import StateNames, decoder_prefix, spell
 from ..checkpoint.state_piece import Piece, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
 from ..model.heads import capped
 from ..train.device import Compute
+from ..train.ema import Ema
 from ..train.objective import Objective
 from ..train.weights import trained_weights
 from ..train.world import World
@@ -43,7 +45,8 @@ class ParallelModel:
     layout: Layout
     model: Decoder
     blueprint: Decoder
-    buckets: Buckets | None = None
+    buckets: tuple[Buckets, ...] = ()
+    expert_names: frozenset[str] = frozenset()  # weights that only some processes of the batch hold
     pipeline: Pipeline | None = None
     mirrored: frozenset[str] = frozenset()  # weights that another stage holds too and saves
     shared_by_end_stages: frozenset[str] = frozenset()
@@ -65,10 +68,18 @@ class ParallelModel:
         """What is called forward: the stages of a pipeline, or the model."""
         return [self.model] if self.pipeline is None else self.pipeline.views
 
+    def average(self, decay: float) -> Ema:
+        """A running average of the weights that begins now."""
+        return Ema(self.model, decay=decay)
+
+    def router_biases(self) -> dict[str, Tensor]:
+        """The biases that steer which experts are chosen, by name."""
+        return {name: buffer for name, buffer in self.model.named_buffers() if name.endswith("e_score_correction_bias")}
+
     @property
     def is_complete(self) -> bool:
         """Whether this process holds (its part of) every weight."""
-        return self.layout.plan.pipeline == 1
+        return self.layout.plan.pipeline == self.layout.plan.expert == 1
 
     def accumulate(
         self, objective: Objective, batch: Batch, *, micro_rows: int, num_targets: int, compute: Compute
@@ -142,17 +153,17 @@ class ParallelModel:
         """Send gradients in the backward pass that completes them, and only then."""
         if self.layout.plan.fsdp > 1:
             send_gradients(self.model, is_last)
-        if self.buckets is not None and is_last:
-            self.buckets.expect()
+        for buckets in self.buckets if is_last else ():
+            buckets.expect()
 
     def complete_gradients(self) -> None:
         """Wait until every weight has the gradient of the whole batch."""
         for weight in self.model.parameters():
             if weight.requires_grad:
                 local_gradient(weight)
-        if self.buckets is not None:
-            self.buckets.finish()
-        elif self.layout.plan.is_plain:
+        for buckets in self.buckets:
+            buckets.finish()
+        if self.layout.plan.is_plain and not self.buckets:
             self.world.sum_([weight.grad for weight in self.model.parameters() if weight.grad is not None])
         for name in sorted(self.shared_by_end_stages):
             gradient = self.model.get_parameter(name).grad
@@ -167,7 +178,7 @@ class ParallelModel:
             return float(nn.utils.clip_grad_norm_(weights, max_norm, foreach=True))
         squared = torch.zeros((), dtype=torch.float32, device=weights[0].device if weights else "cpu")
         for name, weight in self.model.named_parameters():
-            if weight.grad is not None and name not in self.mirrored and self.owns(weight.grad):
+            if weight.grad is not None and name not in self.mirrored and self.owns(name, weight.grad):
                 squared += local(weight.grad).float().square().sum()
         self.world.sum_([squared])
         norm = float(squared.sqrt())
@@ -178,18 +189,32 @@ class ParallelModel:
                     local(weight.grad).mul_(scale)
         return norm
 
-    def owns(self, tensor: Tensor) -> bool:
-        """Whether this process is the first that holds this part of a tensor."""
-        return self.layout.owns(tensor) if isinstance(tensor, DTensor) else self.layout.stage_rank == 0
+    def owns(self, name: str, tensor: Tensor) -> bool:
+        """Whether this process is the first that holds this part of a tensor of the weight `name`."""
+        is_expert = name in self.expert_names
+        if isinstance(tensor, DTensor):
+            return self.layout.owns(tensor, is_expert=is_expert)
+        return self.layout.stage_rank(is_expert=is_expert) == 0
 
     def select(self, tensors: Mapping[str, Tensor], world: World) -> list[Piece]:
         """The blocks of a state that this process writes."""
         own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"rng.{world.rank}.")}
         rest = {name: t for name, t in tensors.items() if name not in own and not self.is_mirrored(name)}
-        layout = self.layout
-        group = StateNames(self.model.config, prefix=decoder_prefix(self.model)).group
-        pieces = pieces_to_write(rest, rank=layout.stage_rank, size=layout.stage_size, owns=layout.owns, group=group)
+        of_experts = {name: tensor for name, tensor in rest.items() if spell(name).weight in self.expert_names}
+        of_all = {name: tensor for name, tensor in rest.items() if name not in of_experts}
+        pieces = [*self.share_of(of_all, is_expert=False), *self.share_of(of_experts, is_expert=True)]
         return [*pieces, *pieces_to_write(own, rank=0, size=1)]
+
+    def share_of(self, tensors: Mapping[str, Tensor], *, is_expert: bool) -> list[Piece]:
+        """What this process writes of tensors that all of its stage hold, or all with the same experts."""
+        layout = self.layout
+        return pieces_to_write(
+            tensors,
+            rank=layout.stage_rank(is_expert=is_expert),
+            size=layout.stage_size(is_expert=is_expert),
+            owns=functools.partial(layout.owns, is_expert=is_expert),
+            group=StateNames(self.model.config, prefix=decoder_prefix(self.model)).group,
+        )
 
     def trained_names(self) -> set[str]:
         """Names of the weights that this process trains."""
@@ -238,16 +263,37 @@ class ParallelModel:
 
     def save(self, folder: Path) -> None:
         """Write the whole model into `folder`, by the first process, tensor by tensor. All processes call it."""
+        with self.reading() as whole:
+            if whole is not None:
+                refuse_adapters(whole.infos, folder)
+                save_read(whole.model.config, whole.infos, whole.read, folder)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator["Whole | None"]:
+        """In the first process the whole model, its tensors one at a time; None in the others. All processes enter."""
         if self.layout.plan.is_plain:
-            if self.world.is_first:
-                save_model(self.model, folder)
+            tensors = self.model.state_dict() if self.world.is_first else {}
+            yield Whole(self.model, infos_of(tensors), tensors.__getitem__) if self.world.is_first else None
             return
-        held, weights = self.current_blueprint().state_dict(), dict(self.model.named_parameters())
+        blueprint, weights = self.current_blueprint(), dict(self.model.named_parameters())
+        held = blueprint.state_dict()
         with reading(weights_of(held), weights, is_first=self.world.is_first) as read:
-            if read is not None:
-                infos = {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in held.items()}
-                get = functools.partial(one_of, held, read)
-                save_read(self.blueprint.config, infos, get, folder)
+            known = None if read is None else functools.partial(one_of, held, read)
+            yield None if known is None else Whole(blueprint, infos_of(held), known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A model, maybe without numbers; the form of all its tensors, and what gives each of them."""
+
+    model: Decoder
+    infos: dict[str, TensorInfo]
+    read: Read
+
+
+def infos_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    """The form of each tensor."""
+    return {name: TensorInfo(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> list[str]:

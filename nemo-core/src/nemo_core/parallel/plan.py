@@ -10,13 +10,17 @@ from .settings import ParallelSettings
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelPlan:
-    """Degrees whose product is the number of processes. Rank order: tensor runs fastest, then context, fsdp, data."""
+    """Degrees whose product is the number of processes. Rank order: tensor runs fastest, then context, fsdp, data.
+
+    `expert` is no factor of it: it cuts data x fsdp x context another way, for the weights of experts.
+    """
 
     data: int = 1
     fsdp: int = 1
     tensor: int = 1
     pipeline: int = 1
     context: int = 1
+    expert: int = 1
 
     @property
     def size(self) -> int:
@@ -29,9 +33,20 @@ class ParallelPlan:
         return self.data * self.fsdp
 
     @property
+    def num_copies(self) -> int:
+        """How many processes hold the same weights, or shards of them, and compute other tokens."""
+        return self.data * self.fsdp * self.context
+
+    @property
+    def expert_sizes(self) -> tuple[int, int, int]:
+        """`num_copies` as cut for experts: copies of each, processes that share it out (FSDP2), and `expert`."""
+        shards = max(1, self.fsdp * self.context // self.expert) if self.fsdp > 1 else 1
+        return self.num_copies // shards // self.expert, shards, self.expert
+
+    @property
     def is_plain(self) -> bool:
         """Whether every process holds the whole model and computes whole rows."""
-        return self.fsdp == self.tensor == self.pipeline == self.context == 1
+        return self.fsdp == self.tensor == self.pipeline == self.context == self.expert == 1
 
 
 def make_plan(settings: ParallelSettings, config: ModelConfig, world_size: int) -> ParallelPlan:
@@ -43,13 +58,16 @@ def make_plan(settings: ParallelSettings, config: ModelConfig, world_size: int) 
     rest = settings.fsdp * settings.tensor * settings.pipeline * settings.context
     if world_size % rest or (settings.data and settings.data * rest != world_size):
         raise ConfigError(mismatch(settings, rest, world_size))
-    return ParallelPlan(
+    plan = ParallelPlan(
         data=world_size // rest,
         fsdp=settings.fsdp,
         tensor=settings.tensor,
         pipeline=settings.pipeline,
         context=settings.context,
+        expert=settings.expert,
     )
+    check_copies(plan)
+    return plan
 
 
 def mismatch(settings: ParallelSettings, rest: int, world_size: int) -> str:
@@ -67,11 +85,8 @@ def mismatch(settings: ParallelSettings, rest: int, world_size: int) -> str:
 def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
     """Raise ConfigError where the model cannot be cut as asked."""
     if settings.expert > 1:
-        raise ConfigError(
-            f"parallel.expert={settings.expert}: the native model does not send tokens to experts of other processes; "
-            "use parallel.tensor, which splits every expert by its width, or parallel.fsdp, which shares out their "
-            "weights; or implementation=megatron"
-        )
+        check_experts(settings.expert, config)
+        check_recompute(settings)
     if settings.tensor > 1:
         check_tensor(settings.tensor, config)
     stages = settings.pipeline * settings.stages_per_rank
@@ -84,6 +99,38 @@ def check_model(settings: ParallelSettings, config: ModelConfig) -> None:
         raise ConfigError(
             f"parallel.schedule={settings.schedule} with parallel.stages_per_rank={settings.stages_per_rank}: "
             "interleaved takes 2 or more stages per rank, the others exactly 1"
+        )
+
+
+def check_experts(expert: int, config: ModelConfig) -> None:
+    """Raise ConfigError where the experts cannot be shared out evenly."""
+    if config.moe is None:
+        raise ConfigError(f"parallel.expert={expert}: this model has no experts; leave parallel.expert out")
+    number = config.moe.num_experts
+    if number % expert:
+        raise ConfigError(
+            f"parallel.expert={expert} does not divide moe.num_experts={number}; use one of {divisors(number)}"
+        )
+
+
+def check_recompute(settings: ParallelSettings) -> None:
+    """Raise ConfigError for what torch cannot recompute: layers inside which FSDP2 gathers experts, in part."""
+    if settings.fsdp > 1 and settings.recompute == "selective":
+        raise ConfigError(
+            f"parallel.recompute=selective with parallel.expert={settings.expert} and parallel.fsdp={settings.fsdp}: "
+            "experts are gathered inside what is computed again, which torch allows only for whole layers; use "
+            "parallel.recompute=full"
+        )
+
+
+def check_copies(plan: ParallelPlan) -> None:
+    """Raise ConfigError where the processes that compute different tokens cannot be cut into groups of experts."""
+    copies, shards = plan.num_copies, plan.fsdp * plan.context
+    fits = [n for n in divisors(copies) if plan.fsdp == 1 or not (n % shards and shards % n)]
+    if plan.expert not in fits:
+        raise ConfigError(
+            f"parallel.expert={plan.expert} does not fit data x fsdp x context = {plan.data} x {plan.fsdp} x "
+            f"{plan.context}, whose processes share out the experts; use one of {fits}"
         )
 
 

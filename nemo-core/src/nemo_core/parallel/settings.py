@@ -12,6 +12,8 @@ Degree = Annotated[int, Meta(ge=1)]
 class ParallelSettings:
     """Over how many processes the run is laid out in each dimension; their product is torchrun's WORLD_SIZE.
 
+    `expert` alone is no factor of it: its processes are taken from data x fsdp x context.
+
     None of it touches the result beyond the order of sums, and a saved state is taken up under any other plan.
     """
 
@@ -22,7 +24,7 @@ class ParallelSettings:
     tensor: Annotated[Degree, Meta(description="processes that split each matrix (DTensor)")] = 1
     pipeline: Annotated[Degree, Meta(description="stages of consecutive layers")] = 1
     context: Annotated[Degree, Meta(description="processes that split each sequence")] = 1
-    expert: Annotated[Degree, Meta(description="processes that share out experts; the native model takes only 1")] = 1
+    expert: Annotated[Degree, Meta(description="processes of data x fsdp x context that share out the experts")] = 1
     schedule: Annotated[
         Literal["1f1b", "gpipe", "interleaved"], Meta(description="order in which a pipeline computes micro batches")
     ] = "1f1b"

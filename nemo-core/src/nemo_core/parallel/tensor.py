@@ -152,10 +152,10 @@ class Split:
 
 def check_part(name: str, part: nn.Module) -> None:
     """Raise ConfigError for an adapter that is not split."""
-    if type(part) is not Lora:
+    if not isinstance(part, Lora):
         method = getattr(part, "method", type(part).__name__)
         raise ConfigError(
-            f"parallel.tensor: {name} has an adapter of method={method}, and only method=lora is split; use "
+            f"parallel.tensor: {name} has an adapter of method={method}, and only lora and dora are split; use "
             "parallel.fsdp instead"
         )
     if part.settings.dropout:

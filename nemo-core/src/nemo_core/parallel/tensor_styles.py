@@ -69,12 +69,12 @@ class Shared(ParallelStyle):
 
 
 class LowRank(ParallelStyle):
-    """What LoRA adds to a matrix, cut as the matrix is: B by rows, or A by columns."""
+    """What LoRA adds to a matrix, cut as the matrix is: B, and DoRA's lengths of rows, by rows, or A by columns."""
 
-    CUTS: dict[str, tuple[Placement, Placement]] = {
-        "column": (Replicate(), Shard(0)),
-        "row": (Shard(1), Replicate()),
-        "alike": (Replicate(), Replicate()),
+    CUTS: dict[str, tuple[Placement, Placement, Placement]] = {
+        "column": (Replicate(), Shard(0), Shard(0)),
+        "row": (Shard(1), Replicate(), Replicate()),
+        "alike": (Replicate(), Replicate(), Replicate()),
     }
 
     def __init__(self, kind: str) -> None:
@@ -82,8 +82,9 @@ class LowRank(ParallelStyle):
         self.kind = kind
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        for name, placement in zip(("lora_A", "lora_B"), self.CUTS[self.kind], strict=True):
-            copied(module, name, device_mesh, placement)
+        for name, placement in zip(("lora_A", "lora_B", "magnitude_O"), self.CUTS[self.kind], strict=True):
+            if hasattr(module, name):
+                copied(module, name, device_mesh, placement)
         return module
 
 

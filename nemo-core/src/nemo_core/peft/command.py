@@ -6,20 +6,20 @@ from typing import Any
 from torch import Tensor
 
 from ..checkpoint.folder import check_folder, copy_tokenizer, load_model, save_model
-from ..checkpoint.tensors import iterate_file, iterate_tensors, write_file
+from ..checkpoint.tensors import iterate_file
+from ..checkpoint.writer import write_shard
 from ..foundation import artifact
 from ..foundation.errors import ArtifactError
 from ..foundation.settings import to_plain
-from .adapter import adapter_names, remove_adapter
-from .folder import load_adapter
-from .merge import Merged, merge, unmerge
+from .merge import Merged, unmerge
+from .merging import merging_folders
 from .settings import MergeSettings, UnmergeSettings
 
 ORIGINAL = Path("unmerge", "original.safetensors")
 
 
 def run_merge(settings: MergeSettings) -> dict[str, Any]:
-    """Write the model with its adapter added into the weights, in the precision it had; sums are made in float32."""
+    """Write the model with its adapter added into the weights, in the precision it had, tensor by tensor."""
     inputs = {"model": settings.model, "adapter": settings.adapter}
     with artifact.create(
         settings.output,
@@ -29,28 +29,16 @@ def run_merge(settings: MergeSettings) -> dict[str, Any]:
         inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
-        model = load_adapter(load_model(settings.model), settings.adapter)
-        dtype = next(iterate_tensors(settings.model))[1].dtype
-        merged = merge(model)
-        for name in adapter_names(model):
-            remove_adapter(model, name)
-        save_model(model.to(dtype), draft.path)
+        merging = merging_folders(settings.model, settings.adapter)
+        merging.save(draft.path)
         copy_tokenizer(settings.model, draft.path)
         if settings.keep_original:
             (draft.path / ORIGINAL).parent.mkdir(exist_ok=True)
-            write_file(draft.path / ORIGINAL, {n: t.to(dtype) for n, t in originals(merged).items()})
-        draft.stats |= {"objective": "merge", "parameters": model.config.num_parameters}
-    return {"output": str(settings.output), "parameters": model.config.num_parameters}
-
-
-def originals(merged: Merged) -> dict[str, Tensor]:
-    """The weights that a merge replaced, by their names."""
-    found: dict[str, Tensor] = {}
-    for name, (weight, bias) in merged.before.items():
-        found[f"{name}.weight"] = weight
-        if bias is not None:
-            found[f"{name}.bias"] = bias
-    return found
+            infos = {name: merging.infos[name] for name in merging.changed}
+            write_shard(draft.path / ORIGINAL, infos, merging.read)
+        parameters = merging.model.config.num_parameters
+        draft.stats |= {"objective": "merge", "parameters": parameters}
+    return {"output": str(settings.output), "parameters": parameters}
 
 
 def run_unmerge(settings: UnmergeSettings) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .fused import as_here, check_ranks, joined, num_joined, width_patterns, wid
 from .lora import Lora
 from .method import Start, load_method, method_of
 from .naming import MARKS, check_alone, folder_names, kept_by_folder, kept_by_part
+from .places import parts
 from .prompt import EMBEDDING
 
 PREFIX = "base_model.model."
@@ -110,6 +111,8 @@ def folder_patterns(model: nn.Module, values: Mapping[str, Any], parts: Mapping[
 def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) -> Model:
     """Put the adapter of a folder on `model`, active and learning; others that are there stay.
 
+    The model may be without numbers (on the meta device); the adapter is then on the CPU.
+
     Raises ArtifactError where the folder holds none of a kind we know, or one that does not fit the model.
     """
     folder = check_adapter_folder(Path(folder))
@@ -134,6 +137,7 @@ def load_adapter(model: Model, folder: str | Path, *, adapter: str = DEFAULT) ->
         raise ArtifactError(f"{place}: {error}") from None
     except ConfigError as error:
         raise ArtifactError(f"{folder}: does not fit this model: {error}") from None
+    materialize(model, adapter)
     fill(model, adapter, saved, folder)
     return model
 
@@ -169,6 +173,13 @@ def adapted_names(saved: Mapping[str, Tensor]) -> list[str]:
         return [EMBEDDING]
     found = {key[: key.index(mark)] for key in saved for mark in MARKS if mark in key}
     return sorted(found)
+
+
+def materialize(model: nn.Module, adapter: str) -> None:
+    """Give the parts of an adapter memory on the CPU, where they were put on a model without numbers."""
+    for part in parts(model, adapter).values():
+        if any(tensor.is_meta for tensor in part.state_dict().values()):
+            part.to_empty(device="cpu")
 
 
 @torch.no_grad()

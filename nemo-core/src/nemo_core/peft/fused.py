@@ -96,7 +96,8 @@ def joined_scales(kept: Kept, own: Mapping[str, Tensors], weights: Mapping[str, 
         )
     if inner:
         return own[inner[0]][SCALE]
-    return in_folder(kept, [own[n][SCALE] if n in own else weights[n].new_ones(len(weights[n]), 1) for n in kept.parts])
+    ones = {name: torch.ones(len(weight), 1, dtype=weight.dtype) for name, weight in weights.items()}
+    return in_folder(kept, [own[name][SCALE] if name in own else ones[name] for name in kept.parts])
 
 
 def joined_low_rank(kept: Kept, parts: Mapping[str, Lora], weights: Mapping[str, Tensor]) -> Tensors:

@@ -21,11 +21,11 @@ from ..peft.adapter import add_adapter
 from ..peft.merge import merge_adapters
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from ..train.device import Compute, choose_compute
+from ..train.ema import Ema
 from ..train.loop import Parts, train
 from ..train.session import (
     TrainResult,
     figures,
-    make_ema,
     make_optimizer,
     make_plan,
     make_schedule,
@@ -114,7 +114,7 @@ def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) 
         validate=functools.partial(validate, model, task.objective, held_out(settings, task.held_out), compute),
         compute=compute,
         world=world,
-        ema=make_ema(learner, settings.ema),
+        ema=Ema(learner, decay=settings.ema.decay) if settings.ema.decay else None,
         flops_per_token=model.flops_per_token,
     )
     return Run(parts, model, task, steps)

@@ -4,6 +4,7 @@ L layers with experts, N = L*B*T tokens of all of them, B rows, T places, X expe
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +13,13 @@ from ..config import ModelConfig, MoEConfig
 from ..data.batch import IGNORED, Batch
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
-from ..model.moe import Router, Routing, overhear
+from ..model.moe import Routing, Telling, overhear
 from ..parallel.settings import ParallelSettings
 from .care import ExpertSettings
 from .objective import Objective
 from .world import World
 
 CPU = torch.device("cpu")
-BIAS = "e_score_correction_bias"
 
 
 def real_tokens(batch: Batch) -> Tensor:
@@ -88,7 +88,7 @@ class Balanced:
     weight: float
     bias_rate: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
-    chosen: dict[Router, Tensor] = field(default_factory=dict)
+    chosen: dict[Telling, Tensor] = field(default_factory=dict)
 
     def __call__(self, model: Decoder, batch: Batch) -> Tensor:
         """Sum of the losses at the batch's targets."""
@@ -125,12 +125,12 @@ class Balanced:
     def move_biases(self, model: nn.Module, world: World, *, skip: bool) -> None:
         """Raise the bias of experts chosen less than the mean, lower the others' (Wang et al. 2024, algorithm 1)."""
         chosen, self.chosen = self.chosen, {}
-        routers = [module for module in model.modules() if isinstance(module, Router)] if self.bias_rate else []
+        routers = [module for module in model.modules() if isinstance(module, Telling)] if self.bias_rate else []
         for router in routers:
-            counts_X = chosen.get(router, torch.zeros_like(router.e_score_correction_bias))
+            counts_X = chosen.get(router, torch.zeros_like(router.steering_bias))
             world.sum_([counts_X])
             if not skip:
-                router.e_score_correction_bias += self.bias_rate * (counts_X.mean() - counts_X).sign()
+                router.steering_bias.add_(self.bias_rate * (counts_X.mean() - counts_X).sign())
 
 
 def balanced(
@@ -143,11 +143,18 @@ def balanced(
             raise ConfigError(f"experts.{name}={value}, but the model has no experts; leave it out")
     if moe is None:
         return objective
-    weight = moe.balance_loss if settings.balance_loss is None else settings.balance_loss
+    weight = balance_weight(moe, settings)
     check_plan(weight, settings, parallel)
     if settings.bias_rate and not moe.correction_bias:
         raise ConfigError(f"experts.bias_rate={settings.bias_rate} needs routers with a correction bias (DeepSeek V3)")
     return Balanced(objective, weight, settings.bias_rate) if weight or settings.bias_rate else objective
+
+
+def balance_weight(moe: MoEConfig, settings: ExpertSettings) -> float:
+    """What the balancing loss is multiplied with: what the settings say, or else the folder; 0: nothing is."""
+    if settings.balance_loss is not None:
+        return settings.balance_loss
+    return moe.balance_loss if moe.balances else 0.0
 
 
 def check_plan(weight: float, settings: ExpertSettings, parallel: ParallelSettings) -> None:
@@ -166,8 +173,13 @@ def check_plan(weight: float, settings: ExpertSettings, parallel: ParallelSettin
         )
 
 
-def moved_biases(objective: Objective, model: Decoder) -> dict[str, Tensor]:
+class HasRouters(Protocol):
+    """A model over all processes."""
+
+    def router_biases(self) -> dict[str, Tensor]:
+        """The biases of its routers, by name."""
+
+
+def moved_biases(objective: Objective, laid_out: HasRouters) -> dict[str, Tensor]:
     """The router biases that training moves, by name; part of the training state."""
-    if not isinstance(objective, Balanced) or not objective.bias_rate:
-        return {}
-    return {name: buffer for name, buffer in model.named_buffers() if name.endswith(BIAS)}
+    return laid_out.router_biases() if isinstance(objective, Balanced) and objective.bias_rate else {}

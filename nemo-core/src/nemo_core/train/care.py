@@ -38,7 +38,10 @@ class ExpertSettings:
 
     balance_loss: Annotated[
         NotNegative | None,
-        Meta(description="weight of the balancing loss; null: what the model's folder says; 0: none"),
+        Meta(
+            description="weight of the balancing loss; null: router_aux_loss_coef of the model's folder if "
+            "output_router_logits is true there, else none, as transformers; 0: none"
+        ),
     ] = None
     bias_rate: Annotated[
         float,

@@ -1,11 +1,12 @@
 """A running average of the weights (Polyak and Juditsky 1992), often better than the last weights themselves."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from ..checkpoint.state_step import SavedState
 from .weights import trained_weights
 
 PREFIX = "ema."
@@ -30,10 +31,10 @@ class Ema:
         return {f"{PREFIX}{name}": tensor for name, tensor in self.average.items()}
 
     @torch.no_grad()
-    def restore(self, saved: Callable[[str, Tensor], Tensor]) -> None:
-        """Put back what `tensors` gave; `saved(name, like)` finds a tensor."""
+    def restore(self, saved: SavedState) -> None:
+        """Put back what `tensors` gave."""
         for name, tensor in self.average.items():
-            tensor.copy_(saved(f"{PREFIX}{name}", tensor))
+            tensor.copy_(saved.fill(f"{PREFIX}{name}", tensor))
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

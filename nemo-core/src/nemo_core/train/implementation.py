@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.folder import load_model, open_model
+from ..config import ModelConfig
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..model.initial import DrawnWeights
+from ..model.skeleton import outline
 from ..parallel.apply import parallelize
 from ..parallel.model import ParallelModel
+from .balance import balance_weight
 from .device import Compute
 from .settings import PretrainSettings, SftSettings
 from .world import World
@@ -42,11 +46,6 @@ def lay_out(
         if settings.fp8.format != "none":
             raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
         return parallelize(model, settings.parallel, world, compute)
-    if settings.ema.decay:
-        raise ConfigError(
-            f"ema.decay={settings.ema.decay} is not offered by implementation=megatron; use implementation=native"
-        )
-    check_balance(settings, model)
     backend = megatron()
     backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
@@ -59,34 +58,55 @@ def lay_out(
         learning_rate=settings.learning_rate or 0.0,  # set before every step
         fp8=settings.fp8,
     )
-    if laid_out.own_optimizer is not None and settings.guard.rollback_after:
+    if laid_out.own_optimizer is not None:
+        check_shared_out(settings, model)
+    return laid_out
+
+
+def check_shared_out(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
+    """Raise ConfigError for what megatron.core's own optimizer and schedules, as on GPUs, leave no room for."""
+    if settings.guard.rollback_after:
         raise ConfigError(
             f"guard.rollback_after={settings.guard.rollback_after} keeps weights and moments in memory, which "
             "implementation=megatron shares out over processes; set it to 0, or use implementation=native"
         )
-    return laid_out
-
-
-def check_balance(settings: PretrainSettings | SftSettings, model: Decoder) -> None:
-    """Raise ConfigError where experts are to be balanced: that looks at the native implementation's routers."""
-    moe, experts = model.config.moe, settings.experts
-    weight = 0.0 if moe is None else moe.balance_loss if experts.balance_loss is None else experts.balance_loss
-    if moe is not None and (weight or experts.bias_rate):
+    if settings.ema.decay:
         raise ConfigError(
-            f"experts.balance_loss={weight} and experts.bias_rate={experts.bias_rate} need implementation=native: "
-            "routers of megatron.core are not balanced here; set both to 0, or use implementation=native"
+            f"ema.decay={settings.ema.decay} averages float32 weights, which megatron.core's optimizer shares out over "
+            "processes; use parallel.fsdp, or implementation=native"
         )
+    moe, experts = model.config.moe, settings.experts
+    weight = 0.0 if moe is None else balance_weight(moe, experts)
+    if experts.bias_rate:
+        raise ConfigError(
+            f"experts.bias_rate={experts.bias_rate} moves biases that megatron.core's schedules keep by stage; set it "
+            "to 0, or use implementation=native"
+        )
+    if weight and settings.parallel.recompute == "full":
+        raise ConfigError(
+            f"experts.balance_loss={weight} with parallel.recompute=full: megatron.core computes whole layers without "
+            "gradient first, so the loss would have none; use parallel.recompute=selective, or experts.balance_loss=0"
+        )
+
+
+def new_model(settings: PretrainSettings, config: ModelConfig, *, device: torch.device) -> Decoder:
+    """A model with first weights; for megatron.core only its shape, as each process draws what it will hold itself."""
+    if settings.implementation == "native":
+        return Decoder(config, seed=settings.seed).to(device)
+    with torch.device("meta"):
+        return Decoder(config)
 
 
 def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, device: torch.device) -> Decoder:
     """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
     if settings.implementation == "native":
         return load_model(folder, device=device)
-    with torch.device("meta"):
-        return Decoder(open_model(folder).config)
+    return outline(open_model(folder).config)
 
 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
     """Canonical tensors by name, of the folder that a run begins with or of the new model."""
     folder = settings.model if isinstance(settings, SftSettings) else settings.continue_from
-    return model.state_dict().__getitem__ if folder is None else open_model(folder, to_compute=True).canonical
+    if folder is not None:
+        return open_model(folder, to_compute=True).canonical
+    return DrawnWeights(model, model.config, seed=settings.seed)

@@ -311,7 +311,7 @@ def accumulate(parts: Parts, plan: Plan, batch: Batch, *, num_targets: int) -> f
 def state_tensors(parts: Parts) -> dict[str, torch.Tensor]:
     """Everything that changes while training: trained weights, optimizer moments, generators."""
     average = parts.ema.tensors() if parts.ema is not None else {}
-    moved = {**average, **moved_biases(parts.objective, parts.model)}
+    moved = {**average, **moved_biases(parts.objective, parts.laid_out)}
     return {**parts.laid_out.state(parts.optimizer), **moved, **rng_tensors(parts.world.rank)}
 
 
@@ -321,7 +321,7 @@ def restore(parts: Parts, saver: Saver) -> Account:
     saved = saver.load()
     if saved is None:
         return Account()
-    biases = moved_biases(parts.objective, parts.model)
+    biases = moved_biases(parts.objective, parts.laid_out)
     check_same_model(saved, parts.laid_out.trained_names() | biases.keys(), parts.laid_out.is_complete)
     put_back(parts, saved)
     restore_rng(saved, parts.world.rank)
@@ -332,10 +332,10 @@ def restore(parts: Parts, saver: Saver) -> Account:
 def put_back(parts: Parts, saved: SavedState) -> None:
     """Make weights, their average and the optimizer what they were."""
     parts.laid_out.restore(saved, parts.optimizer)
-    for name, bias in moved_biases(parts.objective, parts.model).items():
+    for name, bias in moved_biases(parts.objective, parts.laid_out).items():
         bias.copy_(saved.fill(name, bias))
     if parts.ema is not None:
-        parts.ema.restore(saved.fill)
+        parts.ema.restore(saved)
 
 
 def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> None:

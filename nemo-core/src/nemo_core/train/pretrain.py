@@ -22,7 +22,7 @@ from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
-from .implementation import lay_out, outline_or_model, process_groups
+from .implementation import lay_out, new_model, outline_or_model, process_groups
 from .loop import Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -112,7 +112,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         validate=functools.partial(validate, parallel, held, compute),
         compute=compute,
         world=parallel.world,
-        ema=make_ema(parallel.model, settings.ema),
+        ema=make_ema(parallel, settings.ema),
         parallel=parallel,
     )
 
@@ -147,7 +147,7 @@ def first_model(
     """A model with random weights, or that of `continue_from`, whose tokenizer must have made the tokens."""
     folder = settings.continue_from
     if folder is None:
-        return Decoder(shape(settings, tokenizer), seed=settings.seed).to(device)
+        return new_model(settings, shape(settings, tokenizer), device=device)
     check_folder(folder)
     check_maker(collection.tokenizer, folder)
     if settings.model != ModelShape():

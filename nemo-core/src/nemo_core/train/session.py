@@ -20,6 +20,7 @@ from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
+from ..parallel.model import ParallelModel
 from ..scoring.settings import ScoringSettings
 from .care import EmaSettings
 from .ema import Ema
@@ -156,9 +157,9 @@ def make_plan(settings: PretrainSettings | SftSettings | ScoringSettings, *, lab
     )
 
 
-def make_ema(model: Decoder, settings: EmaSettings) -> Ema | None:
+def make_ema(laid_out: ParallelModel, settings: EmaSettings) -> Ema | None:
     """The running average of the weights, where one is wanted."""
-    return Ema(model, decay=settings.decay) if settings.decay else None
+    return laid_out.average(settings.decay) if settings.decay else None
 
 
 def save_models(parts: Parts, folder: Path, *, tokenizer: Path) -> None:

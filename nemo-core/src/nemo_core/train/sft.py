@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..checkpoint.folder import check_folder, check_vocabulary, copy_tokenizer, load_model, save_model
+from ..checkpoint.folder import check_folder, check_vocabulary, copy_tokenizer
 from ..data.batch import Batch
 from ..data.chat import Encoded, encode_conversations
 from ..data.encode import HASH_RANGE, split_hash
@@ -25,10 +25,10 @@ from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
-from ..parallel.model import ParallelModel
+from ..parallel.model import ParallelModel, Whole
 from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
-from ..peft.folder import load_adapter, save_adapter, stored_tensors
-from ..peft.merge import merge_adapters
+from ..peft.folder import save_adapter, stored_tensors
+from ..peft.merging import Merging, frozen_names, merging_folders, with_adapter
 from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
@@ -37,7 +37,7 @@ from .implementation import lay_out, outline_or_model, process_groups
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
-from .samples import Question, answer, choose_questions
+from .samples import Question, answer, answer_in_parts, choose_questions
 from .session import (
     TrainResult,
     figures,
@@ -123,7 +123,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
         compute=compute,
         world=parallel.world,
         parallel=parallel,
-        ema=make_ema(model, settings.ema),
+        ema=make_ema(parallel, settings.ema),
     )
     return Tuning(parts, tokenizer, conversations, steps)
 
@@ -218,15 +218,19 @@ def validate(parallel: ParallelModel, batches: list[Batch], compute: Compute) ->
 
 
 def sample_answers(tuning: Tuning, *, max_tokens: int) -> list[str]:
-    """What the model says now to the held-out questions; asked in the first process, known in all."""
-    if not tuning.conversations.questions:
+    """What the model says now to the held-out questions; by all processes where none has the whole model."""
+    questions, parts = tuning.conversations.questions, tuning.parts
+    if not questions:
         return []
-    parts = tuning.parts
+    laid_out: object = parts.laid_out
+    if isinstance(laid_out, ParallelModel) and not laid_out.plan.is_plain:
+        tokenizer, compute = tuning.tokenizer, parts.compute
+        return answer_in_parts(laid_out, tokenizer, questions, max_tokens=max_tokens, compute=compute)
     model = parts.laid_out.whole()
     said: list[str] = []
     if model is not None:
         with parts.compute.precision():
-            said = answer(model, tuning.tokenizer, tuning.conversations.questions, max_tokens=max_tokens)
+            said = answer(model, tuning.tokenizer, questions, max_tokens=max_tokens)
     answers: list[str] = json.loads(parts.world.from_first(json.dumps(said)))
     return answers
 
@@ -243,11 +247,28 @@ def write_models(settings: SftSettings, parts: Parts, folder: Path) -> None:
     """The tuned model and its average; or with an adapter, that, and the model with it merged where it is wanted."""
     if settings.method == "full":
         save_models(parts, folder, tokenizer=settings.model)
-    elif (model := parts.laid_out.whole()) is not None:
-        save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
-        if settings.is_merged:
-            save_model(merged_model(settings, model, folder), folder)
-        copy_tokenizer(settings.model, folder)
+        return
+    with parts.laid_out.reading() as whole:
+        if whole is not None:
+            write_adapted(settings, whole, folder)
+            copy_tokenizer(settings.model, folder)
+
+
+def write_adapted(settings: SftSettings, whole: Whole, folder: Path) -> None:
+    """The adapter's folder and, where it is wanted, the model with it merged, tensor by tensor."""
+    model = with_adapter(whole.model, whole.read)
+    save_adapter(model, folder / "adapter" if settings.is_merged else folder, base=str(settings.model))
+    if settings.is_merged:
+        merging_of(settings, model, whole, folder).save(folder)
+
+
+def merging_of(settings: SftSettings, model: Decoder, whole: Whole, folder: Path) -> Merging:
+    """The merged model; weights kept in four bits are read again, so that none of them is rounded."""
+    if settings.method in ("lora", "dora") and settings.lora.quantize != "none":
+        return merging_folders(settings.model, folder / "adapter")
+    names = frozen_names(whole.infos)
+    infos = {name: whole.infos[own] for name, own in names.items()}
+    return Merging(model, infos, lambda name: whole.read(names[name]))
 
 
 def write_samples(samples: list[dict[str, str]], folder: Path) -> None:
@@ -255,13 +276,6 @@ def write_samples(samples: list[dict[str, str]], folder: Path) -> None:
     lines = "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     (folder / SAMPLES).parent.mkdir(exist_ok=True)
     atomic.write_text(folder / SAMPLES, lines)
-
-
-def merged_model(settings: SftSettings, model: Decoder, folder: Path) -> Decoder:
-    """The tuned model without adapters; weights kept in four bits are read again, so that none of them is rounded."""
-    if settings.method in ("lora", "dora") and settings.lora.quantize != "none":
-        model = load_adapter(load_model(settings.model), folder / "adapter")
-    return merge_adapters(model)
 
 
 def conversation_figures(settings: SftSettings, tuning: Tuning) -> dict[str, Any]:

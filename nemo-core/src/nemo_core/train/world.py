@@ -76,6 +76,11 @@ class World:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
+    def copy_first_(self, tensor: Tensor) -> None:
+        """Replace a tensor by the first process's."""
+        if self.size > 1:
+            dist.broadcast(tensor, 0)
+
     def from_first(self, value: str) -> str:
         """The first process's value, in every process."""
         if self.size == 1:

@@ -14,6 +14,7 @@ def from_hf(hf: HFConfig) -> ModelConfig:
         top_k=hf.get("num_experts_per_tok", 2),
         ffn_size=hf.need("intermediate_size"),
         balance_loss=hf.get("router_aux_loss_coef", 0.001),
+        balances=bool(hf.get("output_router_logits")),
     )
     return ModelConfig(
         family="mixtral",
@@ -40,6 +41,7 @@ def to_hf(config: ModelConfig) -> dict[str, Any]:
         "num_local_experts": moe.num_experts,
         "num_experts_per_tok": moe.top_k,
         "router_aux_loss_coef": moe.balance_loss,
+        "output_router_logits": moe.balances,
         "hidden_act": ACTIVATION_NAMES[config.activation],
         "rms_norm_eps": config.norm_eps,
         "sliding_window": config.window,

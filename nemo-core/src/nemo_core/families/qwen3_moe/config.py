@@ -37,6 +37,7 @@ def read_experts(hf: HFConfig) -> MoEConfig:
         normalize=hf.flag("norm_topk_prob"),
         dense_layers=tuple(layer for layer in layers if layer in dense or (layer + 1) % step),
         balance_loss=hf.get("router_aux_loss_coef", 0.001),
+        balances=bool(hf.get("output_router_logits")),
     )
 
 
@@ -66,4 +67,5 @@ def write_experts(moe: MoEConfig) -> dict[str, Any]:
         "mlp_only_layers": list(moe.dense_layers),
         "decoder_sparse_step": 1,
         "router_aux_loss_coef": moe.balance_loss,
+        "output_router_logits": moe.balances,
     }
