@@ -17,9 +17,10 @@ typedef struct {
     uint32_t stamp;
 } Table;
 
-/* A power of two, 16 at least, that `count` keys fill to `fill` percent at most. */
+/* A power of two that `count` keys fill to `fill` percent at most. So many at least that few keys seldom meet, and that
+   all stay in the nearest cache. */
 static inline int64_t slots_for(int64_t count, int64_t fill) {
-    int64_t slots = 16;
+    int64_t slots = 512;
     while (slots * fill / 100 < count) slots *= 2;
     return slots;
 }

@@ -18,6 +18,8 @@ from ..foundation.command import resolve
 
 Call = Mapping[str, Any]
 TRIES = 3
+WORKER_VARIABLE = "NEMO_CURATOR_WORKER"
+"""Environment variable that holds the number of a worker process, from 0."""
 
 
 class Spread(Protocol):
@@ -114,7 +116,7 @@ class Pool:
 
     def _start(self, count: int) -> None:
         while len(self._started) < count:
-            self._started.append(Worker())
+            self._started.append(Worker({WORKER_VARIABLE: str(len(self._started))}))
             self._idle.put(self._started[-1])
 
     def _one(self, target: str, arguments: Call) -> Any:
