@@ -1,4 +1,4 @@
-"""The loops in C that generation runs on a CPU: torch's numbers, whatever the shape, thread count or processor level."""
+"""The loops in C that generation runs on a CPU: torch's numbers, whatever the shape, threads or processor level."""
 
 import os
 import platform

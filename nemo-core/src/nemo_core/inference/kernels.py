@@ -69,7 +69,7 @@ def side_by_side(x_NHD: Tensor) -> Tensor:
 
 
 def rms_norm(x: Tensor, scale_E: Tensor, eps: float) -> Tensor:
-    """x * scale / sqrt(mean of squares + eps). [..., E] -> [..., E]."""
+    """RMS norm: x * scale / sqrt(mean of squares + eps). [..., E] -> [..., E]."""
     x = x.contiguous()
     width = x.shape[-1]
     y = torch.empty_like(x)
