@@ -10,16 +10,18 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..config import Activation
 from ..foundation import compiled
 
 FOLDER = Path(__file__).resolve().parent
-GATES = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
+GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
 PLACE, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-SIGNATURES = {
+SIGNATURES: dict[str, list[Any]] = {
     "set_threads": [PLACE, COUNT],
     "rms_norm": [PLACE, COUNT, PLACE, PLACE, COUNT, COUNT, COUNT, REAL],
     "gate": [PLACE, PLACE, COUNT, COUNT, COUNT],
