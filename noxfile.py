@@ -7,6 +7,7 @@ NEMO_SLOW=none|changed|all the slow tests, NEMO_REPORTS=FOLDER collects JUnit fi
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -154,11 +155,11 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Wheels of nemo-curator for every platform that its kernels are built for, into dist/."""
+    """Wheels of the packages with kernels, for every platform that those are built for, into dist/."""
     install(session, *BUILD_TOOLS)
-    for target in KERNEL_TARGETS:
-        words = ["--wheel", "--no-isolation", "--outdir", "dist", "nemo-curator"]
-        session.run("python", "-m", "build", *words, silent=True, env={"NEMO_CURATOR_TARGET": target})
+    for name, target in itertools.product(("curator", "core"), KERNEL_TARGETS):
+        words = ["--wheel", "--no-isolation", "--outdir", "dist", str(packages.folder(name))]
+        session.run("python", "-m", "build", *words, silent=True, env={"NEMO_KERNEL_TARGET": target})
 
 
 def wheel(session: nox.Session, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 The compiler is Zig's, from the package index, so that nobody has to have one and every wheel is built alike; where the
 environment sets CC, that is used. Each instruction set level of the machine gets a library; the best is chosen at run
-time. NEMO_CURATOR_TARGET names another platform to build a wheel for.
+time. NEMO_KERNEL_TARGET names another platform to build a wheel for.
 """
 
 import importlib.util
@@ -23,13 +23,11 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMPILER = "ziglang>=0.15,<0.18"
-TARGET_VARIABLE = "NEMO_CURATOR_TARGET"
-PACKAGE = "src/nemo_curator/kernels"
+TARGET_VARIABLE = "NEMO_KERNEL_TARGET"
 
-# No fast arithmetic and no contraction: scores and models have the same bits on every machine. Zig would trap undefined
-# behaviour in the release as well; a test builds with that on (tests/test_curator_native.py).
+# Zig would trap undefined behaviour in the release as well; a test builds with that on.
 FLAGS = (
-    *("-std=c11", "-O3", "-Wall", "-Wextra", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"),
+    *("-std=c11", "-O3", "-Wall", "-Wextra", "-fPIC", "-fvisibility=hidden"),
     *("-fno-math-errno", "-g0", "-shared"),
 )
 ZIG_FLAGS = ("-fno-sanitize=all", "-s", "-nostdlib")  # the C library's expf and memcpy, not those of Zig's own runtime
@@ -55,7 +53,7 @@ TARGETS = {
 
 
 class KernelBuild(BuildHookInterface):
-    """Puts the libraries into the wheel, or beside the sources of an editable installation."""
+    """Puts the libraries into `folder` of the wheel, or of the sources where they are installed to be edited."""
 
     PLUGIN_NAME = "custom"
 
@@ -65,17 +63,17 @@ class KernelBuild(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile."""
-        root = Path(self.root)
-        names = load(root / PACKAGE / "sources.py")
+        root, place = Path(self.root), self.config["folder"]
+        names = load(root / "src" / place.partition("/")[0] / "foundation/sources.py")
         target = os.environ.get(TARGET_VARIABLE) or this_platform()
-        self.workplace = Path(tempfile.mkdtemp(prefix="nemo-curator-kernels-"))
-        built = build(root / "native", self.workplace, target=target, names=names)
+        self.workplace = Path(tempfile.mkdtemp(prefix="nemo-kernels-"))
+        built = build(root / "native", self.workplace, target=target, names=names, flags=self.config["flags"])
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{tag_of(target)}"
         if version == "editable":
-            keep(built, root / PACKAGE)
+            keep(built, root / "src" / place)
         else:
-            build_data["force_include"].update({str(path): f"nemo_curator/kernels/{path.name}" for path in built})
+            build_data["force_include"].update({str(path): f"{place}/{path.name}" for path in built})
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Leave nothing behind."""
@@ -124,7 +122,7 @@ def command(target: str) -> tuple[list[str], tuple[str, ...], str]:
     return zig, ("-target", TARGETS[target].zig, *ZIG_FLAGS), "-mcpu=x86_64_{}"
 
 
-def build(native: Path, folder: Path, *, target: str, names: ModuleType) -> list[Path]:
+def build(native: Path, folder: Path, *, target: str, names: ModuleType, flags: list[str]) -> list[Path]:
     """One library for every level of the target's machine, in `folder`."""
     compiler, own_flags, option = command(target)
     sources = sorted(map(str, native.glob("*.c")))
@@ -134,7 +132,7 @@ def build(native: Path, folder: Path, *, target: str, names: ModuleType) -> list
     def compiled(level: str) -> Path:
         path = folder / names.name(digest, level)
         processor = [] if level == "any" else [option.format(level)]
-        words = [*compiler, *own_flags, *processor, *FLAGS, "-o", str(path), *sources, *LIBRARIES]
+        words = [*compiler, *own_flags, *processor, *FLAGS, *flags, "-o", str(path), *sources, *LIBRARIES]
         done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **caches})
         if done.returncode:
             raise SystemExit(f"compiling the kernels failed: {shlex.join(words)}\n{done.stderr}")

@@ -1,7 +1,7 @@
 """Copy nemo-core's foundation into the packages that depend on no other; ``--check`` only compares.
 
-Curator and launcher must install alone, so each carries its own copy of the small shared layer. The original is
-nemo-core's; run ``python tools/sync_foundation.py`` after changing it.
+Curator and launcher must install alone, so each carries its own copy of the small shared layer, and curator of what
+compiles kernels. The original is nemo-core's; run ``python tools/sync_foundation.py`` after changing it.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGINAL = ROOT / "nemo-core/src/nemo_core/foundation"
+BUILD_FILES = ("hatch_build.py", "native/cpu.c", "native/export.h")
 COPIES = [ROOT / f"nemo-{name}/src/nemo_{name}/foundation" for name in ("curator", "launcher")]
 
 
@@ -29,6 +30,10 @@ def differences() -> list[str]:
             for name in sorted(wanted.keys() | have.keys())
             if wanted.get(name) != have.get(name)
         ]
+    for name in BUILD_FILES:
+        original, copied = ROOT / "nemo-core" / name, ROOT / "nemo-curator" / name
+        if not copied.is_file() or copied.read_bytes() != original.read_bytes():
+            found.append(f"{copied}: differs")
     return found
 
 
@@ -42,6 +47,8 @@ def main() -> int:
         copy.mkdir(parents=True)
         for name, data in content(ORIGINAL).items():
             (copy / name).write_bytes(data)
+    for name in BUILD_FILES:
+        shutil.copyfile(ROOT / "nemo-core" / name, ROOT / "nemo-curator" / name)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Generation with one thread: nemo-core's engine, in fp32 and int8, and transformers' generate.
+"""Generation with one thread: nemo-core's engine, in fp32 and int8, transformers' generate, and onnxruntime-genai.
 
 A random Llama of 44 million parameters, prompts of 128 tokens, greedy, 64 tokens answered, 1 and 16 at a time; seconds
 of CPU time. Every round measures everybody, because a shared machine is faster in one minute than in the next; figures
@@ -11,7 +11,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import peer_onnx
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
@@ -79,6 +82,13 @@ def transformers_model(model: Decoder) -> AutoModelForCausalLM:
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, folder)
         return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def onnx_models(model: Decoder, folder: Path) -> dict[str, Any]:
+    """The same weights for onnxruntime-genai, by precision."""
+    save_model(model, folder / "model")
+    sizes = {"vocab_size": CONFIG.vocab_size}
+    return {name: peer_onnx.export(folder / "model", folder / name, name, **sizes) for name in ("fp32", "int8")}
 
 
 def transformers_steps(reference: AutoModelForCausalLM, prompts: Prompts) -> Iterator[tuple[float, torch.Tensor]]:
@@ -150,10 +160,21 @@ def main() -> None:
     reference = transformers_model(model)
     engines = {name: Engine(model, None, quantize=name) for name in ("none", "int8")}
     check_equal(engines["none"], reference)
-    contestants = {
+    with tempfile.TemporaryDirectory() as folder:
+        others = onnx_models(model, Path(folder))
+        compete(engines, reference, others, model)
+
+
+def compete(
+    engines: dict[str, Engine], reference: AutoModelForCausalLM, others: dict[str, Any], model: Decoder
+) -> None:
+    """Every contestant in every round; print the medians."""
+    contestants: dict[str, Callable[[Prompts], Figures]] = {
         "nemo-core": lambda prompts: ours(engines["none"], prompts),
         "nemo-core int8": lambda prompts: ours(engines["int8"], prompts),
         "transformers": lambda prompts: theirs(reference, prompts),
+        "onnxruntime-genai": lambda prompts: peer_onnx.answer(others["fp32"], prompts, ANSWER),
+        "onnxruntime-genai int8": lambda prompts: peer_onnx.answer(others["int8"], prompts, ANSWER),
     }
     rounds = [measure_round(contestants, model) for _ in range(ROUNDS)]
     for key in rounds[0]:

@@ -1,6 +1,8 @@
 """Neighbours, adapters, a short cache, rounding and new weights: what each of them may and may not change."""
 
 import copy
+import functools
+import itertools
 import random
 
 import pytest
@@ -13,7 +15,7 @@ from nemo_core.foundation.errors import ArtifactError, ConfigError, InputError
 from nemo_core.inference import Engine, Request, SamplingParams, generate
 from nemo_core.inference.adapters import adapter_of_model
 from nemo_core.inference.kv_cache import LayerBlocks
-from nemo_core.inference.paged import Decoding, attend_blocks, attend_table
+from nemo_core.inference.paged import Decoding, attend_blocks
 from nemo_core.inference.projection import Int8Kernel, Projection
 from nemo_core.model.decoder import Decoder
 from nemo_core.peft.adapter import adapters_disabled, add_adapter
@@ -136,16 +138,17 @@ def test_rows_read_where_they_lie_equal_all_rows_copied_together(seed):
     counts = [-(-stop // size) for stop in stops]
     scattered = [draw.sample(range(blocks), count) for count in counts]
     tables = [draw.choice([table, list(range(table[0] % 35, table[0] % 35 + len(table)))]) for table in scattered]
-    generator = torch.Generator().manual_seed(seed)
-    keys, values = (torch.randn(2, blocks * size, 6, generator=generator) for _ in "kv")
-    q, cache = torch.randn(rows, 2, 3, 6, generator=generator), LayerBlocks(keys, values, keys.mT)
+    generator, width = torch.Generator().manual_seed(seed), draw.choice([6, 16, 40, 144])
+    keys, values = (torch.randn(2, blocks * size, width, generator=generator) for _ in "kv")
+    q, cache = torch.randn(rows, 6, width, generator=generator), LayerBlocks(keys, values, keys.mT)
     decoding = Decoding(tables, stops, size, torch.device("cpu"))
-    for window, softcap in ((None, None), (5, 2.0)):
-        found = attend_blocks(q, cache, decoding.seen(window), softcap)
-        torch.testing.assert_close(found, attend_table(q, cache, decoding.table(window), softcap))
+    for window, softcap, compiled in itertools.product((None, 5), (None, 2.0), (True, False)):
+        mix = functools.partial(attend_blocks, cache=cache, scale=0.3, softcap=softcap)
+        found = mix(q, seen=decoding.seen(window, compiled=compiled))
+        torch.testing.assert_close(found, mix(q, seen=decoding.table(window)))
         for row, (table, stop) in enumerate(zip(tables, stops)):
-            alone = Decoding([table], [stop], size, torch.device("cpu"))
-            assert torch.equal(attend_blocks(q[row : row + 1], cache, alone.seen(window), softcap)[0], found[row])
+            alone = Decoding([table], [stop], size, torch.device("cpu")).seen(window, compiled=compiled)
+            assert torch.equal(mix(q[row : row + 1], seen=alone)[0], found[row])
 
 
 def adapted(model: Decoder, seed: int, rank: int) -> Decoder:

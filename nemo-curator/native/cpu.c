@@ -1,5 +1,8 @@
 /* Which of the levels of x86-64 (psABI: v2, v3 with AVX2, v4 with AVX-512) this machine can run; 0 on others. */
-#include "texts.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "export.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

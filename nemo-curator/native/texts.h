@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
+#include "export.h"
 
 /* What a kernel returns that could not do its work; numbers from 0 on are answers. */
 enum { DONE = 0, NO_MEMORY = -1, BAD_OFFSETS = -2 };

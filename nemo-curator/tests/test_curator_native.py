@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_sweep import digest_of, hostile, sweep
 
+from nemo_curator.foundation import compiled, sources
 from nemo_curator.foundation.errors import InputError, MissingBackend
-from nemo_curator.kernels import library, sources
+from nemo_curator.kernels import library
 from nemo_curator.kernels.characters import classes, count_characters
 from nemo_curator.kernels.units import minimizers
 from nemo_curator.kernels.words import mixed
@@ -33,12 +34,12 @@ def swept(**environment):
     return done.stdout.split()
 
 
-@pytest.mark.skipif(library.machine() not in sources.LEVELS, reason="this machine has one level only")
+@pytest.mark.skipif(compiled.machine() not in sources.LEVELS, reason="this machine has one level only")
 def test_every_level_gives_the_same_bits():
     best = swept()
-    levels = sources.levels_of(library.machine())
+    levels = sources.levels_of(compiled.machine())
     runnable = [level for level in levels if level <= best[0].removesuffix(".so").rpartition("-")[2]]
-    found = [swept(**{library.LEVEL_VARIABLE: level}) for level in runnable]
+    found = [swept(**{compiled.LEVEL_VARIABLE: level}) for level in runnable]
     assert [name.removesuffix(".so").rpartition("-")[2] for name, _ in found] == runnable
     assert {digest for _, digest in found} == {best[1]}
 
@@ -97,7 +98,7 @@ def test_a_minimizer_is_of_the_least_part_of_each_window():
 
 def test_a_library_that_was_not_built_is_one_line_with_the_remedy():
     with pytest.raises(MissingBackend, match=r"were not built, or their sources have changed .* pip install -e"):
-        library.opened("0" * 12, "v2")
+        compiled.opened(library.FOLDER, "0" * 12, "v2", "nemo-curator")
 
 
 def test_the_digest_of_the_sources_follows_names_and_content(tmp_path):
@@ -111,7 +112,7 @@ def test_the_digest_of_the_sources_follows_names_and_content(tmp_path):
     assert len({first, changed, sources.digest(tmp_path)}) == 3
 
 
-@pytest.mark.skipif(library.machine() not in sources.LEVELS, reason="reads Linux's list of what an x86-64 can do")
+@pytest.mark.skipif(compiled.machine() not in sources.LEVELS, reason="reads Linux's list of what an x86-64 can do")
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="reads Linux's list of what an x86-64 can do")
 def test_the_level_is_what_the_system_says_of_the_processor():
     lines = Path("/proc/cpuinfo").read_text().splitlines()

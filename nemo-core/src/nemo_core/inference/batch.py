@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .kv_cache import Slots
-from .paged import Decoding, places_of, slots_of
+from .paged import Decoding, places_of
 from .scheduler import Chunk
 
 
@@ -26,11 +26,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoding rows first, one token each, then prompt chunks; `slots` says where each token goes."""
+    """Decoding rows first, one token each, then prompt chunks; `slot_N` says where each token goes."""
 
     ids_N: Tensor
     positions_N: Tensor
-    slots: Slots
+    slot_N: Tensor
     is_long_N: Tensor | None
     decoding: Decoding | None
     prompts: Sequence[Prompt]
@@ -58,7 +58,7 @@ class Batch:
         return cls(
             ids_N=torch.tensor(ids, device=device),
             positions_N=torch.tensor(positions, device=device),
-            slots=slots_of(slots, device),
+            slot_N=torch.tensor(slots, device=device),
             is_long_N=torch.tensor(long, device=device) if long_from is not None else None,
             decoding=decoding_of(chunks[:singles], block_size, device) if singles else None,
             prompts=[

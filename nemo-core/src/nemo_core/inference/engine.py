@@ -42,8 +42,8 @@ class Engine:
     with finish reason "length". `cache_tokens` bounds the key/value cache (default: `max_slots` full sequences); where
     it is used up, the youngest request waits and is computed anew. The weights are taken as they are now, an active
     adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. With
-    `same_bits` a lone request is computed by the kernels that serve many, which on Intel CPUs are slower for one row;
-    otherwise the last bit of its log-probabilities may differ from what it would be in company. `tokenizer` None gives
+    `same_bits` a lone request is computed by the kernels that serve many, which are slower for one row; otherwise the
+    last bit of its log-probabilities may differ from what it would be in company (not in int8). `tokenizer` None gives
     ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
     Raises InputError where the tokenizer has ids that the model lacks, or the cache is too small for one sequence.
     """

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..config import ModelConfig
+from . import kernels
 from .scheduler import Copy
 
 ALIGNMENT = 64
@@ -26,14 +27,13 @@ class LayerBlocks(NamedTuple):
     v_KSD: Tensor
     k_KDS: Tensor
 
-    def store(self, slots: Slots, k_NKD: Tensor, v_NKD: Tensor) -> None:
-        """Write the keys and values of a step's tokens."""
+    def store(self, slot_N: Tensor, k_NKD: Tensor, v_NKD: Tensor) -> None:
+        """Write the keys and values of a step's tokens, each to its place."""
         for data, new_NKD in ((self.k_KSD, k_NKD), (self.v_KSD, v_NKD)):
-            new = new_NKD.transpose(0, 1)
-            if isinstance(slots, slice):
-                data.narrow(1, slots.start, slots.stop - slots.start).copy_(new)
+            if kernels.take(new_NKD):
+                kernels.store(new_NKD, slot_N, data)
             else:
-                data.index_copy_(1, slots, new)
+                data.index_copy_(1, slot_N, new_NKD.transpose(0, 1))
 
 
 class KVCache:

@@ -15,9 +15,10 @@ from ..config import ModelConfig
 from ..model.attention import Attention, Mixer
 from ..model.latent import LatentAttention
 from ..model.layer import Layer
-from ..model.mlp import GatedMLP
+from ..model.mlp import ACTIVATIONS, GatedMLP
 from ..model.rope import Rotation
 from ..peft.places import AdaptedBlock, AdaptedLinear
+from . import kernels
 from .batch import Batch, Prompt
 from .kv_cache import LayerBlocks
 from .norm import inference_norm
@@ -25,6 +26,7 @@ from .paged import Seen, attend_blocks, of_row
 from .projection import Projection
 from .turn import Turn
 
+KINDS = {ACTIVATIONS[name]: kind for name, kind in kernels.GATES.items()}
 Kind = TypeVar("Kind", bound=nn.Module)
 MakeProjection = Callable[[dict[str, nn.Module]], Projection]
 
@@ -46,7 +48,8 @@ class LayerStep:
         """Which positions the decoding rows see, the same for all layers of a kind."""
         if self.window not in self.views:
             assert self.batch.decoding is not None
-            self.views[self.window] = self.batch.decoding.seen(self.window)
+            compiled = self.cache is not None and kernels.take(self.cache.k_KSD)
+            self.views[self.window] = self.batch.decoding.seen(self.window, compiled=compiled)
         return self.views[self.window]
 
 
@@ -99,7 +102,7 @@ class PagedAttention(nn.Module):
         """Mixed values of every token, [N, H*V]; stores its keys and values first."""
         batch = step.batch
         if step.cache is not None:
-            step.cache.store(batch.slots, k_NKD, v_NKV)
+            step.cache.store(batch.slot_N, k_NKD, v_NKV)
         parts = []
         if batch.decoding is not None:
             parts.append(self.attend_decoding(q_NHD, step))
@@ -110,12 +113,10 @@ class PagedAttention(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def attend_decoding(self, q_NHD: Tensor, step: LayerStep) -> Tensor:
-        """One query for each of the first rows over its blocks, heads grouped by the key head they share. [B, H*V]."""
+        """One query for each of the first rows over its blocks. [B, H*V]."""
         assert step.cache is not None and step.batch.decoding is not None
-        rows = step.batch.decoding.count
-        q_BHD = torch.mul(q_NHD if rows == len(q_NHD) else q_NHD[:rows], self.scale)
-        q_BKGD = q_BHD.view(rows, self.num_kv_heads, -1, self.head_dim)
-        return attend_blocks(q_BKGD, step.cache, step.seen(), self.softcap).view(rows, -1)
+        q_BHD = q_NHD[: step.batch.decoding.count]
+        return attend_blocks(q_BHD, step.cache, step.seen(), scale=self.scale, softcap=self.softcap)
 
     def seen(self, prompt: Prompt, k_NKD: Tensor, v_NKV: Tensor, step: LayerStep) -> tuple[Tensor, Tensor]:
         """Keys and values of all positions of a prompt so far: those of this step, or its blocks put together."""
@@ -141,14 +142,19 @@ class FusedMLP(nn.Module):
 
     def __init__(self, mlp: GatedMLP, prefix: str, make: MakeProjection) -> None:
         super().__init__()
-        self.activation = mlp.activation
+        self.activation, self.kind = mlp.activation, KINDS.get(mlp.activation)
         self.gate_up = make({f"{prefix}.gate_proj": mlp.gate_proj, f"{prefix}.up_proj": mlp.up_proj})
         self.down_proj = make({f"{prefix}.down_proj": mlp.down_proj})
 
     def forward(self, x: Tensor) -> Tensor:
         """Widen twice, gate, narrow."""
-        gate, up = self.gate_up(x).chunk(2, -1)
-        narrowed: Tensor = self.down_proj(self.activation(gate).mul_(up))
+        both = self.gate_up(x)
+        if self.kind is not None and kernels.take(both):
+            inner = kernels.gate(both, self.kind)
+        else:
+            gate, up = both.chunk(2, -1)
+            inner = self.activation(gate).mul_(up)
+        narrowed: Tensor = self.down_proj(inner)
         return narrowed
 
 

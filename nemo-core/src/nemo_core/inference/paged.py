@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from ..model.heads import capped
+from . import kernels
+from .kernels import RowBlocks
 from .kv_cache import LayerBlocks, Slots
 
 
@@ -32,24 +34,28 @@ class Decoding:
         """How many rows."""
         return len(self.stops)
 
-    def seen(self, window: int | None) -> "Seen":
-        """What the rows look at: their last `window` positions, or all of them."""
+    def seen(self, window: int | None, *, compiled: bool = False) -> "Seen":
+        """What the rows look at: their last `window` positions, or all of them; `compiled`: for the kernels."""
         if self.device.type != "cpu":
             return self.table(window)
         starts = [0 if window is None else max(0, stop - window) for stop in self.stops]
+        if compiled:
+            return RowBlocks(self.blocks(), torch.tensor(starts), torch.tensor(self.stops), self.block_size)
         return [
             places_of(blocks, start, stop, block_size=self.block_size, device=self.device)
             for blocks, start, stop in zip(self.tables, starts, self.stops)
         ]
 
+    def blocks(self) -> Tensor:
+        """The rows' blocks, filled up with zeros to the longest."""
+        counts = [-(-stop // self.block_size) for stop in self.stops]
+        most = max(counts)
+        return torch.tensor([[*blocks[:count], *[0] * (most - count)] for blocks, count in zip(self.tables, counts)])
+
     def table(self, window: int | None) -> "Table":
         """The same as one table, filled up where a row is shorter than the longest."""
         size = self.block_size
-        counts = [-(-stop // size) for stop in self.stops]
-        table_BJ = np.zeros((self.count, max(counts)), np.int64)
-        for row, (blocks, count) in enumerate(zip(self.tables, counts)):
-            table_BJ[row, :count] = blocks[:count]
-        slot_BS = (table_BJ[:, :, None] * size + np.arange(size)).reshape(self.count, -1)
+        slot_BS = (self.blocks().numpy()[:, :, None] * size + np.arange(size)).reshape(self.count, -1)
         position_S, stop_B1 = np.arange(slot_BS.shape[1]), np.asarray(self.stops)[:, None]
         hidden_BS = position_S >= stop_B1
         if window is not None:
@@ -68,7 +74,7 @@ class Table:
     bias_B11S: Tensor
 
 
-Seen = Sequence[Slots] | Table
+Seen = Sequence[Slots] | Table | RowBlocks
 
 
 def places_of(blocks: Sequence[int], start: int, stop: int, *, block_size: int, device: torch.device) -> Slots:
@@ -81,18 +87,22 @@ def places_of(blocks: Sequence[int], start: int, stop: int, *, block_size: int, 
     return torch.from_numpy(slot_JP.ravel()[start - first * block_size : stop - first * block_size]).to(device)
 
 
-def slots_of(slots: Sequence[int], device: torch.device) -> Slots:
-    """These positions, as a slice where they follow each other."""
-    return slice(slots[0], slots[-1] + 1) if is_run(slots) else torch.tensor(slots, device=device)
-
-
 def is_run(numbers: Sequence[int]) -> bool:
     """Whether each number is one more than that before it."""
     return list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def attend_blocks(q_BKGD: Tensor, cache: LayerBlocks, seen: Seen, softcap: float | None) -> Tensor:
-    """Mixed values of scaled queries, [B, K, G, D]; all rows together on a GPU, row by row on a CPU."""
+def attend_blocks(q_BHD: Tensor, cache: LayerBlocks, seen: Seen, *, scale: float, softcap: float | None) -> Tensor:
+    """Mixed values of queries, [B, H*V]; all rows together on a GPU, row by row on a CPU."""
+    if isinstance(seen, RowBlocks):
+        return kernels.attend(q_BHD, cache.k_KSD, cache.v_KSD, seen, scale=scale, softcap=softcap)
+    rows, _, width = q_BHD.shape
+    q_BKGD = torch.mul(q_BHD, scale).view(rows, cache.k_KSD.shape[0], -1, width)
+    return attend_groups(q_BKGD, cache, seen, softcap).view(rows, -1)
+
+
+def attend_groups(q_BKGD: Tensor, cache: LayerBlocks, seen: Sequence[Slots] | Table, softcap: float | None) -> Tensor:
+    """Mixed values of scaled queries, heads grouped by the key head that they share, [B, K, G, V]."""
     if isinstance(seen, Table):
         return attend_table(q_BKGD, cache, seen, softcap)
     if len(seen) == 1:

@@ -4,10 +4,8 @@ N tokens, I input width, O output width, R rank of an adapter.
 """
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from ..model.linear import onednn_takes
 from ..peft.places import AdaptedLinear
 from ..peft.quantize import QuantizedLinear
+from . import kernels
 
 Kernel = Callable[[Tensor], Tensor]
 Quantization = Literal["none", "int8"]
@@ -108,7 +107,7 @@ class Projection(nn.Module):
         self.widths = [len(weight) for weight, _ in parts]
         self.kernel = make_kernel(weight_OI, bias_O, quantize)
         self.lone: Kernel | None = None
-        if isinstance(self.kernel, PackedKernel) and mkl_reads_at_full_speed() and not same_bits:
+        if isinstance(self.kernel, PackedKernel) and not same_bits:
             self.lone = PlainRow(parts)
         self.names, self.routing = tuple(layers), routing
 
@@ -155,19 +154,6 @@ def make_kernel(weight_OI: Tensor, bias_O: Tensor | None, quantize: Quantization
     return lambda x_NI: F.linear(x_NI, weight_OI, bias_O)
 
 
-@functools.cache
-def mkl_reads_at_full_speed() -> bool:
-    """Whether a plain product of one row is bound by memory alone: MKL on Intel's CPUs.
-
-    Measured there: 141 MB of weights in 11.8 ms, as fast as summing them, oneDNN 19.1 ms. Elsewhere MKL is slower.
-    """
-    try:
-        cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "GenuineIntel" in cpu and torch.backends.mkl.is_available()
-
-
 class PlainRow:
     """One row through each of several layers, with the layers' own weights, into one place that is used again."""
 
@@ -179,12 +165,8 @@ class PlainRow:
 
     def __call__(self, x_1I: Tensor) -> Tensor:
         """[1, I] -> [1, O]."""
-        x_I = x_1I[0]
         for weight_OI, bias_O, y_O in self.parts:
-            if bias_O is None:
-                torch.mv(weight_OI, x_I, out=y_O)
-            else:
-                torch.addmv(bias_O, weight_OI, x_I, out=y_O)
+            kernels.row_times(x_1I, weight_OI, bias_O, y_O)
         return self.y_1O
 
 
@@ -223,19 +205,20 @@ class Int8Kernel:
         if self.is_packed:
             self.step_O = self.scale_O / LARGEST_INT8
             self.zero_O = torch.zeros(len(rounded_OI), dtype=torch.long)
-            self.rounded_OI = torch.ops.onednn.qlinear_prepack(rounded_OI, None)
+            self.packed = torch.ops.onednn.qlinear_prepack(rounded_OI, None)
             self.multiply = torch.ops.onednn.qlinear_pointwise.default
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
+        if self.is_packed and len(x_NI) == 1 and kernels.take(x_NI):
+            return kernels.row_times_int8(x_NI.contiguous(), self.rounded_OI, self.step_O, self.bias_O)
         y_NO = self._packed(x_NI) if self.is_packed else self._widened(x_NI)
         return y_NO if self.bias_O is None else y_NO + self.bias_O
 
     def _packed(self, x_NI: Tensor) -> Tensor:
-        largest_N1 = torch.linalg.vector_norm(x_NI, math.inf, 1, True).clamp_min_(SMALLEST_SCALE)
-        rounded_NI = torch.div(x_NI, largest_N1).mul_(LARGEST_INT8).round_().to(torch.int8)
+        rounded_NI, largest_N1 = kernels.round_to_int8(x_NI.float().contiguous())
         y_NO: Tensor = self.multiply(
-            rounded_NI, 1.0, 0, self.rounded_OI, self.step_O, self.zero_O, None, 1.0, 0, torch.float32, "none", [], ""
+            rounded_NI, 1.0, 0, self.packed, self.step_O, self.zero_O, None, 1.0, 0, torch.float32, "none", [], ""
         )
         y_NO = y_NO.mul_(largest_N1)
         return y_NO if x_NI.dtype == torch.float32 else y_NO.to(x_NI.dtype)

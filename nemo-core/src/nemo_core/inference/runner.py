@@ -13,6 +13,7 @@ from ..model.decoder import Decoder, Layer
 from ..model.heads import capped
 from ..model.rope import Rotation
 from ..model.skeleton import LeaveUndrawn
+from . import kernels
 from .adapters import AdapterWeights, InputScale, LayerWeights, LowRankWeights, OutputScale, widths_of
 from .batch import Batch
 from .kv_cache import KVCache
@@ -100,6 +101,8 @@ class Runner:
 
     def hidden(self, batch: Batch, cache: KVCache | None) -> Tensor:
         """Hidden states after the final norm, [N, E]; stores the tokens' keys and values."""
+        if kernels.take(self.model.model.embed_tokens.weight):
+            kernels.set_threads(torch.get_num_threads())
         positions_1N = batch.positions_N[None]
         x_NE = self.model.embed(batch.ids_N[None], positions_1N)[0]
         rotations = self.rotations(batch, positions_1N, x_NE.dtype)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import kernels
 from .request import Alternatives, SamplingParams
 
 BLOCK = 64
@@ -91,7 +92,7 @@ def draw(logits_RV: Tensor, table: SamplingTable, uniform_R: Tensor) -> Tensor:
 
 def pick_likeliest(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
     """Greedy choice."""
-    return logits_RV.argmax(-1)
+    return kernels.likeliest(logits_RV.contiguous()) if kernels.take(logits_RV) else logits_RV.argmax(-1)
 
 
 def pick_whole(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:

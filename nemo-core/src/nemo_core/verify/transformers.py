@@ -14,7 +14,7 @@ from .trace import Trace
 @torch.no_grad()
 def trace(folder: Path, ids_BT: Tensor) -> Trace:
     """Hidden states and logits; eager attention, as it alone knows every option of every family."""
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="eager"

@@ -12,7 +12,7 @@ COMMANDS = (
         run="nemo_curator.arrange.blend:blend",
         examples=(
             "nemo-curator blend 'inputs=[web,books]' 'weights=[0.7,0.3]' output=mixed",
-            "nemo-curator blend 'inputs=[a,b]' 'weights=[0.7,0.3]' by=tokens tokenizer=model tokens=1000000 output=mixed",
+            "nemo-curator blend 'inputs=[a,b]' 'weights=[0.7,0.3]' by=tokens tokenizer=model tokens=1000 output=mixed",
         ),
     ),
     Command(

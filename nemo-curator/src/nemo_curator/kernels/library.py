@@ -5,8 +5,6 @@ they return is turned into an answer or an error.
 """
 
 import ctypes
-import os
-import platform
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,14 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..foundation.errors import InputError, MissingBackend
-from . import sources
+from ..foundation import compiled
+from ..foundation.errors import InputError
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = FOLDER.parents[2] / "native"
-LEVEL_VARIABLE = "NEMO_CURATOR_KERNELS"
-"""Names the level to load (v2, v3 or v4), whatever the machine can do: to compare them, or to search for a fault."""
-
 NO_MEMORY, BAD_OFFSETS = -1, -2
 Number = ctypes.c_int64
 Hash = ctypes.c_uint64
@@ -79,39 +73,5 @@ def checked(answer: int, function: Any, arguments: Any) -> int:
 
 @cache
 def library() -> ctypes.CDLL:
-    """The library of the highest level that this machine can run. Raises MissingBackend where there is none."""
-    known = current()
-    levels = sources.levels_of(machine())
-    lowest = opened(known, levels[0])
-    wanted = os.environ.get(LEVEL_VARIABLE) or f"v{lowest['cpu_level']()}"
-    return opened(known, wanted) if wanted in levels[1:] else lowest
-
-
-def machine() -> str:
-    """The name of this machine's instruction set, as the build has it."""
-    return {"AMD64": "x86_64", "x86-64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-
-
-def current() -> str:
-    """The sources that the libraries beside this file were built from; in a checkout they have to be those of now."""
-    if FOLDER.parents[1].name == "src" and SOURCES.is_dir():
-        return sources.digest(SOURCES)
-    found = {path.name.split("-")[1] for path in FOLDER.glob("kernels-*.so")}
-    return max(found, default="none")
-
-
-def opened(known: str, level: str) -> ctypes.CDLL:
-    """The library of one level."""
-    path = FOLDER / sources.name(known, level)
-    if not path.is_file():
-        raise MissingBackend(
-            f"{path.name} is not in {FOLDER}: the kernels were not built, or their sources have changed since; "
-            "run: pip install -e ./nemo-curator (in a checkout), or pip install --force-reinstall nemo-curator"
-        )
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        raise MissingBackend(
-            f"{path}: cannot be loaded on {platform.platform()} ({error}); "
-            "build it here: pip install --no-binary nemo-curator nemo-curator"
-        ) from error
+    """The library of this machine. Raises MissingBackend where there is none."""
+    return compiled.load(FOLDER, "nemo-curator")

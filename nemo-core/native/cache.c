@@ -1,0 +1,58 @@
+/* Turning queries and keys by position, and storing keys and values.
+
+   N tokens, D head width, R turned features, S positions of the cache. */
+#include "share.h"
+#include "vector.h"
+
+typedef struct {
+    float *x;            /* [N, stride]: `heads` heads of D at the start of each row */
+    const float *cos_NR, *sin_NR;
+    int64_t stride, heads, width, turned;
+} Turn;
+
+static void turn_head(float *x_D, const float *cos_R, const float *sin_R, int64_t turned) {
+    int64_t half = turned / 2;
+    for (int64_t i = 0; i < half; i++) {
+        float first = x_D[i], second = x_D[i + half];
+        x_D[i] = first * cos_R[i] - second * sin_R[i];
+        x_D[i + half] = second * cos_R[i + half] + first * sin_R[i + half];
+    }
+}
+
+static void turn_rows(const void *task, int64_t first, int64_t last) {
+    const Turn *turn = task;
+    for (int64_t token = first; token < last; token++)
+        for (int64_t head = 0; head < turn->heads; head++)
+            turn_head(turn->x + token * turn->stride + head * turn->width, turn->cos_NR + token * turn->turned,
+                      turn->sin_NR + token * turn->turned, turn->turned);
+}
+
+/* x -> x * cos + (-second half, first half) * sin of the first R features of every head, in place (Su et al. 2021). */
+EXPORT void nemo_turn(float *x, int64_t stride, const float *cos_NR, const float *sin_NR, int64_t tokens, int64_t heads,
+                      int64_t width, int64_t turned) {
+    Turn turn = {x, cos_NR, sin_NR, stride, heads, width, turned};
+    share(turn_rows, &turn, tokens, 2 * tokens * heads * turned);
+}
+
+typedef struct {
+    const float *x; /* [N, stride]: `heads` heads of D at the start of each row */
+    float *cache_KSD;
+    const int64_t *slot_N;
+    int64_t stride, heads, width, positions;
+} Stored;
+
+static void store_rows(const void *task, int64_t first, int64_t last) {
+    const Stored *stored = task;
+    for (int64_t token = first; token < last; token++)
+        for (int64_t head = 0; head < stored->heads; head++) {
+            float *place = stored->cache_KSD + (head * stored->positions + stored->slot_N[token]) * stored->width;
+            const float *x_D = stored->x + token * stored->stride + head * stored->width;
+            memcpy(place, x_D, (size_t)stored->width * sizeof(float));
+        }
+}
+
+EXPORT void nemo_store(const float *x, int64_t stride, const int64_t *slot_N, float *cache_KSD, int64_t tokens,
+                       int64_t heads, int64_t width, int64_t positions) {
+    Stored stored = {x, cache_KSD, slot_N, stride, heads, width, positions};
+    share(store_rows, &stored, tokens, 2 * tokens * heads * width);
+}

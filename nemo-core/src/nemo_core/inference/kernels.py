@@ -1,0 +1,192 @@
+"""Loops in C for what generation does between the products of a step, on a CPU in fp32: see nemo-core/native.
+
+Each is one call where torch makes five to twenty, which for a few rows take longer than the products themselves.
+
+N rows, E width, H heads, D head width, V value width, K key/value heads, G query heads of each, R turned features,
+S positions of the cache, B decoding rows, J blocks of a row, F feed-forward width.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import Activation
+from ..foundation import compiled
+
+FOLDER = Path(__file__).resolve().parent
+GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
+PLACE, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+SIGNATURES: dict[str, list[Any]] = {
+    "set_threads": [PLACE, COUNT],
+    "rms_norm": [PLACE, COUNT, PLACE, PLACE, COUNT, COUNT, COUNT, REAL],
+    "gate": [PLACE, PLACE, COUNT, COUNT, COUNT],
+    "turn": [PLACE, COUNT, PLACE, PLACE, COUNT, COUNT, COUNT, COUNT],
+    "store": [PLACE, COUNT, PLACE, PLACE, COUNT, COUNT, COUNT, COUNT],
+    "attend": [PLACE, COUNT, *[PLACE] * 6, *[COUNT] * 8, REAL, REAL],
+    "round": [PLACE, PLACE, PLACE, COUNT, COUNT],
+    "row_times": [*[PLACE] * 4, COUNT, COUNT],
+    "row_times_int8": [*[PLACE] * 5, COUNT, COUNT],
+    "likeliest": [PLACE, PLACE, COUNT, COUNT],
+}
+
+
+def take(x: Tensor) -> bool:
+    """Whether the kernels read what lies in `x`."""
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The kernels compiled for this processor. Raises MissingBackend where the installation lacks them."""
+    loaded = compiled.load(FOLDER, "nemo-core")
+    for name, types in SIGNATURES.items():
+        function = loaded[f"nemo_{name}"]
+        function.argtypes, function.restype = types, None
+        setattr(loaded, name, function)
+    return loaded
+
+
+def set_threads(count: int) -> None:
+    """Let the kernels use as many of torch's threads."""
+    library().set_threads(parallel_region(), count)
+
+
+@cache
+def parallel_region() -> int | None:
+    """Where the OpenMP library that torch brought starts its threads; None where it is another one."""
+    try:
+        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, PLACE).value
+    except AttributeError:
+        return None
+
+
+def side_by_side(x_NHD: Tensor) -> Tensor:
+    """The same, the heads of a row one after another in memory; rows may be apart."""
+    return x_NHD if x_NHD.stride()[1:] == (x_NHD.shape[2], 1) else x_NHD.contiguous()
+
+
+def rms_norm(x: Tensor, scale_E: Tensor, eps: float) -> Tensor:
+    """RMS norm: x * scale / sqrt(mean of squares + eps). [..., E] -> [..., E]."""
+    x = x.contiguous()
+    width = x.shape[-1]
+    y = torch.empty_like(x)
+    library().rms_norm(x.data_ptr(), width, scale_E.data_ptr(), y.data_ptr(), width, x.numel() // width, width, eps)
+    return y
+
+
+def gate(x_N2F: Tensor, kind: int) -> Tensor:
+    """activation(first half) * second half; `kind` is one of GATES. [..., 2F] -> [..., F]."""
+    width = x_N2F.shape[-1] // 2
+    y_NF = x_N2F.new_empty(*x_N2F.shape[:-1], width)
+    library().gate(x_N2F.data_ptr(), y_NF.data_ptr(), y_NF.numel() // width, width, kind)
+    return y_NF
+
+
+def turn_(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> None:
+    """Turn the first R features of every head in place; heads lie side by side."""
+    tokens, heads, width = x_NHD.shape
+    library().turn(
+        x_NHD.data_ptr(),
+        x_NHD.stride(0),
+        cos_NR.data_ptr(),
+        sin_NR.data_ptr(),
+        tokens,
+        heads,
+        width,
+        cos_NR.shape[1],
+    )
+
+
+def store(x_NKD: Tensor, slot_N: Tensor, cache_KSD: Tensor) -> None:
+    """Copy each token's heads to its place in the cache."""
+    x_NKD = side_by_side(x_NKD)
+    tokens, heads, width = x_NKD.shape
+    library().store(
+        x_NKD.data_ptr(),
+        x_NKD.stride(0),
+        slot_N.data_ptr(),
+        cache_KSD.data_ptr(),
+        tokens,
+        heads,
+        width,
+        cache_KSD.shape[1],
+    )
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """The blocks of each row, filled up to the longest, and which positions it sees."""
+
+    block_BJ: Tensor
+    start_B: Tensor
+    stop_B: Tensor
+    block_size: int
+
+
+def attend(
+    q_BHD: Tensor, k_KSD: Tensor, v_KSV: Tensor, rows: RowBlocks, *, scale: float, softcap: float | None
+) -> Tensor:
+    """Mixed values of one query per row and head, [B, H*V]."""
+    q_BHD = side_by_side(q_BHD)
+    count, heads, width = q_BHD.shape
+    kv_heads, positions, value_width = v_KSV.shape
+    mixed_BHV = q_BHD.new_empty(count, heads * value_width)
+    library().attend(
+        q_BHD.data_ptr(),
+        q_BHD.stride(0),
+        k_KSD.data_ptr(),
+        v_KSV.data_ptr(),
+        rows.block_BJ.data_ptr(),
+        rows.start_B.data_ptr(),
+        rows.stop_B.data_ptr(),
+        mixed_BHV.data_ptr(),
+        count,
+        kv_heads,
+        heads // kv_heads,
+        width,
+        value_width,
+        positions,
+        rows.block_size,
+        rows.block_BJ.shape[1],
+        scale,
+        softcap or 0.0,
+    )
+    return mixed_BHV
+
+
+def round_to_int8(x_NI: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row over its largest magnitude, in -127 to 127, and those magnitudes, [N, 1]."""
+    rounded_NI = torch.empty_like(x_NI, dtype=torch.int8)
+    largest_N1 = x_NI.new_empty(len(x_NI), 1)
+    library().round(x_NI.data_ptr(), rounded_NI.data_ptr(), largest_N1.data_ptr(), *x_NI.shape)
+    return rounded_NI, largest_N1
+
+
+def row_times(x_1I: Tensor, weight_OI: Tensor, bias_O: Tensor | None, y_O: Tensor) -> None:
+    """One row through a linear layer, into `y_O`."""
+    outputs, width = weight_OI.shape
+    bias = None if bias_O is None else bias_O.data_ptr()
+    library().row_times(x_1I.data_ptr(), weight_OI.data_ptr(), bias, y_O.data_ptr(), width, outputs)
+
+
+def row_times_int8(x_1I: Tensor, weight_OI: Tensor, step_O: Tensor, bias_O: Tensor | None) -> Tensor:
+    """One row, rounded to int8 as `round_to_int8` does, through a layer of int8 weights. [1, O]."""
+    outputs, width = weight_OI.shape
+    y_1O = x_1I.new_empty(1, outputs)
+    bias = None if bias_O is None else bias_O.data_ptr()
+    library().row_times_int8(
+        x_1I.data_ptr(), weight_OI.data_ptr(), step_O.data_ptr(), bias, y_1O.data_ptr(), width, outputs
+    )
+    return y_1O
+
+
+def likeliest(score_NV: Tensor) -> Tensor:
+    """The first of the largest scores of each row, NaN being larger than any number, [N]."""
+    token_N = score_NV.new_empty(len(score_NV), dtype=torch.long)
+    library().likeliest(score_NV.data_ptr(), token_N.data_ptr(), *score_NV.shape)
+    return token_N
