@@ -319,13 +319,13 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 IDS = torch.randint(3, 67, (2, 24), generator=torch.Generator().manual_seed(0))
 
 
-def write_case(name: str, folder: Path) -> Any:
-    """Save the checkpoint of a case with transformers; the model it was saved from."""
+def write_case(name: str, folder: Path, **changes: Any) -> Any:
+    """Save the checkpoint of a case, with `changes` to its config, with transformers; the model it was saved from."""
     import transformers
 
     _, architecture, values = CASES[name]
     model_class = getattr(transformers, architecture)
-    config = model_class.config_class(**values, attn_implementation="eager")
+    config = model_class.config_class(**{**values, **changes}, attn_implementation="eager")
     model = model_class(config).eval()
     redraw(model)
     model.save_pretrained(folder)

@@ -228,7 +228,10 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
 
 def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
-    """Raise ArtifactError where writing `output` would replace an input, or add files to one."""
+    """Raise ArtifactError where writing `output` would replace an input, or add files to one that is searched deeply.
+
+    Those are called input or inputs; a model, a tokenizer or an artifact says itself which files are its own.
+    """
     made = output.resolve()
     for name, path in inputs.items():
         source = Path(path).resolve()
@@ -236,7 +239,7 @@ def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
             raise ArtifactError(
                 f"{output}: is or holds {name}={path}, and inputs are never replaced; name another output"
             )
-        if source in made.parents:
+        if source in made.parents and name.startswith("input"):
             raise ArtifactError(
                 f"{output}: lies inside {name}={path}, whose next reader would take it for input; "
                 f"name an output beside that folder"
