@@ -94,8 +94,10 @@ static void sum_outputs(const Product *product, int64_t first, int64_t count, in
     for (int64_t i = 0; i < whole; i += WIDE) {
         Shorts x;
         memcpy(&x, product->x_I + i, sizeof x);
-        for (int64_t o = 0; o < ABREAST; o++)
+        for (int64_t o = 0; o < ABREAST; o++) {
+            if (i % 64 == 0) __builtin_prefetch(weight_I + (2 * ABREAST + o) * product->width + i);
             if (o < count) parts[o] += pairs(widened(weight_I + o * product->width + i), x);
+        }
     }
     for (int64_t o = 0; o < count; o++) {
         sum[o] = total(parts[o]);

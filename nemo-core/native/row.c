@@ -16,7 +16,10 @@ static inline __attribute__((always_inline)) void some_outputs(const Product *pr
     Floats sum[ABREAST] = {{0}};
     for (; i + LANES <= width; i += LANES) {
         Floats x = load(product->x_I + i);
-        for (int o = 0; o < count; o++) sum[o] += x * load(weight_I + o * width + i);
+        for (int o = 0; o < count; o++) {
+            __builtin_prefetch(weight_I + (count + o) * width + i); /* the next outputs' */
+            sum[o] += x * load(weight_I + o * width + i);
+        }
     }
     if (i < width) {
         Floats x = load_some(product->x_I + i, width - i);
