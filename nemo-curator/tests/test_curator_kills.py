@@ -54,7 +54,7 @@ while done < kills:
     code = attempt(["resume", str(output)] if asked.is_file() else words, chance.randint(1, farthest))
     assert code in (0, -signal.SIGKILL), (code, Path("log").read_text())
     done += code != 0
-    if code == 0 and done < kills:
+    if (output / "manifest.json").is_file() and done < kills:  # also where the kill came after the last step
         shutil.rmtree(output)
 asked = output.with_name(output.name + ".partial") / ".request.json"
 if not (output / "manifest.json").is_file():
