@@ -2,10 +2,16 @@
 
 import json
 import random
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from parallel_cases import Workers
 
 from nemo_core.cli import main
 
@@ -106,3 +112,22 @@ def questions(tmp_path_factory) -> Path:
     for split, part in (("train", rows[4:]), ("validation", rows[:4])):
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
     return folder
+
+
+def workers(count: int) -> Iterator[Workers]:
+    """Processes over gloo that wait for what a test asks of them."""
+    asked = Workers(count)
+    yield asked
+    asked.close()
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Workers]:
+    """Two such processes."""
+    yield from workers(2)
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[Workers]:
+    """Four such processes."""
+    yield from workers(4)

@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from parallel_cases import (
     TOLERANCE,
-    Workers,
     check,
     learnt_model,
     ragged_batch,
@@ -70,20 +69,6 @@ FOURS = {
     "pipeline, interleaved": plan(pipeline=2, expert=2, schedule="interleaved", stages_per_rank=2),
     "fsdp, recomputing": plan(fsdp=4, expert=2, recompute="full"),
 }
-
-
-@pytest.fixture(scope="module")
-def two():
-    workers = Workers(2)
-    yield workers
-    workers.close()
-
-
-@pytest.fixture(scope="module")
-def four():
-    workers = Workers(4)
-    yield workers
-    workers.close()
 
 
 @pytest.mark.parametrize("name", ["data", "fsdp"])

@@ -91,6 +91,20 @@ def test_storing_copies_every_head_of_a_token_to_its_place(tokens, heads, width,
     assert int(cache.count_nonzero()) == int(wide[:, 1 : 1 + heads].count_nonzero())
 
 
+def test_what_a_kernel_would_misread_is_refused():
+    wide, scale = drawn(3, 8), drawn(4)
+    with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.bfloat16"):
+        kernels.rms_norm(wide.bfloat16(), drawn(8), 1e-5)
+    with pytest.raises(
+        TypeError, match=r"contiguous numbers of torch.float32, not torch.float32 with strides \(8, 1\)"
+    ):
+        kernels.likeliest(wide[:, :4])
+    with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.float64"):
+        kernels.row_times(drawn(1, 4), drawn(2, 4).double(), None, scale[:2])
+    with pytest.raises(TypeError, match="heads of 4 numbers do not lie side by side"):
+        kernels.turn_(drawn(3, 4, 2).mT, drawn(3, 4), drawn(3, 4))
+
+
 def swept(**environment: str) -> list[float]:
     """What a fresh process gets from every kernel."""
     words = [sys.executable, str(SWEEP)]

@@ -29,6 +29,16 @@ LATENT = {
     "head_dim": 14,
     "mla": MLAConfig(kv_rank=10, q_rank=9, plain_dim=8, rotary_dim=6, value_dim=7),
 }
+GROUPED = {
+    "num_experts": 8,
+    "ffn_size": 24,
+    "score": "sigmoid",
+    "correction_bias": True,
+    "groups": 4,
+    "top_groups": 2,
+    "shared_ffn_size": 40,
+    "scale": 2.5,
+}
 VARIANTS = {
     "llama": {},
     "tied, biases": {"tied_embeddings": True, "attention_bias": True, "output_bias": True, "mlp_bias": True},
@@ -106,34 +116,9 @@ VARIANTS = {
     },
     "latent attention, experts": {
         **LATENT,
-        "moe": MoEConfig(
-            num_experts=8,
-            top_k=3,
-            ffn_size=24,
-            score="sigmoid",
-            correction_bias=True,
-            groups=4,
-            top_groups=2,
-            shared_ffn_size=40,
-            scale=2.5,
-            dense_layers=(0,),
-        ),
+        "moe": MoEConfig(**GROUPED, top_k=3, dense_layers=(0,)),
     },
-    "experts in groups, one for all": {
-        "moe": MoEConfig(
-            num_experts=8,
-            top_k=4,
-            ffn_size=24,
-            score="sigmoid",
-            correction_bias=True,
-            groups=4,
-            top_groups=2,
-            shared_ffn_size=40,
-            shared_gate=True,
-            scale=2.5,
-            dense_layers=(0,),
-        )
-    },
+    "experts in groups, one for all": {"moe": MoEConfig(**GROUPED, top_k=4, shared_gate=True, dense_layers=(0,))},
 }
 DRAW = torch.Generator().manual_seed(0)
 IDS = torch.randint(0, 67, (2, 20), generator=DRAW)

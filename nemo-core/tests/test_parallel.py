@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from parallel_cases import (
     SHAPE,
     TOLERANCE,
-    Workers,
     adapted_gradient,
     check,
     half_precision_loss,
@@ -37,20 +36,6 @@ BIASED = {"attention_bias": True, "mlp_bias": True}
 
 def plan(**degrees) -> ParallelSettings:
     return ParallelSettings(**degrees)
-
-
-@pytest.fixture(scope="module")
-def two():
-    workers = Workers(2)
-    yield workers
-    workers.close()
-
-
-@pytest.fixture(scope="module")
-def four():
-    workers = Workers(4)
-    yield workers
-    workers.close()
 
 
 PAIRS = {

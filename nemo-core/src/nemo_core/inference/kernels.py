@@ -65,8 +65,17 @@ def parallel_region() -> int | None:
         return None
 
 
+def at(x: Tensor) -> int:
+    """Where the numbers of `x` lie. Raises TypeError for what a kernel would misread: another type, or gaps."""
+    if x.dtype is not torch.float32 or not x.is_contiguous():
+        raise TypeError(f"a kernel wants contiguous numbers of torch.float32, not {x.dtype} with strides {x.stride()}")
+    return x.data_ptr()
+
+
 def side_by_side(x_NHD: Tensor) -> Tensor:
-    """The same, the heads of a row one after another in memory; rows may be apart."""
+    """The same, the heads of a row one after another in memory; rows may be apart. Raises TypeError as `at` does."""
+    if x_NHD.dtype is not torch.float32:
+        raise TypeError(f"a kernel wants heads of torch.float32, not {x_NHD.dtype}")
     return x_NHD if x_NHD.stride()[1:] == (x_NHD.shape[2], 1) else x_NHD.contiguous()
 
 
@@ -75,7 +84,7 @@ def rms_norm(x: Tensor, scale_E: Tensor, eps: float) -> Tensor:
     x = x.contiguous()
     width = x.shape[-1]
     y = torch.empty_like(x)
-    library().rms_norm(x.data_ptr(), width, scale_E.data_ptr(), y.data_ptr(), width, x.numel() // width, width, eps)
+    library().rms_norm(at(x), width, at(scale_E), y.data_ptr(), width, x.numel() // width, width, eps)
     return y
 
 
@@ -83,39 +92,25 @@ def gate(x_N2F: Tensor, kind: int) -> Tensor:
     """activation(first half) * second half; `kind` is one of GATES. [..., 2F] -> [..., F]."""
     width = x_N2F.shape[-1] // 2
     y_NF = x_N2F.new_empty(*x_N2F.shape[:-1], width)
-    library().gate(x_N2F.data_ptr(), y_NF.data_ptr(), y_NF.numel() // width, width, kind)
+    library().gate(at(x_N2F), y_NF.data_ptr(), y_NF.numel() // width, width, kind)
     return y_NF
 
 
 def turn_(x_NHD: Tensor, cos_NR: Tensor, sin_NR: Tensor) -> None:
-    """Turn the first R features of every head in place; heads lie side by side."""
+    """Turn the first R features of every head in place; a row's heads lie side by side, else TypeError."""
     tokens, heads, width = x_NHD.shape
-    library().turn(
-        x_NHD.data_ptr(),
-        x_NHD.stride(0),
-        cos_NR.data_ptr(),
-        sin_NR.data_ptr(),
-        tokens,
-        heads,
-        width,
-        cos_NR.shape[1],
-    )
+    if x_NHD.stride()[1:] != (width, 1):
+        raise TypeError(f"heads of {width} numbers do not lie side by side: strides {x_NHD.stride()}")
+    place, stride = x_NHD.data_ptr(), x_NHD.stride(0)
+    library().turn(place, stride, at(cos_NR), at(sin_NR), tokens, heads, width, cos_NR.shape[1])
 
 
 def store(x_NKD: Tensor, slot_N: Tensor, cache_KSD: Tensor) -> None:
     """Copy each token's heads to its place in the cache."""
     x_NKD = side_by_side(x_NKD)
     tokens, heads, width = x_NKD.shape
-    library().store(
-        x_NKD.data_ptr(),
-        x_NKD.stride(0),
-        slot_N.data_ptr(),
-        cache_KSD.data_ptr(),
-        tokens,
-        heads,
-        width,
-        cache_KSD.shape[1],
-    )
+    place, stride, positions = x_NKD.data_ptr(), x_NKD.stride(0), cache_KSD.shape[1]
+    library().store(place, stride, slot_N.data_ptr(), at(cache_KSD), tokens, heads, width, positions)
 
 
 @dataclass(frozen=True)
@@ -139,8 +134,8 @@ def attend(
     library().attend(
         q_BHD.data_ptr(),
         q_BHD.stride(0),
-        k_KSD.data_ptr(),
-        v_KSV.data_ptr(),
+        at(k_KSD),
+        at(v_KSV),
         rows.block_BJ.data_ptr(),
         rows.start_B.data_ptr(),
         rows.stop_B.data_ptr(),
@@ -163,30 +158,28 @@ def round_to_int8(x_NI: Tensor) -> tuple[Tensor, Tensor]:
     """Each row over its largest magnitude, in -127 to 127, and those magnitudes, [N, 1]."""
     rounded_NI = torch.empty_like(x_NI, dtype=torch.int8)
     largest_N1 = x_NI.new_empty(len(x_NI), 1)
-    library().round(x_NI.data_ptr(), rounded_NI.data_ptr(), largest_N1.data_ptr(), *x_NI.shape)
+    library().round(at(x_NI), rounded_NI.data_ptr(), largest_N1.data_ptr(), *x_NI.shape)
     return rounded_NI, largest_N1
 
 
 def row_times(x_1I: Tensor, weight_OI: Tensor, bias_O: Tensor | None, y_O: Tensor) -> None:
     """One row through a linear layer, into `y_O`."""
     outputs, width = weight_OI.shape
-    bias = None if bias_O is None else bias_O.data_ptr()
-    library().row_times(x_1I.data_ptr(), weight_OI.data_ptr(), bias, y_O.data_ptr(), width, outputs)
+    bias = None if bias_O is None else at(bias_O)
+    library().row_times(at(x_1I), at(weight_OI), bias, at(y_O), width, outputs)
 
 
 def row_times_int8(x_1I: Tensor, weight_OI: Tensor, step_O: Tensor, bias_O: Tensor | None) -> Tensor:
     """One row, rounded to int8 as `round_to_int8` does, through a layer of int8 weights. [1, O]."""
     outputs, width = weight_OI.shape
     y_1O = x_1I.new_empty(1, outputs)
-    bias = None if bias_O is None else bias_O.data_ptr()
-    library().row_times_int8(
-        x_1I.data_ptr(), weight_OI.data_ptr(), step_O.data_ptr(), bias, y_1O.data_ptr(), width, outputs
-    )
+    bias = None if bias_O is None else at(bias_O)
+    library().row_times_int8(at(x_1I), weight_OI.data_ptr(), at(step_O), bias, y_1O.data_ptr(), width, outputs)
     return y_1O
 
 
 def likeliest(score_NV: Tensor) -> Tensor:
     """The first of the largest scores of each row, NaN being larger than any number, [N]."""
     token_N = score_NV.new_empty(len(score_NV), dtype=torch.long)
-    library().likeliest(score_NV.data_ptr(), token_N.data_ptr(), *score_NV.shape)
+    library().likeliest(at(score_NV), token_N.data_ptr(), *score_NV.shape)
     return token_N

@@ -161,7 +161,10 @@ class PlainRow:
         weights = [weight for weight, _ in parts]
         self.y_1O = weights[0].new_empty(1, sum(map(len, weights)))
         places = self.y_1O[0].split([len(weight) for weight in weights])
-        self.parts = [(weight, bias, place) for (weight, bias), place in zip(parts, places)]
+        self.parts = [
+            (weight.contiguous(), bias if bias is None else bias.contiguous(), place)
+            for (weight, bias), place in zip(parts, places)
+        ]
 
     def __call__(self, x_1I: Tensor) -> Tensor:
         """[1, I] -> [1, O]."""

@@ -3,6 +3,7 @@
 N tokens, X experts, C chosen experts per token, G groups, E hidden width.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,15 +26,15 @@ class Routing:
     chosen_NC: Tensor
 
 
-class Telling:
+class Telling(ABC):
     """A router of any implementation that tells what it decides, in the order of its tokens in the batch."""
 
     told: list[Routing] | None = None
 
     @property
+    @abstractmethod
     def steering_bias(self) -> Tensor:
         """The bias that steers which experts are chosen, [X]."""
-        raise NotImplementedError
 
 
 class Router(nn.Module, Telling):
