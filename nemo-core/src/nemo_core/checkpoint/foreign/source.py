@@ -35,12 +35,12 @@ class MegatronTensors(Protocol):
 
 
 class MegatronSource:
-    """The canonical tensors of a checkpoint.
+    """The canonical tensors of a checkpoint; of an optimizer those that are `trained`.
 
     Raises ArtifactError where it lacks a tensor that the config asks for, or has one without a place.
     """
 
-    def __init__(self, tensors: MegatronTensors, config: ModelConfig) -> None:
+    def __init__(self, tensors: MegatronTensors, config: ModelConfig, *, trained: bool = False) -> None:
         self.tensors, self.config = tensors, config
         names = tensors.names()
         if EMBEDDING not in names:
@@ -48,9 +48,14 @@ class MegatronSource:
         rows = tensors.rows(EMBEDDING)
         if rows < config.vocab_size:
             raise ArtifactError(f"{tensors.folder}: {EMBEDDING!r} has {rows} rows, vocab_size={config.vocab_size}")
-        self.table = entries(config, vocabulary=rows)
+        specs = tensor_specs(config)
+        self.table = [
+            entry
+            for entry in entries(config, vocabulary=rows)
+            if not trained or all(specs[part].trained for part in entry.parts)
+        ]
         check_names(names, {entry.full_name for entry in self.table}, tensors.folder)
-        self.shapes = {name: spec.shape for name, spec in tensor_specs(config).items()}
+        self.shapes = {name: spec.shape for name, spec in specs.items()}
         self.places = {part: entry for entry in self.table for part in entry.parts}
         self.latest: tuple[Entry, dict[str, Tensor]] | None = None
 
