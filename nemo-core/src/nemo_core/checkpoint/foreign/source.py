@@ -10,10 +10,11 @@ from torch import Tensor
 from ...config import ModelConfig
 from ...foundation.errors import ArtifactError
 from ...foundation.settings import did_you_mean
+from ...megatron.joins import PaddedRows
 from ...megatron.mapping import Entry, entries
 from ...shapes import tensor_specs
 
-EMBEDDING = "embedding.word_embeddings.weight"
+EMBEDDING, HEAD = "embedding.word_embeddings.weight", "output_layer.weight"
 
 
 class MegatronTensors(Protocol):
@@ -54,10 +55,25 @@ class MegatronSource:
             for entry in entries(config, vocabulary=rows)
             if not trained or all(specs[part].trained for part in entry.parts)
         ]
-        check_names(names, {entry.full_name for entry in self.table}, tensors.folder)
+        check_names(names - self.copies(names, rows), {entry.full_name for entry in self.table}, tensors.folder)
         self.shapes = {name: spec.shape for name, spec in specs.items()}
         self.places = {part: entry for entry in self.table for part in entry.parts}
         self.latest: tuple[Entry, dict[str, Tensor]] | None = None
+
+    def copies(self, names: set[str], rows: int) -> set[str]:
+        """The output head of a model with tied embeddings, where the last stage of a pipeline has a copy of them.
+
+        Raises ArtifactError where it is none.
+        """
+        if not self.config.tied_embeddings or HEAD not in names:
+            return set()
+        join = PaddedRows(self.config.vocab_size, rows)
+        head, embedding = (self.tensors.read(Entry(name, (), join)) for name in (HEAD, EMBEDDING))
+        if not torch.equal(head, embedding):
+            raise ArtifactError(
+                f"{self.tensors.folder}: {HEAD!r} differs from {EMBEDDING!r}, but the model is one with tied embeddings"
+            )
+        return {HEAD}
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Every canonical tensor."""
@@ -79,7 +95,7 @@ class MegatronSource:
         """The canonical tensors in one of Megatron's, in the shapes that the config asks for."""
         whole = self.tensors.read(entry)
         expected = sum(self.shapes[part][0] for part in entry.parts)
-        if entry.name not in (EMBEDDING, "output_layer.weight") and len(whole) != expected:
+        if entry.name not in (EMBEDDING, HEAD) and len(whole) != expected:
             raise ArtifactError(f"{self.tensors.folder}: {entry.full_name} has {len(whole)} rows, not {expected}")
         found = dict(zip(entry.parts, entry.join.split(whole), strict=True))
         for name, part in found.items():
