@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...config import ModelConfig
-from ...foundation.errors import ArtifactError, ConfigError
+from ...foundation.errors import ArtifactError
 from ...megatron.mapping import EXPERTS, LAYER, Entry, entries, to_megatron
 from .names import is_ignored, megatron_name
 from .torch_dist import StoredTensor, TorchDistReader
@@ -88,14 +88,8 @@ def numbers(name: str, shape: tuple[int, ...]) -> Iterator[str]:
 def stacked_tensors(config: ModelConfig, read: Callable[[str], Tensor]) -> Iterator[StoredTensor]:
     """A model as such a folder stores it, one tensor at a time; `read` gives canonical tensors by name.
 
-    Layers are stacked unless they differ (dense ones among those with experts), experts always. Raises ConfigError for
-    a norm that only our own attention knows.
+    Layers are stacked unless they differ (dense ones among those with experts), experts always.
     """
-    if config.qk_norm == "projection":
-        raise ConfigError(
-            "model.layers.0.self_attn.k_norm.weight has no place in a model of megatron.core, which normalises queries "
-            "and keys per head; keep format=hf"
-        )
     table = entries(config, vocabulary=config.vocab_size)
     is_uniform = config.moe is None or not config.moe.dense_layers
     for entry, whole in to_megatron(table, read):
