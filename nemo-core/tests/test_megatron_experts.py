@@ -1,4 +1,4 @@
-"""Models with experts, latent attention and norms of their own lie in megatron.core's checkpoints as it declares them, bit for bit."""
+"""Models with experts, latent attention or norms of their own lie in megatron.core's checkpoints as it declares them."""
 
 import argparse
 import dataclasses
