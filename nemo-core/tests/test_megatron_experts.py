@@ -1,4 +1,4 @@
-"""Models with experts, latent attention or norms of their own lie in megatron.core's checkpoints as it declares them."""
+"""Models with experts, latent attention or norms of their own lie in its checkpoints as megatron.core declares them."""
 
 import argparse
 import dataclasses

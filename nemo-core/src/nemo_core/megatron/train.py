@@ -175,8 +175,8 @@ def check_optimizer(settings: OptimizerSettings) -> None:
     """Raise ConfigError for an optimizer that looks at whole matrices, of which megatron.core's has stretches."""
     if settings.kind != "adamw":
         raise ConfigError(
-            f"optimizer.kind={settings.kind} looks at whole matrices, of which megatron.core's distributed optimizer on "
-            "GPUs has stretches; use parallel.fsdp of 2 or more, optimizer.kind=adamw or implementation=native"
+            f"optimizer.kind={settings.kind} looks at whole matrices, of which megatron.core's distributed optimizer "
+            "on GPUs has stretches; use parallel.fsdp of 2 or more, optimizer.kind=adamw or implementation=native"
         )
 
 
