@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from ..checkpoint.state_step import SavedState
 from ..train.optimizer import MuonWithAdamW, adamw, is_hidden, make_adafactor, make_muon, matrix_groups
 from ..train.settings import OptimizerSettings
+from ..train.whole_matrices import ByWholeMatrix
 from .mapping import Entry
 from .weights import gathered, of_all_ranks, put
 
@@ -24,26 +25,15 @@ Held = Sequence[tuple[Entry, nn.Parameter]]
 Group = dict[str, Any]
 
 
-class ByCanonicalMatrix(Optimizer):
+class ByCanonicalMatrix(ByWholeMatrix):
     """`make(groups)`, an optimizer whose update of a matrix depends on that matrix alone, over tensors of `held`."""
 
     def __init__(
         self, make: Callable[[list[Group]], Optimizer], groups: list[Group], held: Held, *, rank: int, size: int
     ) -> None:
-        super().__init__(groups, {})
-        self.make, self.rank, self.size = make, rank, size
+        super().__init__(make, groups)
+        self.rank, self.size = rank, size
         self.entries: dict[Tensor, Entry] = {weight: entry for entry, weight in held}
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Update every weight that has a gradient; all processes call it alike. A closure is refused."""
-        if closure is not None:
-            raise ValueError("ByCanonicalMatrix takes no closure")
-        for group in self.param_groups:
-            options = {name: value for name, value in group.items() if name != "params"}
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self.update(weight, options)
 
     def update(self, weight: nn.Parameter, options: Mapping[str, Any]) -> None:
         """One step of one tensor of megatron.core."""
