@@ -88,6 +88,15 @@ def test_what_cannot_be_taken_up_is_named(words, going_on, first, tmp_path, caps
     assert "no training state here; `nemo-core convert optimizer=true`" in refused([*taken, "steps=9"])
 
 
+def test_megatron_takes_up_what_native_did(words, going_on, first, tmp_path):
+    pytest.importorskip("megatron.core", reason="the library of this implementation is not installed")
+    assert main([*words, "steps=9", f"output={tmp_path / 'whole'}"]) == 0
+    goes_on = [*going_on, f"continue_from={first}", "take_up=run", "steps=9", "implementation=megatron"]
+    assert main([*goes_on, f"output={tmp_path / 'second'}"]) == 0
+    pairs = zip(load_model(tmp_path / "second").parameters(), load_model(tmp_path / "whole").parameters(), strict=True)
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in pairs)
+
+
 @pytest.mark.parametrize("kind", ["muon", "adafactor"])
 def test_other_optimizers_are_taken_up_as_well(words, going_on, tmp_path, kind):
     chosen = f"optimizer.kind={kind}"
