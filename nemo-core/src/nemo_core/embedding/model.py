@@ -41,7 +41,7 @@ class Embedder(nn.Module):
         """Unit vectors, [B, E]; rows are filled up on the right from `lengths_B` on."""
         seen_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) < lengths_B[:, None]
         hidden_BTE = self.body(ids_BT, seen_BT) if isinstance(self.body, Encoder) else self.body(ids_BT)
-        return F.normalize(pool(hidden_BTE, seen_BT, lengths_B, self.pooling), dim=-1)
+        return unit(pool(hidden_BTE, seen_BT, lengths_B, self.pooling))
 
 
 def pool(hidden_BTE: Tensor, seen_BT: Tensor, lengths_B: Tensor, pooling: str) -> Tensor:
@@ -53,13 +53,34 @@ def pool(hidden_BTE: Tensor, seen_BT: Tensor, lengths_B: Tensor, pooling: str) -
     return (hidden_BTE * seen_BT[..., None]).sum(1) / lengths_B[:, None]
 
 
-def contrastive_loss(queries_BE: Tensor, candidates_ME: Tensor, *, temperature: float) -> Tensor:
+def contrastive_loss(
+    queries_BE: Tensor,
+    candidates_ME: Tensor,
+    *,
+    temperature: float,
+    symmetric: bool = False,
+    widths: Sequence[int] = (),
+) -> Tensor:
     """InfoNCE (van den Oord et al. 2018), a mean over queries: the i-th candidate is right for the i-th query.
 
-    Every other candidate, other queries' positives and hard negatives alike, is wrong.
+    Every other candidate, other queries' positives and hard negatives alike, is wrong. `symmetric` takes the mean with
+    the loss of finding each positive's query. With `widths` it is the sum over vectors of the first so many features
+    (Matryoshka, Kusupati et al. 2022), made unit vectors again.
     """
-    scores_BM = queries_BE @ candidates_ME.T / temperature
-    return F.cross_entropy(scores_BM, torch.arange(len(queries_BE), device=scores_BM.device))
+    total = queries_BE.new_zeros(())
+    for width in widths or (queries_BE.shape[1],):
+        scores_BM = unit(queries_BE[:, :width]) @ unit(candidates_ME[:, :width]).T / temperature
+        right_B = torch.arange(len(queries_BE), device=scores_BM.device)
+        loss = F.cross_entropy(scores_BM, right_B)
+        if symmetric:
+            loss = (loss + F.cross_entropy(scores_BM[:, : len(right_B)].T, right_B)) / 2
+        total = total + loss
+    return total
+
+
+def unit(vectors_NE: Tensor) -> Tensor:
+    """The vectors at length 1."""
+    return F.normalize(vectors_NE, dim=-1)
 
 
 def load_embedder(folder: Path, pooling: Pooling) -> Embedder:
