@@ -102,9 +102,7 @@ def pairs(tmp_path):
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("widths", [(), (12, 6, 3)])
 def test_the_loss_and_its_gradient_are_those_of_sentence_transformers(symmetric, widths):
-    losses = pytest.importorskip(
-        "sentence_transformers.losses", reason="the reference implementation is not installed"
-    )
+    losses = pytest.importorskip("sentence_transformers.losses", reason="the reference implementation is not installed")
     kind = losses.MultipleNegativesSymmetricRankingLoss if symmetric else losses.MultipleNegativesRankingLoss
     draw = torch.Generator().manual_seed(0)
     queries, positives, hard = (torch.randn(4, 12, generator=draw, requires_grad=True) for _ in range(3))

@@ -162,9 +162,7 @@ def test_greedy_answers_and_their_scores_are_those_of_transformers(reference, tm
         pad_token_id=0,
         **options,
     )
-    asked = SamplingParams(
-        max_tokens=20, temperature=0.0, stop_ids=(END,), logprobs=3, prompt_logprobs=0, **rules
-    )
+    asked = SamplingParams(max_tokens=20, temperature=0.0, stop_ids=(END,), logprobs=3, prompt_logprobs=0, **rules)
     (answer,) = generate(load_model(tmp_path), None, [PROMPT], asked)
     assert answer.token_ids == found.sequences[0, len(PROMPT) :].tolist()
     own_TV = torch.stack([step[0] for step in found.logits]).log_softmax(-1)

@@ -57,7 +57,6 @@ def instances(kind, arguments):
 
 
 def test_continuations_are_as_likely(pair):
-    ours, theirs = pair
     asked = [
         ("The json module", " reads"),
         ("", "The enum module"),
@@ -150,5 +149,7 @@ def test_what_cannot_be_done_is_named(pair):
             ours.generate_until(instances("generate_until", [("The", wishes)]))
     with pytest.raises(InputError, match="tokens cannot be scored at once; this model takes 48"):
         ours.loglikelihood(instances("loglikelihood", [("The", WORDS * 3)]))
-    with pytest.raises(InputError, match="a continuation has no tokens of its own: its text merges with what is before"):
+    with pytest.raises(
+        InputError, match="a continuation has no tokens of its own: its text merges with what is before"
+    ):
         ours.loglikelihood(instances("loglikelihood", [("The js", "on module")]))

@@ -154,7 +154,10 @@ def test_muon_leaves_embeddings_of_tokens_and_positions_to_adamw():
     by_muon = {names[id(weight)] for group in muon.param_groups for weight in group["params"]}
     by_adamw = {names[id(weight)] for group in rest.param_groups for weight in group["params"]}
     assert all(".layers." in name for name in by_muon)
-    assert {name for name in by_adamw if "embed" in name} >= {"model.embed_tokens.weight", "model.embed_positions.weight"}
+    assert {name for name in by_adamw if "embed" in name} >= {
+        "model.embed_tokens.weight",
+        "model.embed_positions.weight",
+    }
 
 
 def test_muon_moves_each_hidden_matrix_by_an_orthogonal_step():

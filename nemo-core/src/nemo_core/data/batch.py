@@ -17,7 +17,7 @@ class Batch:
     """`targets_BT` holds the next token, or IGNORED where nothing is to be learnt.
 
     `segments_BT` numbers the documents packed in a row and `positions_BT` counts within each; both None where a row is
-    one stretch of text. `margins_BT` holds by how much the answer that ends at a target is to be preferred; None: all 0.
+    one stretch of text. `margins_BT` holds by how much the answer that ends at a target is to be preferred; None: by 0.
     """
 
     ids_BT: Tensor

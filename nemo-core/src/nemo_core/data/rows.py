@@ -80,8 +80,8 @@ def read_conversations(source: Path, split: Split = "train") -> list[Conversatio
 def read_preferences(source: Path, split: Split = "train") -> list[Preference]:
     """Preferences of a preferences artifact, or of a user's JSONL file or folder.
 
-    A row has ``prompt``, ``chosen`` and ``rejected``, each a text or a list of messages, and perhaps a number ``margin``,
-    by how much `chosen` is to be preferred. Raises InputError naming
+    A row has ``prompt``, ``chosen`` and ``rejected``, each a text or a list of messages, and perhaps a ``margin``, a
+    number that says by how much `chosen` is to be preferred. Raises InputError naming
     file:line where it has not, or there is no row.
     """
     return _read(source, split, kind="preferences", parse=parse_preference)

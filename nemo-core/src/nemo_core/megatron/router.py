@@ -47,7 +47,9 @@ class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
             return
         laid_out = [one.view(*places, -1) for one in decided]
         if self.config.sequence_parallel:
-            laid_out = [gather_from_sequence_parallel_region(one, tensor_parallel_output_grad=False) for one in laid_out]
+            laid_out = [
+                gather_from_sequence_parallel_region(one, tensor_parallel_output_grad=False) for one in laid_out
+            ]
         self.told.append(Routing(self, *(one.transpose(0, 1).flatten(0, 1) for one in laid_out)))
 
 

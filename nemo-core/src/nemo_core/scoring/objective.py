@@ -46,8 +46,8 @@ class ClassLoss:
 class PreferenceLoss:
     """Bradley and Terry (1952): -log sigmoid(score of the answer people want - score of the other - margin).
 
-    The margin is a pair's own (Touvron et al. 2023, section 3.2.2). `center_weight` adds the squared sum of both scores,
-    which holds them around 0 (Eisenstein et al. 2023).
+    The margin is a pair's own (Touvron et al. 2023, section 3.2.2). `center_weight` adds the squared sum of both
+    scores, which holds them around 0 (Eisenstein et al. 2023).
     """
 
     center_weight: float = 0.0

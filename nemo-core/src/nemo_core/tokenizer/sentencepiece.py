@@ -56,7 +56,9 @@ def segmenter(model: Any, path: Path) -> Any:
     """What cuts normalised text into pieces."""
     spec = model.trainer_spec
     if spec.treat_whitespace_as_suffix:
-        raise ConfigError(f"{path}: treat_whitespace_as_suffix (spaces behind words) has no equal here; train without it")
+        raise ConfigError(
+            f"{path}: treat_whitespace_as_suffix (spaces behind words) has no equal here; train without it"
+        )
     if spec.model_type == UNIGRAM:
         pieces = [(piece.piece, piece.score) for piece in model.pieces]
         return models.Unigram(pieces, unk_id=spec.unk_id, byte_fallback=spec.byte_fallback)

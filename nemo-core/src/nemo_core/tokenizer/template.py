@@ -12,7 +12,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..foundation.errors import InputError
 
-
 REASONING = ("reasoning_content", "thinking", "reasoning")
 
 

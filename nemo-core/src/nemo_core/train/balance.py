@@ -69,7 +69,7 @@ def balance_over_sequences(routings: list[Routing], real_BT: Tensor) -> Tensor:
 
 
 def router_z(routings: list[Routing], real_BT: Tensor) -> Tensor:
-    """Mean over tokens of the squared log-sum-exp of a router's scores, summed over layers (Zoph et al. 2022, eq. 5)."""
+    """Mean over tokens of the squared log-sum-exp of a router's scores, added up over layers (Zoph et al. 2022)."""
     real_N = real_BT.flatten().to(routings[0].logit_NX.dtype)
     squares = [(one.logit_NX.logsumexp(-1).square() * real_N).sum() for one in routings]
     return torch.stack(squares).sum() / real_N.sum().clamp(min=1)

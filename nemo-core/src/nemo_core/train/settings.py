@@ -30,9 +30,7 @@ Implementation = Annotated[
 class ScheduleSettings:
     """How the learning rate goes over the steps."""
 
-    kind: Annotated[ScheduleKind, Meta(description="course after warmup; wsd: flat, then a fall at the end")] = (
-        "cosine"
-    )
+    kind: Annotated[ScheduleKind, Meta(description="course after warmup; wsd: flat, then a fall at the end")] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.05
     warmup_steps: Annotated[int, Meta(ge=0, description="steps in which it rises; 0: as warmup_share says")] = 0
     decay_share: Annotated[float, Meta(gt=0, le=1, description="wsd: share of the steps in which it falls")] = 0.2
