@@ -5,6 +5,7 @@ Shapes: B rows, T places.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,8 +41,9 @@ class Batch:
         return self._each(lambda tensor_BT: tensor_BT.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: None if column is None else change(column) for name, column in columns.items()})
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return Batch(**changed)
 
 
 def micro_batches(batch: Batch, *, rows: int) -> list[Batch]:
