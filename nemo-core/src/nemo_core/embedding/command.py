@@ -26,7 +26,7 @@ from ..data.documents import parse_object, read_lines
 from ..data.rows import read_conversations
 from ..data.sampler import Sampler
 from ..foundation import artifact, atomic
-from ..foundation.errors import InputError
+from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..train.metrics import MetricsLog
@@ -135,6 +135,7 @@ def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
         check_folder(settings.model)
         pairs = read_pairs(settings.pairs)
         model = load_embedder(settings.model, settings.pooling)
+        check_widths(settings.widths, model.body.config.hidden_size)
         encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)
         course = learn(model, encoder, pairs, settings, draft.path)
         save_embedder(model, draft.path, tokenizer=settings.model, max_tokens=encoder.max_tokens)
@@ -142,6 +143,13 @@ def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
         losses = {"first_loss": course.first_loss, "last_loss": course.last_loss}
         draft.stats |= losses
     return {"output": str(settings.output), "pairs": len(pairs), **losses}
+
+
+def check_widths(widths: Sequence[int], whole: int) -> None:
+    """Raise ConfigError for a width that the model's vectors do not have."""
+    wide = [width for width in widths if width > whole]
+    if wide:
+        raise ConfigError(f"widths: {wide[0]} is more than the {whole} features of the model's vectors")
 
 
 @dataclass
@@ -232,4 +240,10 @@ def pair_loss(
     hard = [text for pair in chosen for text in pair.negatives[: settings.negatives]]
     queries_BE = model(*encoder.rows([pair.query for pair in chosen]))
     candidates_ME = model(*encoder.rows([pair.positive for pair in chosen] + hard))
-    return contrastive_loss(queries_BE, candidates_ME, temperature=settings.temperature)
+    return contrastive_loss(
+        queries_BE,
+        candidates_ME,
+        temperature=settings.temperature,
+        symmetric=settings.symmetric,
+        widths=settings.widths,
+    )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+Count = Annotated[int, Meta(ge=1)]
 Pooling = Literal["auto", "mean", "cls", "last"]
 
 
@@ -43,6 +44,11 @@ class TrainEmbeddingSettings(EmbeddingModel):
     batch_size: Annotated[int, Meta(ge=2, description="pairs of a step; each is the others' negative")] = 32
     negatives: Annotated[int, Meta(ge=0, description="hard negatives of each query that a step uses, at most")] = 1
     temperature: Annotated[float, Meta(gt=0, description="similarities are divided by it")] = 0.05
+    symmetric: Annotated[bool, Meta(description="learn to find each positive's query as well")] = False
+    widths: Annotated[
+        tuple[Count, ...],
+        Meta(description="learn for vectors cut to these widths, too (Matryoshka); none: whole vectors only"),
+    ] = ()
     learning_rate: Annotated[float, Meta(gt=0, description="highest learning rate")] = 1e-4
     seed: Annotated[int, Meta(ge=0, description="order of the pairs, and dropout")] = 0
     save_every_s: Annotated[float, Meta(gt=0, description="seconds between saved states")] = 60.0

@@ -5,6 +5,7 @@ weights to a GPU. T places, B rows, N tokens, X experts, C chosen experts, E hid
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,20 +67,20 @@ class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
         logit_NX = logits.flatten(0, -2)
         bias_X = self.expert_bias if self.rules.correction_bias else None
         score_NX, chosen_NC, weight_NC = choose(logit_NX, self.rules, bias_X)
-        self.tell(score_NX, chosen_NC, logits.shape[:-1])
+        self.tell([score_NX, chosen_NC, logit_NX], logits.shape[:-1])
         zero_NX = torch.zeros_like(score_NX)
         return zero_NX.scatter(1, chosen_NC, weight_NC), zero_NX.bool().scatter(1, chosen_NC, True)
 
-    def tell(self, score_NX: Tensor, chosen_NC: Tensor, places: torch.Size) -> None:
-        """Say what was decided of all places, row after row as in the batch."""
+    def tell(self, decided: Sequence[Tensor], places: torch.Size) -> None:
+        """Say what was decided of all places, [N, ...] each, row after row as in the batch."""
         if self.told is None:
             return
-        score, chosen = (one.view(*places, -1) for one in (score_NX, chosen_NC))
+        laid_out = [one.view(*places, -1) for one in decided]
         if self.config.sequence_parallel:
-            score, chosen = (
-                gather_from_sequence_parallel_region(one, tensor_parallel_output_grad=False) for one in (score, chosen)
-            )
-        self.told.append(Routing(self, *(one.transpose(0, 1).flatten(0, 1) for one in (score, chosen))))
+            laid_out = [
+                gather_from_sequence_parallel_region(one, tensor_parallel_output_grad=False) for one in laid_out
+            ]
+        self.told.append(Routing(self, *(one.transpose(0, 1).flatten(0, 1) for one in laid_out)))
 
 
 class CpuRouter(RuledRouter):
