@@ -128,6 +128,11 @@ class AdapterChoice:
     adapter: BottleneckSettings = field(default_factory=BottleneckSettings)
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether frozen weights are kept in four bits."""
+        return self.method in ("lora", "dora") and self.lora.quantize != "none"
+
+    @property
     def chosen(self) -> AdapterSettings:
         """Settings of the method, which is not "full"."""
         own: dict[str, AdapterSettings] = {
