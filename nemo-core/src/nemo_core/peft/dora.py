@@ -28,7 +28,9 @@ class Dora(Lora):
 
     def __init__(self, base: nn.Linear, settings: LoraSettings, *, rank: int, alpha: float) -> None:
         super().__init__(base, settings, rank=rank, alpha=alpha)
-        self.magnitude_O = nn.Parameter(torch.ones(base.out_features, dtype=base.weight.dtype, device=home(base.weight)))
+        self.magnitude_O = nn.Parameter(
+            torch.ones(base.out_features, dtype=base.weight.dtype, device=home(base.weight))
+        )
 
     def gain_O(self, weight_OI: Tensor) -> Tensor:
         """Learnt length over actual length."""
