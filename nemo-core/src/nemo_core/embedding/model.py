@@ -45,7 +45,7 @@ class Embedder(nn.Module):
         return self.body.config
 
     def flops_per_token(self, sequence_length: int) -> float:
-        """Of a training step: 6 for each weight but the tables, and attention within texts left out, which are short."""
+        """Of a training step: 6 for each weight but the tables; attention is left out, as texts are short."""
         tables = [module.weight.numel() for module in self.modules() if isinstance(module, nn.Embedding)]
         head = getattr(self.body, "lm_head", None)
         unused = sum(tables) + (0 if head is None else head.weight.numel())

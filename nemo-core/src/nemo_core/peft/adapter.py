@@ -31,8 +31,8 @@ def add_adapter(
     """Freeze `model` and put a new, active adapter on it, the only thing that learns; answers are as before.
 
     Prompts answer as before only in so far as their virtual tokens are left out. `encode` gives token ids of a text,
-    for prompts that start from one; `read` gives weights by name where `model` is without numbers. Raises ConfigError for a name in use or a target that matches nothing; the model
-    is then as it was.
+    for prompts that start from one; `read` gives weights by name where `model` is without numbers. Raises ConfigError
+    for a name in use or a target that matches nothing; the model is then as it was.
     """
     place_adapter(model, method, settings, adapter=adapter, start=Start(seed=seed, encode=encode, read=read))
     return model

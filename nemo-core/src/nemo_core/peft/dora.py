@@ -63,7 +63,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
     """As LoRA; lengths start as those of the weights."""
     lora.attach(model, settings, adapter=adapter, start=start, kind=Dora)
     for name, place in places(model).items():
-        part = place.adapters[adapter] if adapter in place.adapters else None
+        part = dict(place.adapters.items()).get(adapter)
         if isinstance(part, Dora) and not start.restored:
             weight_OI: Tensor = place.base.weight  # type: ignore[assignment]
             part.magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
