@@ -98,6 +98,16 @@ def test_templates_render_as_in_transformers(name, tools, tmp_path):
         assert ours.render_chat(CHAT, add_generation_prompt=opens, tools=tools) == wanted
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_goes_by_every_name_that_templates_have_for_it(name, tmp_path):
+    template = "{% for m in messages %}{{ m.reasoning_content }}|{{ m.thinking }}|{{ m.content }}{% endfor %}"
+    theirs, ours = both(byte_level(), template, tmp_path)
+    chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", name: "since"}]
+    wanted = theirs.apply_chat_template(chat, tokenize=False)
+    assert "since|since|a" in wanted
+    assert ours.render_chat(chat, add_generation_prompt=False) == wanted
+
+
 @pytest.mark.parametrize("legacy", [True, False])
 def test_a_tokenizer_that_begins_texts_with_a_space_does_so_once_in_a_chat(legacy, tmp_path):
     theirs, ours = both(with_dummy_prefix(legacy=legacy), INST, tmp_path)

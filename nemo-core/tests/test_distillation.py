@@ -36,7 +36,8 @@ def redrawn(config: ModelConfig, seed: int = 0) -> Decoder:
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 @pytest.mark.parametrize("caps", [(None, None), (3.0, 2.0)])
-def test_the_divergence_and_its_gradients_are_those_of_kl_div(temperature, caps):
+@pytest.mark.parametrize("mixture", [0.0, 1e-3, 0.5, 0.9, 1.0])
+def test_the_divergence_and_its_gradients_are_those_of_kl_div(temperature, caps, mixture):
     draw = torch.Generator().manual_seed(1)
     hidden, weight, teacher, head = (torch.randn(n, 8, generator=draw) for n in (11, 7, 11, 7))
     hidden.requires_grad_()
@@ -46,15 +47,21 @@ def test_the_divergence_and_its_gradients_are_those_of_kl_div(temperature, caps)
         return scores if cap is None else cap * torch.tanh(scores / cap)
 
     mine, theirs = capped(hidden @ weight.T, caps[0]), capped(teacher @ head.T, caps[1])
-    wanted = temperature**2 * F.kl_div(
-        (mine / temperature).log_softmax(-1), (theirs / temperature).log_softmax(-1), reduction="sum", log_target=True
-    )
-    found = summed_divergence(hidden, (weight, caps[0]), teacher, (head, caps[1]), temperature=temperature, chunk=4)
+    log_mine, log_theirs = (mine / temperature).log_softmax(-1), (theirs / temperature).log_softmax(-1)
+
+    def kl(target, log_shares):
+        return F.kl_div(log_shares, target, reduction="sum", log_target=True)
+
+    middle = (mixture * log_theirs.exp() + (1 - mixture) * log_mine.exp()).log()
+    between = mixture * kl(log_theirs, middle) + (1 - mixture) * kl(log_mine, middle)
+    wanted = {0.0: kl(log_theirs, log_mine), 1.0: kl(log_mine, log_theirs)}.get(mixture, between) * temperature**2
+    options = {"temperature": temperature, "mixture": mixture, "chunk": 4}
+    found = summed_divergence(hidden, (weight, caps[0]), teacher, (head, caps[1]), **options)
     torch.testing.assert_close(found, wanted)
     for ours, reference in zip(
         torch.autograd.grad(found * 3, (hidden, weight)), torch.autograd.grad(wanted * 3, (hidden, weight)), strict=True
     ):
-        torch.testing.assert_close(ours, reference)
+        torch.testing.assert_close(ours, reference, atol=3e-6, rtol=1e-5)
 
 
 def test_the_loss_is_a_sum_over_targets_however_rows_are_split():

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from nemo_core.checkpoint.state_store import saved_steps
 from nemo_core.cli import main
 from nemo_core.embedding.model import load_embedder, pool, text_encoder
-from nemo_core.embedding.objective import PairLoss
+from nemo_core.embedding.objective import PairLoss, contrastive_loss
 from nemo_core.embedding.pairs import Pair, pair_batch
 from nemo_core.train import loop
 from nemo_core.train.metrics import read_metrics
@@ -127,6 +127,27 @@ def pairs(tmp_path):
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("widths", [(), (12, 6, 3)])
+def test_the_loss_and_its_gradient_are_those_of_sentence_transformers(symmetric, widths):
+    losses = pytest.importorskip("sentence_transformers.losses", reason="the reference implementation is not installed")
+    kind = losses.MultipleNegativesSymmetricRankingLoss if symmetric else losses.MultipleNegativesRankingLoss
+    draw = torch.Generator().manual_seed(0)
+    queries, positives, hard = (torch.randn(4, 12, generator=draw, requires_grad=True) for _ in range(3))
+    loss_of = kind(torch.nn.Module(), scale=20.0)
+    wanted = sum(
+        loss_of.compute_loss_from_embeddings([one[:, :width] for one in (queries, positives, hard)], None)
+        for width in widths or (12,)
+    )
+    wanted_grads = torch.autograd.grad(wanted, (queries, positives, hard))
+    units = F.normalize(queries, dim=1), F.normalize(torch.cat([positives, hard]), dim=1)
+    found = contrastive_loss(*units, slice(0, 4), temperature=0.05, symmetric=symmetric, widths=widths) / 4
+    torch.testing.assert_close(found, wanted)
+    for mine, other in zip(torch.autograd.grad(found, (queries, positives, hard)), wanted_grads, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
+
+
 def test_texts_that_belong_together_come_close(bert, pairs, tmp_path):
     words = [f"model={bert}", f"pairs={pairs}", "steps=60", "batch_size=4", "learning_rate=0.003", "threads=1"]
     assert main(["train-embedding", *words, f"output={tmp_path / 'm'}"]) == 0
@@ -230,6 +251,36 @@ def test_sentence_transformers_reads_the_folder(bert, pairs, tmp_path):
     with torch.no_grad():
         ours = model(*text_encoder(model, tmp_path / "m", max_tokens=16).rows(TEXTS))
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_sentence_transformers_gives_the_vectors_of_a_decoder(pretrained, pairs, tmp_path, begins):
+    library = pytest.importorskip("sentence_transformers", reason="the reference implementation is not installed")
+    shutil.copytree(pretrained, tmp_path / "base")
+    if begins:
+        tokenizer = Tokenizer.from_file(str(tmp_path / "base/tokenizer.json"))
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.token_to_id("<|im_start|>"))]
+        )
+        tokenizer.save(str(tmp_path / "base/tokenizer.json"))
+        (tmp_path / "base/manifest.json").unlink()  # no artifact any more, but a folder of one's own
+    words = [
+        f"model={tmp_path / 'base'}",
+        f"pairs={pairs}",
+        "steps=1",
+        "batch_size=4",
+        "threads=1",
+        "sequence_length=16",
+    ]
+    words += ["device=cpu", "tensorboard=false"]
+    assert main(["train-embedding", *words, "symmetric=true", "widths=[32,8]", f"output={tmp_path / 'm'}"]) == 0
+    texts = [*TEXTS, "long " * 40, " é漢 "]
+    theirs = library.SentenceTransformer(str(tmp_path / "m"), device="cpu").encode(texts)
+    model = load_embedder(tmp_path / "m", "auto")
+    encoder = text_encoder(model, tmp_path / "m", max_tokens=16)
+    assert encoder.ids("x") == text_encoder(model, tmp_path / "base", max_tokens=16).ids("x")
+    with torch.no_grad():
+        np.testing.assert_allclose(model(*encoder.rows(texts)).numpy(), theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize(

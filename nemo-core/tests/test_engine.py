@@ -177,7 +177,7 @@ def test_impossible_requests_are_refused(model, prompt, message):
     "wrong",
     [
         {"temperature": -1.0},
-        {"top_p": 0.0},
+        {"top_p": -0.1},
         {"max_tokens": 0},
         {"temperature": float("nan")},
         {"stop": ("",)},

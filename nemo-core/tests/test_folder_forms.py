@@ -47,6 +47,15 @@ def test_a_body_without_head_serves_where_the_embedding_is_the_head(case, tmp_pa
         load_model(tmp_path / "body")
 
 
+@pytest.mark.parametrize("ends", [50256, -1, [2, 50256], None])
+def test_special_tokens_that_the_vocabulary_lacks_are_nobodys(ends, tmp_path):
+    model = write_case("gpt2", tmp_path)
+    change(tmp_path, bos_token_id=50256, eos_token_id=ends)
+    config = load_model(tmp_path).config
+    assert (config.bos_id, config.eos_id, config.more_eos_ids) == (None, 2 if ends == [2, 50256] else None, ())
+    assert difference(tmp_path, model) <= 5e-5
+
+
 def test_a_head_beside_tied_embeddings_has_to_be_the_same(tmp_path):
     model = write_case(TIED, tmp_path)
     path = tmp_path / "model.safetensors"

@@ -77,6 +77,7 @@ class Policy:
             kind=schedule.kind,
             minimum_ratio=schedule.minimum_ratio,
             decay_share=schedule.decay_share,
+            decay_shape=schedule.decay_shape,
         )
         set_learning_rate(self.optimizer, rate)
         return rate

@@ -48,6 +48,7 @@ def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     loss = DistillationLoss(
         teacher,
         temperature=settings.temperature,
+        mixture=settings.mixture,
         share=settings.share,
         **{name: getattr(settings, name) for name in STATES},
     )

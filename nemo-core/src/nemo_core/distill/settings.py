@@ -15,6 +15,14 @@ class TeacherTask:
 
     teacher: Annotated[Path, Meta(description="the teacher's folder; it has the tokenizer that made the tokens")]
     temperature: Annotated[float, Meta(gt=0, description="softens both distributions")] = 1.0
+    mixture: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="0: KL(teacher || student); 1: KL(student || teacher); between: Jensen-Shannon's, as GKD's beta",
+        ),
+    ] = 0.0
     share: Annotated[
         float, Meta(gt=0, le=1, description="of the teacher's distribution in the loss; the rest is the text itself")
     ] = 1.0

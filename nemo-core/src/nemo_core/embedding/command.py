@@ -101,9 +101,17 @@ def assemble(
     compute = choose_compute(settings)
     model = load_embedder(check_folder(settings.model), settings.pooling, device=compute.device)
     encoder = text_encoder(model, settings.model, max_tokens=settings.sequence_length)
+    check_widths(settings.widths, model.config.hidden_size)
     put_adapter(settings, model)
     collate = functools.partial(pair_batch, encoder=encoder, negatives=settings.negatives)
-    loss = PairLoss(world, 2 + settings.negatives, settings.temperature, settings.micro_batch_size)
+    loss = PairLoss(
+        world,
+        2 + settings.negatives,
+        settings.temperature,
+        settings.micro_batch_size,
+        symmetric=settings.symmetric,
+        widths=settings.widths,
+    )
     batches = [collate([[pair] for pair in held[at : at + size]]) for at in range(0, len(held), size)]
     learner = cast(Decoder, model)  # the loop asks a model for its weights, the objective for the rest
     parts = Parts(
@@ -119,6 +127,13 @@ def assemble(
         flops_per_token=model.flops_per_token,
     )
     return parts, encoder
+
+
+def check_widths(widths: Sequence[int], whole: int) -> None:
+    """Raise ConfigError for a width that the model's vectors do not have."""
+    wide = [width for width in widths if width > whole]
+    if wide:
+        raise ConfigError(f"widths: {wide[0]} is more than the {whole} features of the model's vectors")
 
 
 def steps_of(settings: TrainEmbeddingSettings, pairs: Sequence[Pair]) -> int:
@@ -139,7 +154,7 @@ def put_adapter(settings: TrainEmbeddingSettings, model: Embedder) -> None:
 def validate(model: Embedder, loss: PairLoss, batches: Sequence[Batch], compute: Compute) -> Mapping[str, float]:
     """Mean loss of held-out queries, and the share of them that is nearest to its own positive."""
     model.eval()
-    alone = PairLoss(ALONE, loss.texts, loss.temperature)  # every process measures all of them
+    alone = replace(loss, world=ALONE, at_once=0)  # every process measures all of them
     with compute.precision():
         judged = [alone.judged(model, batch.to(compute.device)) for batch in batches]
     count = sum(batch.num_targets for batch in batches)

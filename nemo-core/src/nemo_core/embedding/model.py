@@ -21,7 +21,7 @@ from ..encoder.model import Encoder
 from ..foundation import atomic
 from ..foundation.errors import ArtifactError, InputError
 from ..model.decoder import Decoder
-from ..tokenizer.load import Tokenizer, load_tokenizer
+from ..tokenizer.load import Tokenizer, load_tokenizer, optional_json
 from .settings import Pooling
 
 POOLING = "1_Pooling"
@@ -55,7 +55,7 @@ class Embedder(nn.Module):
         """Unit vectors, [B, E]; rows are filled up on the right from `lengths_B` on."""
         seen_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) < lengths_B[:, None]
         hidden_BTE = self.body(ids_BT, seen_BT) if isinstance(self.body, Encoder) else self.body(ids_BT)
-        return F.normalize(pool(hidden_BTE, seen_BT, lengths_B, self.pooling), dim=-1)
+        return unit(pool(hidden_BTE, seen_BT, lengths_B, self.pooling))
 
 
 def pool(hidden_BTE: Tensor, seen_BT: Tensor, lengths_B: Tensor, pooling: str) -> Tensor:
@@ -65,6 +65,11 @@ def pool(hidden_BTE: Tensor, seen_BT: Tensor, lengths_B: Tensor, pooling: str) -
     if pooling == "last":
         return hidden_BTE[torch.arange(len(hidden_BTE), device=hidden_BTE.device), lengths_B - 1]
     return (hidden_BTE * seen_BT[..., None]).sum(1) / lengths_B[:, None]
+
+
+def unit(vectors_NE: Tensor) -> Tensor:
+    """The vectors at length 1."""
+    return F.normalize(vectors_NE, dim=-1)
 
 
 def load_embedder(folder: Path, pooling: Pooling, *, device: str | torch.device = "cpu") -> Embedder:
@@ -98,6 +103,8 @@ def save_embedder(model: Embedder, folder: Path, *, tokenizer: Path, max_tokens:
     else:
         save_model(model.body, folder)
     copy_tokenizer(tokenizer, folder)
+    if isinstance(model.body, Decoder) and not is_sentence_model(tokenizer):
+        end_texts(folder)
     width = model.body.config.hidden_size
     modules = [("", "Transformer"), (POOLING, "Pooling"), ("2_Normalize", "Normalize")]
     entries: list[dict[str, Any]] = [
@@ -112,20 +119,47 @@ def save_embedder(model: Embedder, folder: Path, *, tokenizer: Path, max_tokens:
     write_json(folder / POOLING / "config.json", {"word_embedding_dimension": width, **modes})
 
 
+def is_sentence_model(folder: Path) -> bool:
+    """Whether a folder is one of sentence-transformers, whose tokenizer says itself how a text begins and ends."""
+    return (folder / "modules.json").is_file()
+
+
+def end_texts(folder: Path) -> None:
+    """Let the tokenizer of a decoder's folder put the end token behind each text itself, where it does not yet.
+
+    The vector is taken there, and who else reads the folder tokenises as its tokenizer.json says.
+    """
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = load_tokenizer(folder)
+    ids, bare = tokenizer.encode_prompt("x"), tokenizer.encode("x")
+    if tokenizer.eos_id in (None, ids[-1]):
+        return
+    ends = [*ids[: len(ids) - len(bare)], tokenizer.eos_id]
+    names = {tokenizer.backend.id_to_token(token): token for token in ends}
+    first = [tokenizer.backend.id_to_token(token) for token in ends[:-1]]
+    tokenizer.backend.post_processor = TemplateProcessing(
+        single=[*first, "$A", tokenizer.backend.id_to_token(tokenizer.eos_id)], special_tokens=list(names.items())
+    )
+    atomic.write_text(folder / "tokenizer.json", tokenizer.backend.to_str(pretty=True))
+    config = optional_json(folder / "tokenizer_config.json")
+    write_json(folder / "tokenizer_config.json", {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+
+
 @dataclasses.dataclass(frozen=True)
 class TextEncoder:
-    """Texts to rows of ids: with an encoder's own marks, or after a decoder's fashion with its end token."""
+    """Texts to rows of ids as the tokenizer begins and ends them; `adds_end` puts a decoder's end token behind each."""
 
     tokenizer: Tokenizer
-    is_encoder: bool
+    adds_end: bool
     max_tokens: int
 
     def ids(self, text: str) -> list[int]:
         """Ids of one text, cut to `max_tokens`; the last stays the last."""
-        if self.is_encoder:
-            found: list[int] = self.tokenizer.backend.encode(text, add_special_tokens=True).ids
-        else:
-            found = self.tokenizer.encode(text) + ([] if self.tokenizer.eos_id is None else [self.tokenizer.eos_id])
+        found = self.tokenizer.encode_prompt(text)
+        end = self.tokenizer.eos_id
+        if self.adds_end and end is not None and found[-1:] != [end]:
+            found.append(end)
         if not found:
             raise InputError(f"the text {text!r} has no tokens")
         return found if len(found) <= self.max_tokens else [*found[: self.max_tokens - 1], found[-1]]
@@ -146,4 +180,5 @@ def text_encoder(model: Embedder, folder: Path, *, max_tokens: int) -> TextEncod
     config = model.body.config
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(f"{folder}: its tokenizer has {tokenizer.vocab_size} ids, its model {config.vocab_size}")
-    return TextEncoder(tokenizer, isinstance(model.body, Encoder), min(max_tokens, config.max_positions))
+    adds_end = isinstance(model.body, Decoder) and not is_sentence_model(folder)
+    return TextEncoder(tokenizer, adds_end, min(max_tokens, config.max_positions))

@@ -11,6 +11,7 @@ from ..peft.settings import LEARNING_RATES, MergedAdapterChoice
 from ..train.settings import Device, Dtype, TuningSettings
 
 FULL_LEARNING_RATE = 1e-4  # a tenth of that of language models: what is learnt is small beside what is there
+Count = Annotated[int, Meta(ge=1)]
 Pooling = Literal["auto", "mean", "cls", "last"]
 
 
@@ -50,6 +51,11 @@ class EmbeddingTask(EmbeddingModel):
     validation_share: Annotated[float, Meta(ge=0, lt=1, description="share of the pairs held out")] = 0.05
     negatives: Annotated[int, Meta(ge=0, description="hard negatives of each query that a step uses, at most")] = 1
     temperature: Annotated[float, Meta(gt=0, description="similarities are divided by it")] = 0.05
+    symmetric: Annotated[bool, Meta(description="learn to find each positive's query as well")] = False
+    widths: Annotated[
+        tuple[Count, ...],
+        Meta(description="learn for vectors cut to these widths, too (Matryoshka); none: whole vectors only"),
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

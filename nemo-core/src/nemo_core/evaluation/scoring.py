@@ -37,16 +37,20 @@ def score_continuations(
     continuations: Sequence[Continuation],
     *,
     batch_size: int = 16,
+    max_length: int | None = None,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> list[Scored]:
     """The score of each continuation, in order; contexts too long for the model lose their beginning.
 
+    So do those whose input is longer than `max_length`.
+
     Rows of like length are computed together, filled up on the right, which a causal model does not see. The virtual
-    tokens of an active prompt adapter come first. Raises InputError for an empty context or targets that do not fit.
+    tokens of an active prompt adapter come first. Raises InputError for an empty context, and for targets that are none or do not fit.
     """
     model.eval()
     prefix = prefix_ids(model)
-    rows = [fitted(one, room=model.config.max_positions - len(prefix)) for one in continuations]
+    room = model.config.max_positions - len(prefix)
+    rows = [fitted(one, room=min(max_length or room, room)) for one in continuations]
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index].context) - len(rows[index].targets))
     scores: list[Scored] = [Scored(0.0, True)] * len(rows)
     for start in range(0, len(order), batch_size):
@@ -61,6 +65,8 @@ def fitted(one: Continuation, *, room: int) -> Continuation:
     """The continuation with as much of its context, from the right, as leaves its input within `room` tokens."""
     if not one.context:
         raise InputError("a continuation needs at least one token before it; give the end-of-text token")
+    if not one.targets:
+        raise InputError("a continuation has no tokens of its own: its text merges with what is before it, or is empty")
     kept = room + 1 - len(one.targets)
     if kept < 1:
         raise InputError(f"{len(one.targets)} tokens cannot be scored at once; this model takes {room}")

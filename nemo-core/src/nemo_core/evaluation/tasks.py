@@ -100,8 +100,8 @@ def continuation(tokenizer: Tokenizer, context: str, answer: str, plan: TaskPlan
     if plan.uses_chat:
         before = tokenizer.encode_chat([{"role": "user", "content": context}], add_generation_prompt=True)
         return Continuation(before, tokenizer.encode(answer.lstrip()))
-    before = tokenizer.encode(context.rstrip())
-    whole = tokenizer.encode(context + answer)
+    before = tokenizer.encode_prompt(context.rstrip())
+    whole = tokenizer.encode_prompt(context + answer)
     start = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
     return Continuation(before or start, whole[len(before) :])
 
@@ -141,5 +141,5 @@ def prompt_ids(tokenizer: Tokenizer, text: str, plan: TaskPlan) -> list[int]:
     """The prompt as tokens."""
     if plan.uses_chat:
         return tokenizer.encode_chat([{"role": "user", "content": text}], add_generation_prompt=True)
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode_prompt(text)
     return ids or ([] if tokenizer.eos_id is None else [tokenizer.eos_id])

@@ -82,19 +82,25 @@ def read_shape(hf: HFConfig, *, kv_heads: int | None = None) -> dict[str, Any]:
 
 
 def read_tokens(hf: HFConfig, **defaults: int | None) -> dict[str, Any]:
-    """Special token ids; `defaults` (bos, eos, pad) are the family's, where the vocabulary reaches that far."""
+    """Special token ids; `defaults` (bos, eos, pad) are the family's.
+
+    Ids that the vocabulary lacks are nobody's token: small models inherit them from their family's defaults.
+    """
     vocab = hf.need("vocab_size")
-    usual = {name: token if token is not None and token < vocab else None for name, token in defaults.items()}
-    eos = hf.get("eos_token_id", usual.get("eos"))
-    ends = eos if isinstance(eos, list) else [eos]
-    pad = hf.get("pad_token_id", usual.get("pad"))
+    found = {name: hf.get(f"{name}_token_id", defaults.get(name)) for name in ("bos", "eos", "pad")}
+    known = {name: within(ids if isinstance(ids, list) else [ids], vocab) for name, ids in found.items()}
     return {
-        "bos_id": hf.get("bos_token_id", usual.get("bos")),
-        "eos_id": ends[0] if ends else None,
-        "more_eos_ids": tuple(ends[1:]),
-        "pad_id": pad if pad is None or 0 <= pad < vocab else None,
+        "bos_id": next(iter(known["bos"]), None),
+        "eos_id": next(iter(known["eos"]), None),
+        "more_eos_ids": tuple(known["eos"][1:]),
+        "pad_id": next(iter(known["pad"]), None),
         "initializer_range": hf.get("initializer_range", 0.02),
     }
+
+
+def within(ids: list[Any], vocab: int) -> list[Any]:
+    """The ids that a vocabulary has; what is no number is left to whoever takes it for one."""
+    return [token for token in ids if token is not None and (not isinstance(token, int) or 0 <= token < vocab)]
 
 
 def write_shape(config: ModelConfig) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class SamplingParams:
             "max_tokens": (1, float("inf")),
             "temperature": (0.0, 100.0),
             "top_k": (0, float("inf")),
+            "top_p": (0.0, 1.0),
             "min_p": (0.0, 1.0),
             "repetition_penalty": (1e-3, 100.0),
             "frequency_penalty": (-100.0, 100.0),
@@ -61,8 +62,6 @@ class SamplingParams:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name}={value} is out of range; it lies between {low} and {high}")
-        if not 0 < self.top_p <= 1:
-            raise InputError(f"top_p={self.top_p} is out of range; it lies above 0 and at most at 1")
         if isinstance(self.stop, str) or not all(self.stop):
             raise InputError(f"stop={self.stop!r} is out of range; it is a list of non-empty strings")
         wrong = {token: bias for token, bias in self.logit_bias.items() if not isfinite(bias)}

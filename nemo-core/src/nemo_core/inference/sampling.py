@@ -54,7 +54,7 @@ class SamplingTable:
             cut=rows("cut"),
             temperature_R1=column([max(p.temperature, SMALLEST_TEMPERATURE) for p in params]),
             top_k_R1=column(top_k, torch.long),
-            top_p_R1=column([p.top_p for p in params]),
+            top_p_R1=column([p.top_p if p.top_p < 1 else torch.inf for p in params]),  # sums can round up to 1
             min_p_R1=column([p.min_p for p in params]),
             widest=min(vocab_size, max((k for k, kind in zip(top_k, kinds) if kind == "cut"), default=0)),
             logprobs=[p.logprobs for p in params],
@@ -101,16 +101,44 @@ def pick_whole(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: T
 
 
 def pick_cut(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
-    """A token from the distribution without its tail: top-k, then top-p of what is left, then min-p."""
-    sorted_RC, index_RC = logits_RV.topk(table.widest, dim=-1)
-    rank_C = torch.arange(table.widest, device=logits_RV.device)
-    sorted_RC = sorted_RC.masked_fill(rank_C >= take(table.top_k_R1, rows), -torch.inf)
+    """A token from the distribution without its tail."""
+    weight_RC, index_RC = without_tail(logits_RV, table, rows)
+    chosen_R = invert(weight_RC, uniform_R)
+    return index_RC.gather(1, chosen_R[:, None])[:, 0]
+
+
+def without_tail(logits_RV: Tensor, table: SamplingTable, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Weights of the likeliest tokens and their ids, [R, C]: top-k, then top-p of what is left, then min-p.
+
+    The order is transformers'. As there and in vLLM, all tokens as likely as the k-th are among the top k.
+    """
+    sorted_RC, index_RC = likeliest(logits_RV, take(table.top_k_R1, rows), table.widest)
     probability_RC = soften(sorted_RC, take(table.temperature_R1, rows))
     before_RC = probability_RC.cumsum(-1) - probability_RC
-    kept_RC = (before_RC < take(table.top_p_R1, rows)) | (rank_C == 0)
+    kept_RC = (before_RC < take(table.top_p_R1, rows)) | (torch.arange(index_RC.shape[1], device=index_RC.device) == 0)
     kept_RC &= probability_RC >= take(table.min_p_R1, rows) * probability_RC[:, :1]
-    chosen_R = invert(probability_RC * kept_RC, uniform_R)
-    return index_RC.gather(1, chosen_R[:, None])[:, 0]
+    return probability_RC * kept_RC, index_RC
+
+
+def likeliest(logits_RV: Tensor, top_k_R1: Tensor, widest: int) -> tuple[Tensor, Tensor]:
+    """The top k of each row, best first and equals by id, and their ids, [R, C]; others among them are -inf."""
+    index_RC = candidates(logits_RV, widest)
+    sorted_RC, order_RC = logits_RV.gather(1, index_RC).sort(dim=-1, descending=True, stable=True)
+    least_R1 = sorted_RC.gather(1, top_k_R1.clamp(max=sorted_RC.shape[1]) - 1)
+    return sorted_RC.masked_fill(sorted_RC < least_R1, -torch.inf), index_RC.gather(1, order_RC)
+
+
+def candidates(logits_RV: Tensor, count: int) -> Tensor:
+    """Ids, rising, of the `count` likeliest tokens of each row, and of all that are as likely as its last, [R, C]."""
+    size = logits_RV.shape[1]
+    if count < size:
+        value_RC, index_RC = logits_RV.topk(count + 1, dim=-1)
+        if not bool((value_RC[:, -1] == value_RC[:, -2]).any()):
+            return index_RC.sort(-1).values
+        count = int((logits_RV >= value_RC[:, -2:-1]).sum(-1).amax())
+    if count < size:
+        return logits_RV.topk(count, dim=-1).indices.sort(-1).values
+    return torch.arange(size, device=logits_RV.device).expand(len(logits_RV), -1)
 
 
 def soften(logits_RV: Tensor, temperature_R1: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class GenerateSettings:
     min_tokens: Annotated[int, Meta(ge=0, description="nothing ends an answer before so many tokens")] = 0
     temperature: Annotated[float, Meta(ge=0, description="0 takes the likeliest token each time")] = 0.0
     top_k: Annotated[int, Meta(ge=0, description="choose among the k likeliest tokens; 0 is off")] = 0
-    top_p: Annotated[float, Meta(gt=0, le=1, description="choose within this share of probability")] = 1.0
+    top_p: Annotated[float, Meta(ge=0, le=1, description="choose within this share of probability")] = 1.0
     min_p: Annotated[float, Meta(ge=0, le=1, description="least probability, as a share of the likeliest's")] = 0.0
     repetition_penalty: Annotated[float, Meta(gt=0, description="above 1: tokens seen before become rarer")] = 1.0
     frequency_penalty: Annotated[float, Meta(description="taken off a score for each time the answer holds it")] = 0.0

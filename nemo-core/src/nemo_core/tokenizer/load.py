@@ -80,6 +80,10 @@ class Tokenizer:
         """The chat as the text the model sees. Raises InputError where the template refuses it."""
         return self._template.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
 
+    def render_open_chat(self, messages: Sequence[Message]) -> str:
+        """The same up to the end of what the last message says, for a model to go on with it."""
+        return self._template.render_open(messages)
+
     def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """Ids of a chat; with `add_generation_prompt` it ends where the answer begins."""
         return self.encode(self.render_chat(messages, add_generation_prompt=add_generation_prompt))

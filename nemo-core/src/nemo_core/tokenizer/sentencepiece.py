@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ..foundation.errors import ConfigError, InputError
 
@@ -17,6 +17,9 @@ proto: Any = sentencepiece_model_pb2
 SPACE = "\u2581"
 UNIGRAM, BPE = 1, 2
 NORMAL, CONTROL, USER_DEFINED = 1, 3, 4
+COMPOSING = ("nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+WIDE_SPACES = r"\u00a0\u2000-\u200a\u202f\u205f\u3000"
+LONGEST = 2**31  # more spaces than any text begins with
 
 
 def read_model(path: Path) -> Any:
@@ -39,6 +42,8 @@ def convert(path: Path) -> tuple[Tokenizer, dict[str, str]]:
     model = read_model(path)
     tokenizer = Tokenizer(segmenter(model, path))
     tokenizer.normalizer = normalizer(model)
+    if prefix_is_first(model.normalizer_spec):
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, prepend_scheme="first", split=False)
     tokenizer.decoder = decoder(model)
     for piece in model.pieces:
         if piece.type in (CONTROL, USER_DEFINED):
@@ -50,6 +55,10 @@ def convert(path: Path) -> tuple[Tokenizer, dict[str, str]]:
 def segmenter(model: Any, path: Path) -> Any:
     """What cuts normalised text into pieces."""
     spec = model.trainer_spec
+    if spec.treat_whitespace_as_suffix:
+        raise ConfigError(
+            f"{path}: treat_whitespace_as_suffix (spaces behind words) has no equal here; train without it"
+        )
     if spec.model_type == UNIGRAM:
         pieces = [(piece.piece, piece.score) for piece in model.pieces]
         return models.Unigram(pieces, unk_id=spec.unk_id, byte_fallback=spec.byte_fallback)
@@ -75,22 +84,44 @@ def merges(model: Any, ids: dict[str, int]) -> list[tuple[str, str]]:
 def normalizer(model: Any) -> Any:
     """What is done to a text before it is cut."""
     spec = model.normalizer_spec
-    steps: list[Any] = []
+    steps: list[Any] = [*whole_characters(spec)]
     if spec.precompiled_charsmap:
         steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
     if spec.remove_extra_whitespaces:
-        steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+        # The written form of a space counts as one at the end of a text, not at its beginning or within.
+        steps += [normalizers.Replace(Regex(f"\\A +|[ {SPACE}]+\\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if spec.add_dummy_prefix:
-        steps.append(normalizers.Prepend(SPACE))
+        first = normalizers.Replace(Regex(rf"\A[ {SPACE}]"), SPACE * 2)  # `Metaspace` adds one where none is yet
+        steps.append(first if prefix_is_first(spec) else normalizers.Prepend(SPACE))
     steps.append(normalizers.Replace(" ", SPACE))
     return normalizers.Sequence(steps)
+
+
+def prefix_is_first(spec: Any) -> bool:
+    """Whether the space in front stands at the beginning of a text only, and not behind each special token as well.
+
+    `Metaspace` can tell only as long as nothing is taken off the beginning.
+    """
+    return bool(spec.add_dummy_prefix and not spec.remove_extra_whitespaces)
+
+
+def whole_characters(spec: Any) -> list[Any]:
+    """Steps before the rules of `spec`, which `tokenizers` looks up cluster by cluster, taking the shortest rule.
+
+    So a letter with a combining accent would lose it, and CRLF become one space: both are made single characters first,
+    where the rules are NFKC's and would do the same.
+    """
+    if spec.name not in COMPOSING:
+        return []
+    spaces = WIDE_SPACES + (r"\t\n\f\r" if spec.name.startswith("nmt_") else "")
+    return [normalizers.NFC(), normalizers.Replace(Regex(f"[{spaces}]"), " ")]
 
 
 def decoder(model: Any) -> Any:
     """What makes text of pieces."""
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if model.normalizer_spec.add_dummy_prefix:
-        steps.append(decoders.Strip(" ", 1, 0))
+    spec = model.normalizer_spec
+    steps.append(decoders.Strip(" ", LONGEST if spec.remove_extra_whitespaces else int(spec.add_dummy_prefix), 0))
     return decoders.Sequence(steps)
 
 

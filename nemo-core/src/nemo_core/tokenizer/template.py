@@ -12,6 +12,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ..foundation.errors import InputError
 
+REASONING = ("reasoning_content", "thinking", "reasoning")
+
 
 class Rendered(NamedTuple):
     """The text of a chat, and where in it (first character, one past the last) a template marks answers."""
@@ -70,7 +72,7 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> str:
         """The chat as text. Raises InputError where the template refuses it, or cannot do with what is in it."""
-        values = {"messages": [dict(m) for m in messages], "tools": tools, "documents": None}
+        values = {"messages": [with_reasoning(m) for m in messages], "tools": tools, "documents": None}
         try:
             return self.template.render(**values, add_generation_prompt=add_generation_prompt, **self.special)
         except (
@@ -83,6 +85,16 @@ class ChatTemplate:
             RecursionError,
         ) as error:
             raise InputError(f"{self.place} refuses this chat: {error}") from None
+
+    def render_open(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The chat up to the end of its last message's content. InputError where the template leaves that out."""
+        *earlier, last = messages
+        marked = {**last, "content": f"{last['content']}{MarkAnswers.end} "}
+        text = self.render([*earlier, marked], add_generation_prompt=False)
+        before, found, after = text.rpartition(MarkAnswers.end)
+        if not found:
+            raise InputError(f"{self.place} leaves out the last message, so there is nothing to go on with")
+        return before if after.startswith(" ") else before.rstrip()  # a template that trims a message trims its end
 
     def render_marked(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
         """The whole chat, and the passages that a template with ``{% generation %}`` marks."""
@@ -98,6 +110,14 @@ class ChatTemplate:
             answers.append((len(text), len(text) + len(answer)))
             text += answer + after
         return Rendered(text, answers)
+
+
+def with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message whose reasoning has every name that templates call it by, whichever it came with."""
+    reasoning = next((message[name] for name in REASONING if message.get(name) is not None), None)
+    if reasoning is None:
+        return dict(message)
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
 
 
 def refuse(message: str) -> None:

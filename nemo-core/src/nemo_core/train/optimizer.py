@@ -10,7 +10,8 @@ from torch.optim import Adafactor, AdamW, Muon, Optimizer
 from .weights import trained_weights as trained_weights
 from .whole_matrices import ByWholeMatrix, is_in_parts
 
-EMBEDDINGS = ("embed_tokens", "lm_head", "score.weight")
+EMBEDDINGS = ("embed_", "lm_head", "score.weight")  # of tokens and of positions
+SMALLEST_SQUARE = 1e-18  # of gradients, for Adafactor; its own square is still a normal float32
 
 
 def build_optimizer(
@@ -43,12 +44,14 @@ def build_adafactor(
 ) -> Optimizer:
     """Adafactor (Shazeer and Stern 2018): row and column sums of squared gradients, no mean; least memory.
 
-    Its decay rises with the step, so `betas` are not used; the learning rate is relative to each weight's size.
+    Its decay rises with the step, so `betas` are not used; the learning rate is relative to each weight's size. Left
+    alone, torch takes the mean squared gradient of a matrix for at least 1.2e-7, which those of a language model are
+    far below: steps would then hardly shrink with the gradient.
     """
     del betas
     weights = [weight for _, weight in trained_weights(model)]
     groups = [{**group, "lr": learning_rate} for group in groups_by_decay(weights, weight_decay)]
-    make = functools.partial(Adafactor, foreach=False)
+    make = functools.partial(Adafactor, eps=(SMALLEST_SQUARE, 1e-3), foreach=False)
     return ByWholeMatrix(make, groups) if is_in_parts(weights) else make(groups)
 
 

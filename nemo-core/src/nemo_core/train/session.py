@@ -151,6 +151,7 @@ def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Cal
         kind=settings.kind,
         minimum_ratio=settings.minimum_ratio,
         decay_share=settings.decay_share,
+        decay_shape=settings.decay_shape,
     )
 
 

@@ -18,6 +18,7 @@ from .care import EarlyStopSettings, EmaSettings, ExpertSettings, GuardSettings
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "inverse_sqrt", "constant"]
+DecayShape = Literal["linear", "cosine", "minus_sqrt", "exponential"]
 Count = Annotated[int, Meta(ge=1)]
 
 Implementation = Annotated[
@@ -29,12 +30,11 @@ Implementation = Annotated[
 class ScheduleSettings:
     """How the learning rate goes over the steps."""
 
-    kind: Annotated[ScheduleKind, Meta(description="course after warmup; wsd: flat, then a linear fall at the end")] = (
-        "cosine"
-    )
+    kind: Annotated[ScheduleKind, Meta(description="course after warmup; wsd: flat, then a fall at the end")] = "cosine"
     warmup_share: Annotated[float, Meta(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.05
     warmup_steps: Annotated[int, Meta(ge=0, description="steps in which it rises; 0: as warmup_share says")] = 0
     decay_share: Annotated[float, Meta(gt=0, le=1, description="wsd: share of the steps in which it falls")] = 0.2
+    decay_shape: Annotated[DecayShape, Meta(description="wsd: how it falls; minus_sqrt: 1 - sqrt(share)")] = "linear"
     minimum_ratio: Annotated[float, Meta(ge=0, le=1, description="last rate as a share of the highest")] = 0.1
 
 
