@@ -48,7 +48,7 @@ def fill(weight: Tensor, whole: Tensor, name: str) -> None:
 
 def make_room(root: nn.Module, device: torch.device) -> None:
     """Memory on `device` for all of `root`; numbers that are there are kept."""
-    kept = {name: tensor for name, tensor in tensors_of(root) if not tensor.is_meta}
+    kept = {name: tensor.detach().clone() for name, tensor in tensors_of(root) if not tensor.is_meta}
     root.to_empty(device=device)
     for name, tensor in tensors_of(root):
         if name in kept:
