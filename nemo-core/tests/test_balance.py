@@ -93,6 +93,23 @@ def test_value_and_gradient_are_those_of_transformers_on_the_same_logits(batch):
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-7, msg=name)
 
 
+@pytest.mark.parametrize("batch", [WHOLE, PACKED], ids=["whole rows", "packed rows"])
+def test_the_routers_z_loss_is_megatrons_of_every_layer(batch):
+    moe_utils = pytest.importorskip("megatron.core.transformer.moe.moe_utils", reason="megatron-core is missing")
+    model = redrawn()
+    is_filling = ~real_tokens(batch).flatten()
+    theirs = sum(
+        moe_utils.z_loss_func(logits.view(len(is_filling), -1), 0.3, padding_mask=is_filling)
+        for logits in router_logits(model, batch)
+    )
+    wanted = gradient(model, next_token_loss(model, batch) / batch.num_targets + theirs)
+    settings = ExpertSettings(balance_loss=0.0, z_loss=0.3)
+    objective = balanced(next_token_loss, model.config, settings, ParallelSettings())
+    found = gradient(model, objective(model, batch) / batch.num_targets)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
 @pytest.mark.parametrize("balances", [False, True])
 def test_training_minimises_by_default_what_transformers_does_on_the_same_folder(tmp_path, balances):
     moe = dataclasses.replace(MOE, dense_layers=(), balance_loss=0.5, balances=balances)

@@ -57,7 +57,6 @@ def instances(kind, arguments):
 
 
 def test_continuations_are_as_likely(pair):
-    ours, theirs = pair
     asked = [
         ("The json module", " reads"),
         ("", "The enum module"),

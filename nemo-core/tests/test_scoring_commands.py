@@ -140,6 +140,23 @@ def test_packed_losses_are_those_of_single_rows(pretrained):
     assert (pairs.num_targets, loss.item()) == (3, pytest.approx(wanted.item()))
 
 
+def test_margins_and_centring_enter_as_in_trls_reward_trainer(pretrained):
+    """-log sigmoid(chosen - rejected - margin) + c (chosen + rejected)^2, a mean over pairs there, a sum here."""
+    reward = new_scoring_model(load_model(pretrained), ["reward"], seed=1)
+    draw = torch.Generator().manual_seed(0)
+    texts = [torch.randint(3, 320, (size,), generator=draw).tolist() for size in (5, 9, 3, 7, 1, 4)]
+    margins = [0.5, -1.25, 0.0]
+    items = [Scored(texts[2 * n], rejected=texts[2 * n + 1], margin=margin) for n, margin in enumerate(margins)]
+    batch = scored_batch([items[:2], items[2:]])
+    score = torch.stack([reward(torch.tensor([ids]), torch.tensor([len(ids)]))[0, 0] for ids in texts]).view(3, 2)
+    plain = -torch.nn.functional.logsigmoid(score[:, 0] - score[:, 1] - torch.tensor(margins))
+    centred = plain + 0.3 * score.sum(1) ** 2
+    torch.testing.assert_close(PreferenceLoss()(reward, batch), plain.sum())
+    torch.testing.assert_close(PreferenceLoss(center_weight=0.3)(reward, batch), centred.sum())
+    halves = [PreferenceLoss(center_weight=0.3)(reward, batch.rows(slice(n, n + 1))) for n in (0, 1)]
+    torch.testing.assert_close(torch.stack(halves).sum(), centred.sum())
+
+
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_training_a_classifier_continues_bit_for_bit(method, words, reviews, tmp_path):
     chosen = [*words, "steps=8", f"texts={reviews}", f"method={method}", f"output={tmp_path / 'x'}"]

@@ -4,7 +4,8 @@ Shapes: B rows, T places.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +18,14 @@ class Batch:
     """`targets_BT` holds the next token, or IGNORED where nothing is to be learnt.
 
     `segments_BT` numbers the documents packed in a row and `positions_BT` counts within each; both None where a row is
-    one stretch of text.
+    one stretch of text. `margins_BT` holds by how much the answer that ends at a target is to be preferred; None: by 0.
     """
 
     ids_BT: Tensor
     targets_BT: Tensor
     positions_BT: Tensor | None = None
     segments_BT: Tensor | None = None
+    margins_BT: Tensor | None = None
 
     @property
     def num_targets(self) -> int:
@@ -39,14 +41,9 @@ class Batch:
         return self._each(lambda tensor_BT: tensor_BT.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        positions_BT, segments_BT = self.positions_BT, self.segments_BT
-        return replace(
-            self,
-            ids_BT=change(self.ids_BT),
-            targets_BT=change(self.targets_BT),
-            positions_BT=None if positions_BT is None else change(positions_BT),
-            segments_BT=None if segments_BT is None else change(segments_BT),
-        )
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: None if column is None else change(column) for name, column in columns.items()}
+        return Batch(**changed)
 
 
 def micro_batches(batch: Batch, *, rows: int) -> list[Batch]:

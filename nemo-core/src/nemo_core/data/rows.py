@@ -9,6 +9,7 @@ one question with its answer as ``input``/``output``, ``prompt``/``completion``,
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +56,7 @@ class Preference:
     rejected: list[Message]
     place: str
     subject: str = ""
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ def read_conversations(source: Path, split: Split = "train") -> list[Conversatio
 def read_preferences(source: Path, split: Split = "train") -> list[Preference]:
     """Preferences of a preferences artifact, or of a user's JSONL file or folder.
 
-    A row has ``prompt``, ``chosen`` and ``rejected``, each a text or a list of messages. Raises InputError naming
+    A row has ``prompt``, ``chosen`` and ``rejected``, each a text or a list of messages, and perhaps a ``margin``, a
+    number that says by how much `chosen` is to be preferred. Raises InputError naming
     file:line where it has not, or there is no row.
     """
     return _read(source, split, kind="preferences", parse=parse_preference)
@@ -184,7 +187,18 @@ def parse_preference(row: dict[str, Any], place: str) -> Preference:
         _after(prompt, rejected),
         place,
         str(row.get("subject", "")),
+        _margin(row),
     )
+
+
+def _margin(row: dict[str, Any]) -> float:
+    """By how much the answer is preferred; 0 where the row does not say."""
+    margin = row.get("margin")
+    if margin is None:
+        return 0.0
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not isfinite(margin):
+        raise Malformed(f"margin is {margin!r}; it is a number, or left out")
+    return float(margin)
 
 
 def _messages(row: dict[str, Any], key: str, *, role: str) -> list[Message]:

@@ -20,7 +20,7 @@ class TeacherTask:
         Meta(
             ge=0,
             le=1,
-            description="0: KL(teacher || student); 1: KL(student || teacher); between: Jensen-Shannon's, as GKD's beta",
+            description="0: KL(teacher || student); 1: KL(student || teacher); between: Jensen-Shannon, GKD's beta",
         ),
     ] = 0.0
     share: Annotated[

@@ -1,8 +1,8 @@
 """The lm-eval harness with our models: ``python -m nemo_core.evaluation.harness --model nemo-core ...``.
 
 Arguments are those of ``lm_eval``; ``--model_args pretrained=FOLDER,adapter=FOLDER,batch_size=16,dtype=float32``.
-Texts begin as the harness's own `hf` model has them begin: with the tokens that the tokenizer puts before a text, unless
-`add_bos_token=false`.
+Texts begin as the harness's own `hf` model has them begin: with the tokens that the tokenizer puts before a text,
+unless `add_bos_token=false`.
 Needs the extra [eval].
 """
 

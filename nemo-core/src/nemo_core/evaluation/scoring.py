@@ -45,7 +45,8 @@ def score_continuations(
     So do those whose input is longer than `max_length`.
 
     Rows of like length are computed together, filled up on the right, which a causal model does not see. The virtual
-    tokens of an active prompt adapter come first. Raises InputError for an empty context, and for targets that are none or do not fit.
+    tokens of an active prompt adapter come first. Raises InputError for an empty context, and for targets that are none
+    or do not fit.
     """
     model.eval()
     prefix = prefix_ids(model)

@@ -19,11 +19,14 @@ from .mlp import make_mlp
 
 @dataclass(frozen=True)
 class Routing:
-    """What a router made of its tokens: every expert's score, [N, X], and the chosen experts, [N, C]."""
+    """What a router made of its tokens: every expert's score, [N, X], the chosen experts, [N, C], and the scores before
+    they were normalised, [N, X].
+    """
 
     router: "Telling"
     score_NX: Tensor
     chosen_NC: Tensor
+    logit_NX: Tensor
 
 
 class Telling(ABC):
@@ -57,9 +60,10 @@ class Router(nn.Module, Telling):
     def forward(self, x_NE: Tensor) -> tuple[Tensor, Tensor]:
         """Chosen experts and their weights, [N, C] each; scores are computed in fp32."""
         bias_X = self.e_score_correction_bias if self.config.correction_bias else None
-        score_NX, chosen_NC, weight_NC = choose(self.logits(x_NE), self.config, bias_X)
+        logit_NX = self.logits(x_NE)
+        score_NX, chosen_NC, weight_NC = choose(logit_NX, self.config, bias_X)
         if self.told is not None:
-            self.told.append(Routing(self, score_NX, chosen_NC))
+            self.told.append(Routing(self, score_NX, chosen_NC, logit_NX))
         return chosen_NC, weight_NC
 
     def logits(self, x_NE: Tensor) -> Tensor:

@@ -181,7 +181,9 @@ def preferences(
         )
     rows, held = both_splits(settings, settings.preferences, read_preferences)
     encode = functools.partial(encode_preferences, tokenizer=tokenizer, pad=pad, max_length=settings.sequence_length)
-    return Task(tuple(former) or (REWARD,), encode(rows), encode(held) if held else None, PreferenceLoss())
+    return Task(
+        tuple(former) or (REWARD,), encode(rows), encode(held) if held else None, PreferenceLoss(settings.center_weight)
+    )
 
 
 def both_splits(settings: ScoringSettings, source: Path, read: Callable[..., list[Any]]) -> tuple[list[Any], list[Any]]:

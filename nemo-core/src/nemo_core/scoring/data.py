@@ -4,8 +4,10 @@ Shapes: B rows, T places.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from ..data.batch import Batch
 from ..data.packing import Example, pack, packed_batch
@@ -22,6 +24,7 @@ class Scored:
     ids: list[int]
     label: int = 0
     rejected: list[int] | None = None
+    margin: float = 0.0
 
     @property
     def texts(self) -> list[list[int]]:
@@ -45,13 +48,15 @@ def scored_batch(rows: Sequence[Sequence[Scored]]) -> Batch:
     """One batch row for each list of items; only the last token of a text, or of a preferred one, has a target."""
     unlearnt = [[Example(ids, [False] * len(ids)) for item in row for ids in item.texts] for row in rows]
     batch = packed_batch(unlearnt)
+    margins_BT = torch.zeros(batch.ids_BT.shape)
     for row, items in enumerate(rows):
         start = 0
         for item in items:
             last, end = start + len(item.ids) - 1, start + len(item) - 1
             batch.targets_BT[row, last] = item.label if item.rejected is None else end
+            margins_BT[row, last] = item.margin
             start = end + 1
-    return batch
+    return replace(batch, margins_BT=margins_BT) if margins_BT.any() else batch
 
 
 def packed_rows(items: Sequence[Scored], *, capacity: int) -> list[list[int]]:
@@ -91,7 +96,7 @@ def encode_preferences(
         if len(wanted) + len(other) > max_length:
             encoded.too_long.append(row.place)
         else:
-            encoded.items.append(Scored(wanted, rejected=other))
+            encoded.items.append(Scored(wanted, rejected=other, margin=row.margin))
     if not encoded.items:
         raise InputError(
             f"{encoded.too_long[0]}: both answers with their prompts are longer than {max_length} tokens, and so is "

@@ -44,16 +44,26 @@ class ClassLoss:
 
 @dataclass(frozen=True)
 class PreferenceLoss:
-    """Bradley and Terry (1952): -log sigmoid(score of the answer people want - score of the other)."""
+    """Bradley and Terry (1952): -log sigmoid(score of the answer people want - score of the other - margin).
+
+    The margin is a pair's own (Touvron et al. 2023, section 3.2.2). `center_weight` adds the squared sum of both
+    scores, which holds them around 0 (Eisenstein et al. 2023).
+    """
+
+    center_weight: float = 0.0
 
     def __call__(self, model: Any, batch: Batch) -> Tensor:
         """Summed over pairs."""
-        return -F.logsigmoid(margins(model, batch)).sum()
+        return self.judged(model, batch)[0]
 
     def judged(self, model: ScoringModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """Right is a pair whose wanted answer scores higher."""
-        margins_N = margins(model, batch)
-        return -F.logsigmoid(margins_N).sum(), (margins_N > 0).sum()
+        wanted_N, other_N, margin_N = pair_scores(model, batch)
+        apart_N = wanted_N - other_N
+        loss = -F.logsigmoid(apart_N - margin_N).sum()
+        if self.center_weight:
+            loss = loss + self.center_weight * (wanted_N + other_N).square().sum()
+        return loss, (apart_N > 0).sum()
 
 
 def class_scores(model: ScoringModel, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -63,14 +73,14 @@ def class_scores(model: ScoringModel, batch: Batch) -> tuple[Tensor, Tensor]:
     return model.score(hidden_BTE[scored_BT]).float(), batch.targets_BT[scored_BT]
 
 
-def margins(model: ScoringModel, batch: Batch) -> Tensor:
-    """By how much each wanted answer scores above the other of its pair, [N]."""
+def pair_scores(model: ScoringModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of the wanted answers and of the others of their pairs, and the margins asked for, [N] each."""
     hidden_BTE = hidden_of(model, batch)
     row_N, wanted_N = torch.nonzero(batch.targets_BT != IGNORED, as_tuple=True)
     other_N = batch.targets_BT[row_N, wanted_N]
-    score_N1 = model.score(hidden_BTE[row_N, wanted_N]) - model.score(hidden_BTE[row_N, other_N])
-    margin_N: Tensor = score_N1.squeeze(-1).float()
-    return margin_N
+    scores = [model.score(hidden_BTE[row_N, place_N]).squeeze(-1).float() for place_N in (wanted_N, other_N)]
+    margins_BT = batch.margins_BT
+    return scores[0], scores[1], torch.zeros_like(scores[0]) if margins_BT is None else margins_BT[row_N, wanted_N]
 
 
 def hidden_of(model: ScoringModel, batch: Batch) -> Tensor:

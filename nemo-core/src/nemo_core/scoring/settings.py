@@ -61,8 +61,11 @@ class TrainRewardSettings(ScoringSettings):
     """A language model and preferences in, a model that scores answers out."""
 
     preferences: Annotated[
-        Path, Meta(description="preferences artifact, or JSONL file or folder: prompt, chosen, rejected")
+        Path, Meta(description="preferences artifact, or JSONL file or folder: prompt, chosen, rejected, maybe margin")
     ]
+    center_weight: Annotated[
+        float, Meta(ge=0, description="weight of the squared sum of a pair's scores, which holds them around 0")
+    ] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

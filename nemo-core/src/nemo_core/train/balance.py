@@ -68,6 +68,13 @@ def balance_over_sequences(routings: list[Routing], real_BT: Tensor) -> Tensor:
     return total_B
 
 
+def router_z(routings: list[Routing], real_BT: Tensor) -> Tensor:
+    """Mean over tokens of the squared log-sum-exp of a router's scores, added up over layers (Zoph et al. 2022)."""
+    real_N = real_BT.flatten().to(routings[0].logit_NX.dtype)
+    squares = [(one.logit_NX.logsumexp(-1).square() * real_N).sum() for one in routings]
+    return torch.stack(squares).sum() / real_N.sum().clamp(min=1)
+
+
 def summed_balance(config: MoEConfig, routings: list[Routing], batch: Batch) -> Tensor:
     """The balancing loss times the targets it stands for, so that it divides by them as every objective does."""
     real_BT = real_tokens(batch)
@@ -87,6 +94,7 @@ class Balanced:
     base: Objective
     weight: float
     bias_rate: float = 0.0
+    z_weight: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
     chosen: dict[Telling, Tensor] = field(default_factory=dict)
 
@@ -99,6 +107,8 @@ class Balanced:
         balance = summed_balance(moe, routings, batch)
         self.note(balance.detach(), routings, batch)
         pull = self.weight * balance
+        if self.z_weight:
+            pull = pull + self.z_weight * batch.num_targets * router_z(routings, real_tokens(batch))
         return loss + (pull - pull.detach())
 
     @torch.no_grad()
@@ -138,16 +148,18 @@ def balanced(
 ) -> Objective:
     """The objective, balancing the experts of a model that has any. Raises ConfigError for what cannot be done here."""
     moe = config.moe
-    for name, value in (("balance_loss", settings.balance_loss), ("bias_rate", settings.bias_rate)):
+    for name in ("balance_loss", "z_loss", "bias_rate"):
+        value = getattr(settings, name)
         if value and moe is None:
             raise ConfigError(f"experts.{name}={value}, but the model has no experts; leave it out")
     if moe is None:
         return objective
     weight = balance_weight(moe, settings)
-    check_plan(weight, settings, parallel)
+    check_plan(weight or settings.z_loss, settings, parallel)
     if settings.bias_rate and not moe.correction_bias:
         raise ConfigError(f"experts.bias_rate={settings.bias_rate} needs routers with a correction bias (DeepSeek V3)")
-    return Balanced(objective, weight, settings.bias_rate) if weight or settings.bias_rate else objective
+    acts = weight or settings.bias_rate or settings.z_loss
+    return Balanced(objective, weight, settings.bias_rate, settings.z_loss) if acts else objective
 
 
 def balance_weight(moe: MoEConfig, settings: ExpertSettings) -> float:
@@ -164,7 +176,8 @@ def check_plan(weight: float, settings: ExpertSettings, parallel: ParallelSettin
         if degree > 1 and (weight or settings.bias_rate):
             raise ConfigError(
                 f"parallel.{name}={degree}: experts are balanced over all layers and places of a row, which no process "
-                f"sees then; set experts.balance_loss=0 to go without (it is {weight}) and leave experts.bias_rate at 0"
+                f"sees then; set experts.balance_loss=0 to go without (it is {weight}) and leave experts.z_loss and "
+                "experts.bias_rate at 0"
             )
     if settings.bias_rate and parallel.fsdp > 1:
         raise ConfigError(

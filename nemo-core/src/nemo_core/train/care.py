@@ -43,6 +43,9 @@ class ExpertSettings:
             "output_router_logits is true there, else none, as transformers; 0: none"
         ),
     ] = None
+    z_loss: Annotated[
+        float, Meta(ge=0, description="weight of the squared log-sum-exp of the router's scores (ST-MoE: 0.001)")
+    ] = 0.0
     bias_rate: Annotated[
         float,
         Meta(ge=0, description="step of the correction bias towards idle experts (DeepSeek V3: 0.001); 0: it stays"),

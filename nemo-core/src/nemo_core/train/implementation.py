@@ -50,7 +50,6 @@ def lay_out(
         weights = first_weights(settings, model) if is_outline(model) else None
         return parallelize(model, settings.parallel, world, compute, weights=weights)
     backend = megatron()
-    backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
         model.config,
         first_weights(settings, model),
@@ -61,7 +60,7 @@ def lay_out(
         learning_rate=settings.learning_rate or 0.0,  # set before every step
         fp8=settings.fp8,
     )
-    if laid_out.own_optimizer is not None:
+    if laid_out.shares_optimizer:
         check_shared_out(settings, model)
     return laid_out
 

@@ -55,4 +55,4 @@ def fallen(done: float, shape: DecayShape) -> float:
         case "minus_sqrt":
             return 1 - math.sqrt(done)
         case "exponential":
-            return 2 * 0.5**done - 1
+            return 2 * math.pow(0.5, done) - 1
