@@ -20,7 +20,10 @@ from nemo_core.checkpoint.state_step import SavedState
 from nemo_core.config import ModelConfig
 from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.model.decoder import Decoder
+from nemo_core.model.initial import DrawnWeights
+from nemo_core.model.skeleton import outline
 from nemo_core.parallel.apply import parallelize
+from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.peft.adapter import add_adapter
 from nemo_core.peft.settings import LoraSettings
@@ -147,9 +150,14 @@ def ragged_batch(rows: int, length: int = 12, *, packed: bool = False) -> Batch:
 def parts_of(
     world: Any, settings: ParallelSettings, changes: dict[str, Any], seed: int = 0, kind: str = "adamw"
 ) -> Parts:
-    """A tiny model laid out as `settings` say."""
-    model = Decoder(dataclasses.replace(SHAPE, **changes), seed=seed)
-    parallel = parallelize(model, settings, world, CPU)
+    """A tiny model laid out as `settings` say, its weights drawn process by process as in a run."""
+    config = dataclasses.replace(SHAPE, **changes)
+    if make_plan(settings, config, world.size).is_plain:
+        model = Decoder(config, seed=seed)
+        parallel = parallelize(model, settings, world, CPU)
+    else:
+        model = outline(config)
+        parallel = parallelize(model, settings, world, CPU, weights=DrawnWeights(model, config, seed=seed))
     return Parts(
         model=model,
         data=None,  # type: ignore[arg-type]
@@ -305,15 +313,17 @@ def adapted_gradient(
     method: str = "lora",
 ) -> float:
     """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient."""
-    reference, model = (Decoder(dataclasses.replace(SHAPE, **changes), seed=0) for _ in range(2))
+    config = dataclasses.replace(SHAPE, **changes)
+    reference, model = Decoder(config, seed=0), outline(config)
+    weights = DrawnWeights(model, config, seed=0)
     for each in (reference, model):
-        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1)
+        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1, read=weights)
         draw = torch.Generator().manual_seed(2)
         for _, weight in trained_weights(each):
             weight.detach().normal_(0.0, 0.02, generator=draw)
     loss = next_token_loss(reference, batch) / batch.num_targets
     loss.backward()
-    parallel = parallelize(model, settings, world, CPU)
+    parallel = parallelize(model, settings, world, CPU, weights=weights)
     ours = parallel.accumulate(next_token_loss, batch, micro_rows=2, num_targets=batch.num_targets, compute=CPU)
     assert abs(ours - float(loss.detach())) < 2e-6
     largest = max(float(weight.grad.abs().max()) for _, weight in trained_weights(reference))

@@ -25,11 +25,6 @@ CANONICAL = "canonical."
 PREFIXES = ("optim.", "ema.")
 
 
-def decoder_prefix(model: nn.Module) -> str:
-    """What canonical names begin with in a model that has a decoder as a part, as one with scores has."""
-    return "decoder." if hasattr(model, "decoder") else ""
-
-
 @dataclass(frozen=True)
 class Spelling:
     """A name in a state, in parts: ``optim.`` + weight + ``.exp_avg``."""
@@ -49,6 +44,15 @@ def spell(name: str) -> Spelling:
     weight = name.removeprefix(before)
     stem, _, key = weight.rpartition(".") if before == "optim." else (weight, "", "")
     return Spelling(before, stem, f".{key}" if key else "")
+
+
+def names_of(model: nn.Module) -> "StateNames | None":
+    """The names of a decoder's state, or of a model with a decoder as a part; None for others, which keep their own."""
+    config = getattr(model, "config", None)
+    if not isinstance(config, ModelConfig):
+        return None
+    part = next((f"{name}." for name in ("decoder", "body") if hasattr(model, name)), "")
+    return StateNames(config, prefix=part)
 
 
 @dataclass(frozen=True)

@@ -1,62 +1,56 @@
 """`nemo-core embed` and `nemo-core train-embedding`."""
 
 import functools
-import os
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from ..checkpoint.folder import check_folder
-from ..checkpoint.state import (
-    has_state,
-    load_state,
-    optimizer_tensors,
-    restore_optimizer,
-    restore_rng,
-    rng_tensors,
-    save_state,
-)
-from ..data.documents import parse_object, read_lines
-from ..data.rows import read_conversations
+from ..data.batch import Batch
+from ..data.packing import PackedData
 from ..data.sampler import Sampler
-from ..foundation import artifact, atomic
+from ..foundation import atomic
 from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import Progress
-from ..foundation.settings import to_plain
-from ..train.metrics import MetricsLog
-from ..train.optimizer import build_optimizer, set_learning_rate
-from ..train.recovery import StopRequest
-from ..train.schedule import learning_rate_at
-from .model import Embedder, TextEncoder, contrastive_loss, load_embedder, save_embedder, text_encoder
+from ..model.decoder import Decoder
+from ..peft.adapter import add_adapter
+from ..peft.merge import merge_adapters
+from ..train.device import Compute, choose_compute
+from ..train.ema import Ema
+from ..train.loop import Parts, train
+from ..train.session import (
+    TrainResult,
+    figures,
+    make_optimizer,
+    make_plan,
+    make_schedule,
+    only_data_parallel,
+    shared_draft,
+    summary,
+)
+from ..train.world import ALONE, World, joined_world
+from .model import Embedder, TextEncoder, load_embedder, save_embedder, text_encoder
+from .objective import PairLoss
+from .pairs import Pair, pair_batch, read_pairs, read_rows, split_pairs
 from .settings import EmbedSettings, TrainEmbeddingSettings
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A query, what answers it, and what only seems to."""
-
-    query: str
-    positive: str
-    negatives: tuple[str, ...]
 
 
 def run_embed(settings: EmbedSettings) -> dict[str, Any]:
     """Write one unit vector for each text, in order."""
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    compute = choose_compute(settings)
     texts = read_texts(settings.texts, settings.field)
-    model = load_embedder(settings.model, settings.pooling)
+    model = load_embedder(settings.model, settings.pooling, device=compute.device)
     encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)
-    with Progress("embed", total=len(texts), unit="texts") as progress, torch.no_grad():
+    with Progress("embed", total=len(texts), unit="texts") as progress, torch.no_grad(), compute.precision():
         parts = []
         for start in range(0, len(texts), settings.batch_size):
             chunk = texts[start : start + settings.batch_size]
-            parts.append(model(*encoder.rows(chunk)))
+            parts.append(model(*(part.to(compute.device) for part in encoder.rows(chunk))).float().cpu())
             progress.advance(len(chunk))
     vectors_NE = torch.cat(parts).numpy()
     with atomic.atomic_file(settings.output) as handle:
@@ -76,73 +70,63 @@ def read_texts(path: Path, field: str) -> list[str]:
     return found
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a JSONL file, or questions and answers of a conversations artifact.
-
-    Raises InputError naming a line that is no pair, or where there are fewer than two.
-    """
-    found = conversation_pairs(path) if path.is_dir() else file_pairs(path)
-    if len(found) < 2:
-        raise InputError(f"{path}: holds {len(found)} pair(s); each is the others' negative, so two are needed")
-    return found
-
-
-def conversation_pairs(folder: Path) -> list[Pair]:
-    """The first question of each conversation with its answer."""
-    artifact.read(folder, "conversations")
-    rows = [
-        {message["role"]: message["content"] for message in reversed(row.messages)}
-        for row in read_conversations(folder, "train")
-    ]
-    return [Pair(row["user"], row["assistant"], ()) for row in rows if {"user", "assistant"} <= row.keys()]
-
-
-def file_pairs(path: Path) -> list[Pair]:
-    """The pairs of a JSONL file."""
-    found = []
-    for number, row in read_rows(path):
-        query, positive = row.get("query", row.get("anchor")), row.get("positive")
-        wrong = row.get("negatives", row.get("negative", []))
-        negatives = [wrong] if isinstance(wrong, str) else wrong
-        if not isinstance(query, str) or not isinstance(positive, str):
-            raise InputError(f"{path}:{number}: a pair needs the texts `query` and `positive`")
-        if not isinstance(negatives, list) or not all(isinstance(text, str) for text in negatives):
-            raise InputError(f"{path}:{number}: `negatives` is a list of texts")
-        found.append(Pair(query, positive, tuple(negatives)))
-    return found
+def run_train(settings: TrainEmbeddingSettings) -> TrainResult:
+    """Make the embedding model of `settings`."""
+    inputs = {"model": settings.model, "pairs": settings.pairs}
+    files = [settings.pairs] if settings.pairs.is_file() else []
+    joined = joined_world(settings.parallel.timeout_s)
+    with joined as world, shared_draft(settings, inputs, world, files=files) as draft:
+        pairs, held = split_pairs(read_pairs(settings.pairs), share=settings.validation_share, seed=settings.seed)
+        parts, encoder = assemble(settings, pairs, held, world)
+        plan = replace(
+            make_plan(settings, label="train-embedding", steps=steps_of(settings, pairs)), micro_batch_size=0
+        )
+        account = train(parts, plan, draft.path)
+        model = cast(Embedder, parts.model)
+        draft.stats.update(figures("embedding", parts.model, account), pooling=model.pooling)
+        draft.stats.update(pairs=len(pairs), held_out_pairs=len(held))
+        if world.is_first:
+            write_models(settings, parts, draft.path, max_tokens=encoder.max_tokens)
+    return summary(settings.output, draft.stats)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered JSON objects of a file. Raises InputError where there is no such file."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    for number, line in read_lines(path):
-        yield number, parse_object(path, number, line)
-
-
-def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
-    """Make the embedding model of `settings`; a run that is cut short goes on where its last state was saved."""
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    with artifact.create(
-        settings.output,
-        kind="checkpoint",
-        package="nemo-core",
-        config=to_plain(settings),
-        inputs={"model": settings.model, "pairs": settings.pairs},
-        overwrite=settings.overwrite,
-        incidental=frozenset({"save_every_s"}),
-    ) as draft:
-        check_folder(settings.model)
-        pairs = read_pairs(settings.pairs)
-        model = load_embedder(settings.model, settings.pooling)
-        check_widths(settings.widths, model.body.config.hidden_size)
-        encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)
-        course = learn(model, encoder, pairs, settings, draft.path)
-        save_embedder(model, draft.path, tokenizer=settings.model, max_tokens=encoder.max_tokens)
-        draft.stats |= {"objective": "embedding", "pairs": len(pairs), "pooling": model.pooling}
-        losses = {"first_loss": course.first_loss, "last_loss": course.last_loss}
-        draft.stats |= losses
-    return {"output": str(settings.output), "pairs": len(pairs), **losses}
+def assemble(
+    settings: TrainEmbeddingSettings, pairs: Sequence[Pair], held: Sequence[Pair], world: World = ALONE
+) -> tuple[Parts, TextEncoder]:
+    """Model, data and the rest. Raises InputError or ConfigError where they do not fit each other."""
+    only_data_parallel(settings.parallel, "embedding models")
+    size = min(settings.batch_size, len(pairs))
+    if size < world.size:
+        raise ConfigError(f"batch_size={settings.batch_size} of {len(pairs)} pairs is less than one for each process")
+    compute = choose_compute(settings)
+    model = load_embedder(check_folder(settings.model), settings.pooling, device=compute.device)
+    encoder = text_encoder(model, settings.model, max_tokens=settings.sequence_length)
+    check_widths(settings.widths, model.config.hidden_size)
+    put_adapter(settings, model)
+    collate = functools.partial(pair_batch, encoder=encoder, negatives=settings.negatives)
+    loss = PairLoss(
+        world,
+        2 + settings.negatives,
+        settings.temperature,
+        settings.micro_batch_size,
+        symmetric=settings.symmetric,
+        widths=settings.widths,
+    )
+    batches = [collate([[pair] for pair in held[at : at + size]]) for at in range(0, len(held), size)]
+    learner = cast(Decoder, model)  # the loop asks a model for its weights, the objective for the rest
+    parts = Parts(
+        model=learner,
+        data=PackedData(pairs, [[n] for n in range(len(pairs))], Sampler(len(pairs), settings.seed), size, collate),
+        objective=loss,
+        optimizer=make_optimizer(learner, settings.peak_learning_rate, settings.optimizer),
+        schedule=make_schedule(settings.schedule, peak=settings.peak_learning_rate, steps=steps_of(settings, pairs)),
+        validate=functools.partial(validate, model, loss, batches[: settings.validation_batches], compute),
+        compute=compute,
+        world=world,
+        ema=Ema(model, decay=settings.ema.decay) if settings.ema.decay else None,
+        flops_per_token=model.flops_per_token,
+    )
+    return parts, encoder
 
 
 def check_widths(widths: Sequence[int], whole: int) -> None:
@@ -152,98 +136,39 @@ def check_widths(widths: Sequence[int], whole: int) -> None:
         raise ConfigError(f"widths: {wide[0]} is more than the {whole} features of the model's vectors")
 
 
-@dataclass
-class Course:
-    """How far a run has come, and its first and last loss."""
-
-    step: int = 0
-    first_loss: float = 0.0
-    last_loss: float = 0.0
-
-    def add(self, loss: float) -> None:
-        """Count a step."""
-        self.first_loss = self.first_loss if self.step else loss
-        self.step, self.last_loss = self.step + 1, loss
+def steps_of(settings: TrainEmbeddingSettings, pairs: Sequence[Pair]) -> int:
+    """Steps of a run."""
+    return settings.steps or math.ceil(settings.epochs * len(pairs) / settings.batch_size)
 
 
-def learn(
-    model: Embedder, encoder: TextEncoder, pairs: Sequence[Pair], settings: TrainEmbeddingSettings, folder: Path
-) -> Course:
-    """All steps, those before a stop taken from the state in `folder`; first and last loss."""
-    torch.manual_seed(settings.seed)
-    optimizer = build_optimizer(model, learning_rate=settings.learning_rate, weight_decay=0.01, betas=(0.9, 0.95))
-    size, order = min(settings.batch_size, len(pairs)), Sampler(len(pairs), settings.seed)
-    states = folder / "state"
-    course = taken_up(states, model, optimizer)
-    saved_at = time.monotonic()
-    model.train()
-    with (
-        StopRequest() as stop,
-        MetricsLog(folder, resumed_at=course.step, tensorboard=False) as log,
-        Progress("train-embedding", total=settings.steps, unit="step") as progress,
-    ):
-        progress.advance(course.step)
-        for step in range(course.step, settings.steps):
-            chosen = [pairs[order[step * size + place]] for place in range(size)]
-            rate = learning_rate_at(
-                step, peak=settings.learning_rate, warmup_steps=settings.steps // 20, total_steps=settings.steps
-            )
-            course.add(one_step(optimizer, rate, model, functools.partial(pair_loss, model, encoder, chosen, settings)))
-            log.log(step + 1, loss=course.last_loss, learning_rate=rate)
-            progress.advance(note=f"loss {course.last_loss:.3f}")
-            if stop.asked or time.monotonic() - saved_at > settings.save_every_s:
-                save_course(states, model, optimizer, course)
-                saved_at = time.monotonic()
-            if stop.asked:
-                stop.obey(saved_at=course.step)
-    shutil.rmtree(states, ignore_errors=True)
-    model.eval()
-    return course
-
-
-def one_step(
-    optimizer: torch.optim.Optimizer, rate: float, model: Embedder, loss_of: Callable[[], torch.Tensor]
-) -> float:
-    """Learn once; the loss."""
-    set_learning_rate(optimizer, rate)
-    loss = loss_of()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    return loss.item()
-
-
-def save_course(states: Path, model: Embedder, optimizer: torch.optim.Optimizer, course: Course) -> None:
-    """Everything that the next step depends on, in place of the state before."""
-    weights = {name: weight.detach() for name, weight in model.named_parameters()}
-    save_state(states, {**weights, **optimizer_tensors(optimizer, model), **rng_tensors()}, asdict(course))
+def put_adapter(settings: TrainEmbeddingSettings, model: Embedder) -> None:
+    """The adapter that learns, where one is asked for. Raises ConfigError for an encoder, which takes none."""
+    if settings.method == "full":
+        return
+    if not isinstance(model.body, Decoder):
+        raise ConfigError(f"method={settings.method}: {settings.model} is an encoder; adapters go on decoders only")
+    add_adapter(model.body, settings.method, settings.chosen, seed=settings.seed)
 
 
 @torch.no_grad()
-def taken_up(states: Path, model: Embedder, optimizer: torch.optim.Optimizer) -> Course:
-    """Put the saved state into model, optimizer and generators; a fresh course where there is none."""
-    if not has_state(states):
-        return Course()
-    saved, facts = load_state(states)
-    for name, weight in model.named_parameters():
-        weight.copy_(saved.fill(name, weight))
-    restore_optimizer(optimizer, model, saved)
-    restore_rng(saved)
-    return Course(**facts)
+def validate(model: Embedder, loss: PairLoss, batches: Sequence[Batch], compute: Compute) -> Mapping[str, float]:
+    """Mean loss of held-out queries, and the share of them that is nearest to its own positive."""
+    model.eval()
+    alone = replace(loss, world=ALONE, at_once=0)  # every process measures all of them
+    with compute.precision():
+        judged = [alone.judged(model, batch.to(compute.device)) for batch in batches]
+    count = sum(batch.num_targets for batch in batches)
+    if not count:
+        return {}
+    total, right = (sum(float(part) for part in parts) for parts in zip(*judged, strict=True))
+    return {"validation_loss": total / count, "validation_accuracy": right / count}
 
 
-def pair_loss(
-    model: Embedder, encoder: TextEncoder, chosen: Sequence[Pair], settings: TrainEmbeddingSettings
-) -> torch.Tensor:
-    """InfoNCE of a batch of pairs, hard negatives behind all positives."""
-    hard = [text for pair in chosen for text in pair.negatives[: settings.negatives]]
-    queries_BE = model(*encoder.rows([pair.query for pair in chosen]))
-    candidates_ME = model(*encoder.rows([pair.positive for pair in chosen] + hard))
-    return contrastive_loss(
-        queries_BE,
-        candidates_ME,
-        temperature=settings.temperature,
-        symmetric=settings.symmetric,
-        widths=settings.widths,
-    )
+def write_models(settings: TrainEmbeddingSettings, parts: Parts, folder: Path, *, max_tokens: int) -> None:
+    """The model, its adapter merged, and that of the averaged weights in ema/ where they are kept."""
+    model = cast(Embedder, parts.model)
+    if parts.ema is not None:
+        with parts.ema.in_place():
+            save_embedder(model, folder / "ema", tokenizer=settings.model, max_tokens=max_tokens)
+    merge_adapters(model.body)
+    save_embedder(model.eval(), folder, tokenizer=settings.model, max_tokens=max_tokens)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoint.folder import copy_tokenizer, load_model, read_json, save_model, write_json
+from ..config import ModelConfig
+from ..encoder.config import EncoderConfig
 from ..encoder.folder import load_encoder, save_bert
 from ..encoder.model import Encoder
 from ..foundation import atomic
@@ -37,6 +39,18 @@ class Embedder(nn.Module):
         super().__init__()
         self.body, self.pooling = body, pooling
 
+    @property
+    def config(self) -> ModelConfig | EncoderConfig:
+        """Settings of the body."""
+        return self.body.config
+
+    def flops_per_token(self, sequence_length: int) -> float:
+        """Of a training step: 6 for each weight but the tables; attention is left out, as texts are short."""
+        tables = [module.weight.numel() for module in self.modules() if isinstance(module, nn.Embedding)]
+        head = getattr(self.body, "lm_head", None)
+        unused = sum(tables) + (0 if head is None else head.weight.numel())
+        return 6.0 * (sum(weight.numel() for weight in self.parameters()) - unused)
+
     def forward(self, ids_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Unit vectors, [B, E]; rows are filled up on the right from `lengths_B` on."""
         seen_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device) < lengths_B[:, None]
@@ -53,37 +67,12 @@ def pool(hidden_BTE: Tensor, seen_BT: Tensor, lengths_B: Tensor, pooling: str) -
     return (hidden_BTE * seen_BT[..., None]).sum(1) / lengths_B[:, None]
 
 
-def contrastive_loss(
-    queries_BE: Tensor,
-    candidates_ME: Tensor,
-    *,
-    temperature: float,
-    symmetric: bool = False,
-    widths: Sequence[int] = (),
-) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018), a mean over queries: the i-th candidate is right for the i-th query.
-
-    Every other candidate, other queries' positives and hard negatives alike, is wrong. `symmetric` takes the mean with
-    the loss of finding each positive's query. With `widths` it is the sum over vectors of the first so many features
-    (Matryoshka, Kusupati et al. 2022), made unit vectors again.
-    """
-    total = queries_BE.new_zeros(())
-    for width in widths or (queries_BE.shape[1],):
-        scores_BM = unit(queries_BE[:, :width]) @ unit(candidates_ME[:, :width]).T / temperature
-        right_B = torch.arange(len(queries_BE), device=scores_BM.device)
-        loss = F.cross_entropy(scores_BM, right_B)
-        if symmetric:
-            loss = (loss + F.cross_entropy(scores_BM[:, : len(right_B)].T, right_B)) / 2
-        total = total + loss
-    return total
-
-
 def unit(vectors_NE: Tensor) -> Tensor:
     """The vectors at length 1."""
     return F.normalize(vectors_NE, dim=-1)
 
 
-def load_embedder(folder: Path, pooling: Pooling) -> Embedder:
+def load_embedder(folder: Path, pooling: Pooling, *, device: str | torch.device = "cpu") -> Embedder:
     """The embedding model of a folder. "auto" pools as the folder's 1_Pooling says; without one, an encoder by the mean
     and a decoder by the last token.
     """
@@ -91,7 +80,7 @@ def load_embedder(folder: Path, pooling: Pooling) -> Embedder:
     body = load_encoder(folder) if is_encoder else load_model(folder)
     if pooling == "auto":
         pooling = saved_pooling(folder) or ("mean" if is_encoder else "last")
-    return Embedder(body, pooling).eval()
+    return Embedder(body, pooling).to(device).eval()
 
 
 def saved_pooling(folder: Path) -> Literal["mean", "cls", "last"] | None:

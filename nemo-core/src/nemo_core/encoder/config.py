@@ -32,6 +32,17 @@ class EncoderConfig:
         if self.hidden_size % self.num_heads:
             raise ConfigError(f"num_heads={self.num_heads} does not divide hidden_size={self.hidden_size}")
 
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases of the encoder, pooler and heads left out."""
+        width, norm = self.hidden_size, 2 * self.hidden_size
+        tables = (self.vocab_size + self.max_positions + self.num_token_types) * width + norm
+        attention, feed_forward = (
+            4 * (width + 1) * width + norm,
+            2 * width * self.ffn_size + self.ffn_size + width + norm,
+        )
+        return tables + self.num_layers * (attention + feed_forward)
+
 
 def encoder_from_hf(values: Mapping[str, Any], *, place: str) -> EncoderConfig:
     """The config of a BERT folder. Raises ArtifactError for another model, or a setting that has no counterpart."""

@@ -1,21 +1,18 @@
 """``nemo-core generate``."""
 
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-
 from ..checkpoint.folder import check_folder, check_vocabulary, load_model
 from ..foundation import artifact
-from ..foundation.errors import ConfigError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..peft.adapter import prefix_ids
 from ..peft.folder import load_adapter
 from ..tokenizer.load import Tokenizer, load_tokenizer
+from ..train.device import choose_compute
 from .answers import AnswerLog
 from .completions import join
 from .engine import Engine
@@ -28,7 +25,6 @@ PLACES = ("output", "overwrite", "stream", "max_slots", "cache_tokens", "threads
 
 def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, Any]] | None:
     """Answers to the prompts: one record, or a list where there are several; a summary where they go to a file."""
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     check_folder(settings.model)
     tokenizer = load_tokenizer(settings.model)
     prompts = read_prompts(settings, tokenizer)
@@ -82,10 +78,8 @@ def engine_of(
     settings: GenerateSettings, tokenizer: Tokenizer, prompts: Sequence[Prompt], *, stream_text: bool
 ) -> Engine:
     """The model with its adapter, and room for the longest prompt and its answer."""
-    has_cuda = torch.cuda.is_available()
-    if settings.device == "cuda" and not has_cuda:
-        raise ConfigError("device=cuda, but torch finds no CUDA device here; use device=cpu or device=auto")
-    model = load_model(settings.model, device="cuda" if has_cuda and settings.device != "cpu" else "cpu")
+    compute = choose_compute(settings)
+    model = load_model(settings.model, device=compute.device, dtype=compute.dtype)
     check_vocabulary(settings.model, model.config, tokenizer)
     if settings.adapter is not None:
         load_adapter(model, settings.adapter)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..foundation.errors import ConfigError
+from ..train.settings import Device, Dtype
 from .request import SamplingParams
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -53,8 +54,9 @@ class GenerateSettings:
         Positive | None, Meta(description="bound of the key/value cache; default max_slots full sequences")
     ] = None
     quantize: Annotated[Literal["none", "int8"], Meta(description="int8: weights in a quarter of the memory")] = "none"
-    device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="auto: a GPU where there is one")] = "auto"
-    threads: Annotated[Positive | None, Meta(description="CPU threads; default all cores")] = None
+    device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"
+    dtype: Annotated[Dtype, Meta(description="of weights and cache. auto: bfloat16 on cuda, else float32")] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="CPU threads; 0: one per core")] = 0
 
     def __post_init__(self) -> None:
         given = [name for name in ("prompt", "chat", "prompts") if getattr(self, name) is not None]

@@ -24,24 +24,33 @@ def draw_weight(name: str, weight: Tensor, config: ModelConfig, draw: torch.Gene
 class DrawnWeights:
     """The first weights of a model by name, each drawn when it is asked for, so that one alone is in memory.
 
-    `outline` has their names and shapes; it may be on the device "meta". All are drawn once, to know where in the
-    stream of random numbers each begins: so a weight depends on the seed and the model, not on who asks for what.
+    `outline` has their names and shapes; it may be on the device "meta". Where in the stream of random numbers a weight
+    begins is known once those before it were drawn: so it depends on the seed and the model, not on who asks for what,
+    and asking in the model's order draws each once.
     """
 
     def __init__(self, outline: nn.Module, config: ModelConfig, *, seed: int) -> None:
         self.config, self.draw = config, torch.Generator().manual_seed(seed)
         self.shapes = {name: tensor.shape for name, tensor in outline.state_dict().items()}
-        self.begins: dict[str, Tensor] = {}
-        for name, weight in outline.named_parameters():
-            self.begins[name] = self.draw.get_state()
-            self.drawn(name, weight.shape)
+        self.order = {name: number for number, (name, _) in enumerate(outline.named_parameters())}
+        self.begins = [self.draw.get_state()]  # of the weights up to the first that was not drawn yet
 
     def __call__(self, name: str) -> Tensor:
         """One weight; buffers are zero at first."""
-        if name not in self.begins:
+        if name not in self.order:
             return torch.zeros(self.shapes[name])
-        self.draw.set_state(self.begins[name])
-        return self.drawn(name, self.shapes[name])
+        number, names = self.order[name], list(self.order)
+        while len(self.begins) <= number:
+            self.drawn_at(len(self.begins) - 1, names)
+        return self.drawn_at(number, names)
+
+    def drawn_at(self, number: int, names: list[str]) -> Tensor:
+        """The weight of that number, of those whose beginning is known; then the next one's is known, too."""
+        self.draw.set_state(self.begins[number])
+        weight = self.drawn(names[number], self.shapes[names[number]])
+        if len(self.begins) == number + 1:
+            self.begins.append(self.draw.get_state())
+        return weight
 
     def drawn(self, name: str, shape: torch.Size) -> Tensor:
         """The weight that comes next."""

@@ -5,12 +5,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from ..checkpoint.mapping.rules import Read
 from ..model.decoder import Decoder
 from ..train.device import Compute
 from ..train.weights import trained_weights
 from ..train.world import World
 from .buckets import Buckets
 from .expert import names_of_experts, share_out_experts
+from .filling import fill_buffers, fill_weights
 from .fsdp import shard_weights
 from .gather import blueprint_of
 from .mesh import Layout, batch_mesh, lay_out
@@ -24,14 +26,20 @@ from .tensor import split_tensors
 EMBEDDING = "model.embed_tokens.weight"
 
 
-def parallelize(model: Decoder, settings: ParallelSettings, world: World, compute: Compute) -> ParallelModel:
-    """Cut `model` as `settings` say, in place; every process calls it with the same whole model.
+def parallelize(
+    model: Decoder, settings: ParallelSettings, world: World, compute: Compute, *, weights: Read | None = None
+) -> ParallelModel:
+    """Cut `model` as `settings` say, in place; every process calls it with the same model.
 
+    That is a whole model, or with `weights` (canonical tensors by name) one without numbers: each process then never
+    has more than what it will hold and one whole tensor.
     Order matters: experts and stages first, then tensors, then recomputing and compiling, then sharding around it all.
     Raises ConfigError where the plan does not fit the model or the number of processes.
     """
     plan = make_plan(settings, model.config, world.size)
     layout = lay_out(plan, world, device_type=compute.device.type)
+    if weights is not None:
+        fill_buffers(model, weights)
     blueprint = model if plan.is_plain else blueprint_of(model)
     result = ParallelModel(layout, model, blueprint)
     if plan.expert > 1:
@@ -47,7 +55,12 @@ def parallelize(model: Decoder, settings: ParallelSettings, world: World, comput
         kind, group = settings.schedule, layout.group("pipeline")
         dtype = compute.dtype if plan.fsdp > 1 else next(model.parameters()).dtype  # FSDP gathers weights in dtype
         result.pipeline = Pipeline(model, stages, group, kind=kind, between=Between(compute.device, dtype))
-    sum_over_batch(result, settings, compute.dtype)
+    if plan.fsdp > 1:
+        share_out_weights(result, settings, compute.dtype)
+    if weights is not None:
+        fill_weights(model, result.roots, weights, device=compute.device)
+    if plan.num_copies > 1 and plan.fsdp == 1:
+        result.buckets = make_buckets(result, settings)
     return result
 
 
@@ -89,17 +102,13 @@ def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
     return mine
 
 
-def sum_over_batch(result: ParallelModel, settings: ParallelSettings, dtype: torch.dtype) -> None:
-    """Share out the weights, or let gradients be summed over the processes that have the same ones."""
+def share_out_weights(result: ParallelModel, settings: ParallelSettings, dtype: torch.dtype) -> None:
+    """Let the processes of a copy of the model each keep a share of every weight."""
     plan, mesh = result.layout.plan, result.layout.mesh
-    if mesh is None:
-        return
-    if plan.fsdp > 1:
-        shards, experts = shard_mesh(mesh, plan), expert_shard_mesh(result.layout)
-        for root in result.roots:
-            shard_weights(root, shards, dtype=dtype, reshard=settings.reshard, experts=experts)
-    elif plan.num_copies > 1:
-        result.buckets = make_buckets(result, settings)
+    assert mesh is not None
+    shards, experts = shard_mesh(mesh, plan), expert_shard_mesh(result.layout)
+    for root in result.roots:
+        shard_weights(root, shards, dtype=dtype, reshard=settings.reshard, experts=experts)
 
 
 def make_buckets(result: ParallelModel, settings: ParallelSettings) -> tuple[Buckets, ...]:

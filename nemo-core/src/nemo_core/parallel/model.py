@@ -17,8 +17,8 @@ from ..checkpoint.folder import refuse_adapters, save_read
 from ..checkpoint.mapping.rules import Read
 from ..checkpoint.reader import TensorInfo
 from ..checkpoint.state import optimizer_tensors, restore_optimizer
-from ..checkpoint.state_names import StateNames, decoder_prefix, spell
-from ..checkpoint.state_piece import Piece, pieces_to_write
+from ..checkpoint.state_names import names_of, spell
+from ..checkpoint.state_piece import Piece, alone, pieces_to_write
 from ..checkpoint.state_step import SavedState
 from ..data.batch import IGNORED, Batch, micro_batches
 from ..model.decoder import Decoder
@@ -208,13 +208,13 @@ class ParallelModel:
 
     def share_of(self, tensors: Mapping[str, Tensor], *, is_expert: bool) -> list[Piece]:
         """What this process writes of tensors that all of its stage hold, or all with the same experts."""
-        layout = self.layout
+        layout, names = self.layout, names_of(self.model)
         return pieces_to_write(
             tensors,
             rank=layout.stage_rank(is_expert=is_expert),
             size=layout.stage_size(is_expert=is_expert),
             owns=functools.partial(layout.owns, is_expert=is_expert),
-            group=StateNames(self.model.config, prefix=decoder_prefix(self.model)).group,
+            group=alone if names is None else names.group,
         )
 
     def trained_names(self) -> set[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..foundation.errors import ConfigError
 from .method import Start, load_method
@@ -26,14 +26,15 @@ def add_adapter(
     adapter: str = DEFAULT,
     seed: int = 0,
     encode: Callable[[str], list[int]] | None = None,
+    read: Callable[[str], Tensor] | None = None,
 ) -> Model:
     """Freeze `model` and put a new, active adapter on it, the only thing that learns; answers are as before.
 
     Prompts answer as before only in so far as their virtual tokens are left out. `encode` gives token ids of a text,
-    for prompts that start from one. Raises ConfigError for a name in use or a target that matches nothing; the model
-    is then as it was.
+    for prompts that start from one; `read` gives weights by name where `model` is without numbers. Raises ConfigError
+    for a name in use or a target that matches nothing; the model is then as it was.
     """
-    place_adapter(model, method, settings, adapter=adapter, start=Start(seed=seed, encode=encode))
+    place_adapter(model, method, settings, adapter=adapter, start=Start(seed=seed, encode=encode, read=read))
     return model
 
 
@@ -46,7 +47,7 @@ def place_adapter(model: nn.Module, method: str, settings: AdapterSettings, *, a
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     try:
         load_method(method).attach(model, settings, adapter=adapter, start=start)
-        add_copies(model, getattr(settings, "modules_to_save", ()), adapter=adapter)
+        add_copies(model, getattr(settings, "modules_to_save", ()), adapter=adapter, start=start)
     except BaseException:
         take_off(model, adapter)
         for weight in learning:
@@ -57,14 +58,24 @@ def place_adapter(model: nn.Module, method: str, settings: AdapterSettings, *, a
     activate(model, adapter)
 
 
-def add_copies(model: nn.Module, targets: Sequence[str], *, adapter: str) -> None:
+def add_copies(model: nn.Module, targets: Sequence[str], *, adapter: str, start: Start) -> None:
     """Give an adapter trained copies of whole modules."""
     for target in targets:  # a tied output head is no module of its own, so no name would match
         check_copy(model, target)
     for name in matching_leaves(model, targets):
         check_copy(model, name)
         place = place_at(model, name, Replaceable)
-        place.adapters[adapter] = copy.deepcopy(place.base)
+        place.adapters[adapter] = twin(name, place.base, start)
+
+
+def twin(name: str, module: nn.Module, start: Start) -> nn.Module:
+    """A copy of the module called `name`, with numbers."""
+    made = copy.deepcopy(module)
+    for leaf, weight in list(made.named_parameters()):
+        if weight.is_meta:
+            parent, _, last = leaf.rpartition(".")
+            made.get_submodule(parent).register_parameter(last, nn.Parameter(start.numbers(f"{name}.{leaf}", weight)))
+    return made
 
 
 def check_copy(model: nn.Module, name: str) -> None:

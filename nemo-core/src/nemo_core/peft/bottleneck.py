@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .method import Start
+from .method import Start, home
 from .places import AdaptedBlock, place_at
 from .settings import BottleneckSettings
 from .targets import matching_blocks
@@ -84,7 +84,7 @@ def attach(
     for name in matching_blocks(model, settings.targets):
         part = kind(settings, width=config.hidden_size)
         part.initialize(draw)
-        place_at(model, name, AdaptedBlock).adapters[adapter] = part.to(device=like.device, dtype=like.dtype)
+        place_at(model, name, AdaptedBlock).adapters[adapter] = part.to(device=home(like), dtype=like.dtype)
 
 
 def describe(settings: BottleneckSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:

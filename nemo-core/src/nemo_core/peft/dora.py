@@ -7,12 +7,14 @@ R rank, I input width, O output width.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import lora
 from .lora import Lora
-from .method import Start
+from .method import Start, home
+from .places import places
 from .settings import LoraSettings
 
 PEFT_TYPE = "LORA"
@@ -26,7 +28,9 @@ class Dora(Lora):
 
     def __init__(self, base: nn.Linear, settings: LoraSettings, *, rank: int, alpha: float) -> None:
         super().__init__(base, settings, rank=rank, alpha=alpha)
-        self.magnitude_O = nn.Parameter(base.weight.detach().norm(dim=1))
+        self.magnitude_O = nn.Parameter(
+            torch.ones(base.out_features, dtype=base.weight.dtype, device=home(base.weight))
+        )
 
     def gain_O(self, weight_OI: Tensor) -> Tensor:
         """Learnt length over actual length."""
@@ -58,6 +62,11 @@ class Dora(Lora):
 def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Start) -> None:
     """As LoRA; lengths start as those of the weights."""
     lora.attach(model, settings, adapter=adapter, start=start, kind=Dora)
+    for name, place in places(model).items():
+        part = dict(place.adapters.items()).get(adapter)
+        if isinstance(part, Dora) and not start.restored:
+            weight_OI: Tensor = place.base.weight  # type: ignore[assignment]
+            part.magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
 
 
 def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .method import Start, refuse_unknown
+from .method import Start, home, refuse_unknown
 from .naming import exchange_axes
 from .places import AdaptedLinear, place_at
 from .settings import Ia3Settings
@@ -28,7 +28,7 @@ class Ia3(nn.Module):
         super().__init__()
         self.settings, self.feedforward = settings, feedforward
         shape = (1, base.in_features) if feedforward else (base.out_features, 1)
-        self.ia3_l = nn.Parameter(torch.ones(shape, dtype=base.weight.dtype, device=base.weight.device))
+        self.ia3_l = nn.Parameter(torch.ones(shape, dtype=base.weight.dtype, device=home(base.weight)))
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:
         """[..., I] -> [..., O]."""

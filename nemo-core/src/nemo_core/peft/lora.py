@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..foundation.errors import ArtifactError, ConfigError
 from ..model.decoder import Decoder
 from .adapter import DEFAULT, add_adapter
-from .method import Start, refuse_unknown
+from .method import Start, home, refuse_unknown
 from .naming import exchange_axes
 from .places import AdaptedLinear, parts, place_at
 from .quantize import quantized
@@ -47,8 +47,8 @@ class Lora(nn.Module):
         self.settings, self.rank, self.alpha = settings, rank, alpha
         self.scale = alpha / (math.sqrt(rank) if settings.rank_stabilized else rank)
         weight_OI = base.weight
-        self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features))
-        self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank))
+        self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features, device=home(weight_OI)))
+        self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank, device=home(weight_OI)))
 
     def update_OI(self) -> Tensor:
         """What is added to the weight."""
@@ -86,7 +86,7 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
         if not start.restored:
             bound = 1 / math.sqrt(base.in_features)
             with torch.no_grad():
-                part.lora_A.uniform_(-bound, bound, generator=draw)
+                part.lora_A.copy_(torch.empty(part.lora_A.shape).uniform_(-bound, bound, generator=draw))
         place.adapters[adapter] = part
 
 

@@ -26,17 +26,32 @@ METHODS = {
 class Start:
     """How new parts begin: drawn from `seed`, or (`restored`) empty, to be filled from a folder.
 
-    `encode` turns a text into token ids, for prompts that start from one.
+    `encode` turns a text into token ids, for prompts that start from one. `read` gives the model's weights by name,
+    for parts that start from them, where the model itself is without numbers.
     """
 
     seed: int = 0
     restored: bool = False
     encode: Callable[[str], list[int]] | None = None
+    read: Callable[[str], Tensor] | None = None
+
+    def numbers(self, name: str, weight: Tensor) -> Tensor:
+        """What `weight`, called `name` in the model without adapters, is or will be."""
+        if not weight.is_meta:
+            return weight.detach()
+        if self.read is None:
+            raise ValueError(f"{name} has no numbers yet, and nothing gives them")
+        return self.read(name).to(weight.dtype)
 
     @property
     def draw(self) -> torch.Generator:
         """A generator at the seed."""
         return torch.Generator().manual_seed(self.seed)
+
+
+def home(weight: Tensor) -> torch.device:
+    """Where a part beside `weight` is kept: with it, on the CPU as long as it has no numbers."""
+    return torch.device("cpu") if weight.is_meta else weight.device
 
 
 class Part(Protocol):

@@ -39,11 +39,10 @@ class Prompt(nn.Module):
 def attach(model: nn.Module, settings: PromptSettings, *, adapter: str, start: Start) -> None:
     """Give the embedding virtual tokens."""
     place = embedding_place(model)
-    weight_VE = place.weight.detach() * place.scale
     if start.restored:
-        first_PE = weight_VE.new_zeros(settings.num_tokens, weight_VE.shape[1])
+        first_PE = place.weight.new_zeros(settings.num_tokens, place.weight.shape[1])
     else:
-        first_PE = initial(settings, weight_VE, start)
+        first_PE = initial(settings, start.numbers(f"{EMBEDDING}.weight", place.weight) * place.scale, start)
     place.adapters[adapter] = Prompt(first_PE, settings, method="prompt")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .method import Start
+from .method import Start, home
 from .prompt import Prompt, embedding_place, prompt_shape
 from .settings import PTuningSettings
 
@@ -61,7 +61,7 @@ def attach(model: nn.Module, settings: PTuningSettings, *, adapter: str, start: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(start.seed)
         part = PromptEncoder(settings, width=weight_VE.shape[1])
-    place.adapters[adapter] = part.to(device=weight_VE.device, dtype=weight_VE.dtype)
+    place.adapters[adapter] = part.to(device=home(weight_VE), dtype=weight_VE.dtype)
 
 
 def describe(settings: PTuningSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:

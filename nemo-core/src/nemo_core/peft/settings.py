@@ -128,6 +128,11 @@ class AdapterChoice:
     adapter: BottleneckSettings = field(default_factory=BottleneckSettings)
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether frozen weights are kept in four bits."""
+        return self.method in ("lora", "dora") and self.lora.quantize != "none"
+
+    @property
     def chosen(self) -> AdapterSettings:
         """Settings of the method, which is not "full"."""
         own: dict[str, AdapterSettings] = {
@@ -143,6 +148,30 @@ class AdapterChoice:
     def is_merged(self) -> bool:
         """Whether the result is a model; otherwise it is an adapter for the model that was tuned."""
         return self.method == "full" or (self.merge and self.method in ("lora", "dora", "ia3"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedAdapterChoice:
+    """A method whose adapter is merged into the model in the end, and the settings of each."""
+
+    method: Annotated[
+        Literal["full", "lora", "dora", "ia3"],
+        Meta(description="what learns: every weight, or (beside a new head) an adapter, merged in the end"),
+    ] = "full"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    ia3: Ia3Settings = field(default_factory=Ia3Settings)
+
+    def __post_init__(self) -> None:
+        if self.lora.quantize != "none":
+            raise ConfigError(
+                f"lora.quantize={self.lora.quantize}: the adapter is merged in the end, which needs whole weights; "
+                "leave it at none"
+            )
+
+    @property
+    def chosen(self) -> AdapterSettings:
+        """Settings of the method, which is not "full"."""
+        return self.ia3 if self.method == "ia3" else self.lora
 
 
 LEARNING_RATES = {

@@ -29,6 +29,7 @@ from ..train.session import (
     make_optimizer,
     make_plan,
     make_schedule,
+    only_data_parallel,
     shared_draft,
     summary,
 )
@@ -90,7 +91,9 @@ def run(settings: ScoringSettings, source: Path, label: str, prepare: Prepare, *
 
 def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) -> Run:
     """Model, data and the rest. Raises InputError or ConfigError where they do not fit each other."""
-    check_plan(settings)
+    only_data_parallel(settings.parallel, "scoring models")
+    if settings.ema.decay and settings.method != "full":
+        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
@@ -120,18 +123,6 @@ def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) 
     return Run(parts, model, task, steps)
 
 
-def check_plan(settings: ScoringSettings) -> None:
-    """Raise ConfigError for what a scoring model cannot be trained with."""
-    for name in ("fsdp", "tensor", "pipeline", "context", "expert"):
-        degree = getattr(settings.parallel, name)
-        if degree > 1:
-            raise ConfigError(
-                f"parallel.{name}={degree}: scoring models are trained on rows split by parallel.data only"
-            )
-    if settings.ema.decay and settings.method != "full":
-        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
-
-
 def former_model(folder: Path, compute: Compute) -> ScoringModel | None:
     """The scoring model of a folder to go on from; None where it holds a language model."""
     return load_scoring_model(folder, device=compute.device) if is_scoring_folder(folder) else None
@@ -144,8 +135,7 @@ def scoring_model(
     decoder.config = replace(decoder.config, pad_id=pad, tied_embeddings=True)
     model = new_scoring_model(decoder, labels, seed=settings.seed) if former is None else former
     if settings.method != "full":
-        chosen = settings.ia3 if settings.method == "ia3" else settings.lora
-        add_adapter(decoder, settings.method, chosen, seed=settings.seed)
+        add_adapter(decoder, settings.method, settings.chosen, seed=settings.seed)
     return model
 
 

@@ -1,13 +1,13 @@
 """Settings of `nemo-core train-classifier` and `train-reward`; this module imports nothing heavy."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from ..foundation.errors import ConfigError
-from ..peft.settings import LEARNING_RATES, Ia3Settings, LoraSettings
+from ..peft.settings import LEARNING_RATES, MergedAdapterChoice
 from ..train.settings import Device, Dtype, TuningSettings
 
 
@@ -22,23 +22,10 @@ class ScoringTask:
     validation_share: Annotated[
         float, Meta(ge=0, lt=1, description="share held out where the data have no validation split")
     ] = 0.1
-    method: Annotated[
-        Literal["full", "lora", "dora", "ia3"],
-        Meta(description="what learns beside the new head: every weight, or an adapter, merged in the end"),
-    ] = "full"
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    ia3: Ia3Settings = field(default_factory=Ia3Settings)
-
-    def __post_init__(self) -> None:
-        if self.lora.quantize != "none":
-            raise ConfigError(
-                f"lora.quantize={self.lora.quantize}: the adapter of a scoring model is merged, which needs whole "
-                "weights; leave it at none"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringSettings(TuningSettings, ScoringTask):
+class ScoringSettings(TuningSettings, MergedAdapterChoice, ScoringTask):
     """What both commands share."""
 
     @property

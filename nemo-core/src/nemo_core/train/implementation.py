@@ -16,7 +16,9 @@ from ..model.decoder import Decoder
 from ..model.initial import DrawnWeights
 from ..model.skeleton import outline
 from ..parallel.apply import parallelize
+from ..parallel.filling import is_outline
 from ..parallel.model import ParallelModel
+from ..parallel.plan import make_plan
 from .balance import balance_weight
 from .device import Compute
 from .settings import PretrainSettings, SftSettings
@@ -45,7 +47,8 @@ def lay_out(
     if settings.implementation == "native":
         if settings.fp8.format != "none":
             raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
-        return parallelize(model, settings.parallel, world, compute)
+        weights = first_weights(settings, model) if is_outline(model) else None
+        return parallelize(model, settings.parallel, world, compute, weights=weights)
     backend = megatron()
     laid_out: ParallelModel = backend.lay_out(
         model.config,
@@ -88,19 +91,29 @@ def check_shared_out(settings: PretrainSettings | SftSettings, model: Decoder) -
         )
 
 
-def new_model(settings: PretrainSettings, config: ModelConfig, *, device: torch.device) -> Decoder:
-    """A model with first weights; for megatron.core only its shape, as each process draws what it will hold itself."""
-    if settings.implementation == "native":
+def new_model(settings: PretrainSettings, config: ModelConfig, *, world: World, device: torch.device) -> Decoder:
+    """A model with first weights; only its shape where no process will hold all of them, as each draws its own."""
+    if is_whole(settings, config, world):
         return Decoder(config, seed=settings.seed).to(device)
-    with torch.device("meta"):
-        return Decoder(config)
+    return outline(config)
 
 
-def outline_or_model(settings: PretrainSettings | SftSettings, folder: Path, *, device: torch.device) -> Decoder:
-    """The model of a folder; for megatron.core only its shape, as each process reads what it will hold itself."""
-    if settings.implementation == "native":
+def outline_or_model(
+    settings: PretrainSettings | SftSettings, folder: Path, *, world: World, device: torch.device
+) -> Decoder:
+    """The model of a folder; only its shape where no process will hold all of it, as each reads its own.
+
+    Weights that are to be kept in four bits are read whole: they are shared out once they are rounded.
+    """
+    config = open_model(folder).config
+    if is_whole(settings, config, world) or (isinstance(settings, SftSettings) and settings.is_quantized):
         return load_model(folder, device=device)
-    return outline(open_model(folder).config)
+    return outline(config).eval()
+
+
+def is_whole(settings: PretrainSettings | SftSettings, config: ModelConfig, world: World) -> bool:
+    """Whether every process holds the whole model."""
+    return settings.implementation == "native" and make_plan(settings.parallel, config, world.size).is_plain
 
 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch.optim import Optimizer
 
 from ..checkpoint.state import restore_rng, rng_tensors
-from ..checkpoint.state_names import StateNames, decoder_prefix
+from ..checkpoint.state_names import names_of
 from ..checkpoint.state_settings import StateSettings
 from ..checkpoint.state_step import SavedState
 from ..checkpoint.state_store import FIGURES, NAMES, PLAN
@@ -122,7 +122,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     account's notes. Raises Preempted or KeyboardInterrupt once the state is saved, when asked to stop, and Diverged
     when losses stay infinite.
     """
-    names = StateNames(parts.model.config, prefix=decoder_prefix(parts.model))
+    names = names_of(parts.model)
     saver = Saver(folder / "state", kept_states(plan.run), parts.world, select=parts.laid_out.select, names=names)
     torch.manual_seed(mix(plan.run.seed) ^ parts.world.share_number)  # for dropout; a saved state brings its own
     account = restore(parts, saver)

@@ -18,6 +18,7 @@ from ..data.windows import PretrainData, pretrain_data
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
+from ..parallel.settings import ParallelSettings
 from ..sizes import model_config
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
@@ -100,7 +101,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
     compute = choose_compute(settings)
     collections = open_collections(settings)
     tokenizer = load_tokenizer(collections[0].tokenizer)
-    model = first_model(settings, tokenizer, collections[0], device=compute.device)
+    model = first_model(settings, tokenizer, collections[0], world=world, device=compute.device)
     data = training_data(settings, collections, tokenizer)
     held = held_out(settings, tokenizer)
     parallel = lay_out(settings, model, world=world, compute=compute)
@@ -144,17 +145,17 @@ def training_data(settings: PretrainSettings, collections: list[Collection], tok
 
 
 def first_model(
-    settings: PretrainSettings, tokenizer: Tokenizer, collection: Collection, *, device: torch.device
+    settings: PretrainSettings, tokenizer: Tokenizer, collection: Collection, *, world: World, device: torch.device
 ) -> Decoder:
     """A model with random weights, or that of `continue_from`, whose tokenizer must have made the tokens."""
     folder = settings.continue_from
     if folder is None:
-        return new_model(settings, shape(settings, tokenizer), device=device)
+        return new_model(settings, shape(settings, tokenizer), world=world, device=device)
     check_folder(folder)
     check_maker(collection.tokenizer, folder)
     if settings.model != ModelShape():
         raise ConfigError("model.* shapes a new model; with continue_from=... the model has its shape already")
-    model = outline_or_model(settings, folder, device=device)
+    model = outline_or_model(settings, folder, world=world, device=device)
     check_length(settings, model.config)
     return model
 
@@ -182,17 +183,20 @@ def shape(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
     )
     config = dataclasses.replace(config, **chosen)
     check_length(settings, config)
-    check_memory(config)
+    check_memory(config, settings.parallel)
     return config
 
 
-def check_memory(config: ModelConfig) -> None:
-    """Raise ConfigError where the first weights alone, which every process makes, are more than the machine holds."""
-    needed, there = 4 * config.num_parameters, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def check_memory(config: ModelConfig, parallel: ParallelSettings) -> None:
+    """Raise ConfigError where the first weights alone of the processes started here are more than the machine holds."""
+    shares, here = parallel.fsdp * parallel.tensor * parallel.pipeline, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    needed = 4 * config.num_parameters // shares * here
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise ConfigError(
-            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for its weights alone, "
-            f"this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*"
+            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for the weights alone of "
+            f"{here} process(es), this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*, or share "
+            "it out over more machines with parallel.fsdp"
         )
 
 

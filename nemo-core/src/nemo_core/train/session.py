@@ -21,13 +21,13 @@ from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
-from ..scoring.settings import ScoringSettings
+from ..parallel.settings import ParallelSettings
 from .care import EmaSettings
 from .ema import Ema
 from .loop import Account, Parts, Plan
 from .optimizer import build_adafactor, build_muon, build_optimizer
 from .schedule import learning_rate_at
-from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, SftSettings
+from .settings import OptimizerSettings, PretrainSettings, ScheduleSettings, TuningSettings
 from .world import World
 
 # Settings that leave the weights as they are (but for the order of sums): a run continues when they change.
@@ -126,6 +126,14 @@ def shared_draft(
         world.wait()
 
 
+def only_data_parallel(parallel: ParallelSettings, what: str) -> None:
+    """Raise ConfigError for a layout in which models of the kind `what` are not trained."""
+    for name in ("fsdp", "tensor", "pipeline", "context", "expert"):
+        degree = getattr(parallel, name)
+        if degree > 1:
+            raise ConfigError(f"parallel.{name}={degree}: {what} are trained on rows split by parallel.data only")
+
+
 def make_optimizer(model: Decoder, learning_rate: float, settings: OptimizerSettings) -> Optimizer:
     """The optimizer of `settings`."""
     betas = (settings.beta1, settings.beta2)
@@ -147,7 +155,7 @@ def make_schedule(settings: ScheduleSettings, *, peak: float, steps: int) -> Cal
     )
 
 
-def make_plan(settings: PretrainSettings | SftSettings | ScoringSettings, *, label: str, steps: int) -> Plan:
+def make_plan(settings: PretrainSettings | TuningSettings, *, label: str, steps: int) -> Plan:
     """How the loop goes about it."""
     return Plan(
         label=label,

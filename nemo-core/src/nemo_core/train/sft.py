@@ -33,7 +33,7 @@ from ..scoring.settings import ScoringSettings
 from ..tokenizer.load import Tokenizer, load_tokenizer
 from .balance import balanced
 from .device import Compute, choose_compute
-from .implementation import lay_out, outline_or_model, process_groups
+from .implementation import first_weights, lay_out, outline_or_model, process_groups
 from .loop import Account, Parts, train
 from .measure import measure
 from .objective import next_token_loss
@@ -103,10 +103,11 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)
-    model = outline_or_model(settings, folder, device=compute.device)
+    model = outline_or_model(settings, folder, world=world, device=compute.device)
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
-        add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode)
+        read = first_weights(settings, model)
+        add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode, read=read)
         stored_tensors(model, DEFAULT)  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
     parallel = lay_out(settings, model, world=world, compute=compute)
@@ -264,7 +265,7 @@ def write_adapted(settings: SftSettings, whole: Whole, folder: Path) -> None:
 
 def merging_of(settings: SftSettings, model: Decoder, whole: Whole, folder: Path) -> Merging:
     """The merged model; weights kept in four bits are read again, so that none of them is rounded."""
-    if settings.method in ("lora", "dora") and settings.lora.quantize != "none":
+    if settings.is_quantized:
         return merging_folders(settings.model, folder / "adapter")
     names = frozen_names(whole.infos)
     infos = {name: whole.infos[own] for name, own in names.items()}

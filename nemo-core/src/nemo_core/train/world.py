@@ -111,7 +111,10 @@ def joined_world(timeout_s: float = PATIENCE_S) -> Iterator[World]:
     if size == 1:
         yield ALONE
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # generators, NCCL and memory counts go by it
     with explain_lost_peers(timeout_s):
         store, rank, size = fresh_store(timeout_s)
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timedelta(seconds=timeout_s))
