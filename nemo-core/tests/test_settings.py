@@ -47,6 +47,8 @@ def test_recipe_then_command_line(tmp_path):
         ("output: [\n", [], r"job.yaml: not valid YAML"),
         ("- 1\n", [], r"job.yaml: a recipe is a mapping"),
         ("output: a\n", ["nonsense"], r"'nonsense' is no setting; write key=value"),
+        ("output: a\n", ["--batch-size", "8"], r"'--batch-size' is no setting; write key=value, batch_size=\.\.\."),
+        ("output: a\n", ["output="], r"command line: output: expected a path, got nothing; is a variable"),
         ("output: a\n", ["output.deeper=1"], r"'output' holds a value"),
     ],
 )

@@ -110,7 +110,8 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
     name, equals, text = word.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
-        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, for example output=runs/first")
+        example = f"{word[2:].replace('-', '_')}=..." if word.startswith("--") else "for example output=runs/first"
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, {example}")
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
     except yaml.YAMLError as error:
@@ -208,6 +209,8 @@ def _choices(annotation: Any) -> list[Any]:
 
 def _decode(wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str):
+        if not value.strip():
+            raise ValueError("expected a path, got nothing; is a variable of the shell empty?")
         return Path(value).expanduser()
     raise ConfigError(f"expected {wanted.__name__}, got {type(value).__name__}")
 
