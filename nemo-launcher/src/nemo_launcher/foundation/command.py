@@ -116,7 +116,9 @@ def tell_unexpected(package: str, error: Exception) -> int:
     """Say that a disk is full, or show a defect whole; the exit code."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = error.filename or "standard output, or another place that this command writes to"
-        print(f"{package}: error: no space left on {place}; free some, then run the same command again", file=sys.stderr)
+        print(
+            f"{package}: error: no space left on {place}; free some, then run the same command again", file=sys.stderr
+        )
         discard_output()
         return EXIT_RETRY
     traceback.print_exception(error)
@@ -133,7 +135,7 @@ def open_closed_streams() -> None:
     """Give a process that was started without standard output or error (`>&-`, some daemons) ones that go nowhere."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
 def mark_unspeakable() -> None:
