@@ -60,7 +60,7 @@ def fixed_tokens(vocab_size: int, max_positions: int) -> Tensor:
 
 @torch.inference_mode()
 def logits_of(folder: Path, adapter: Path | None = None, *, rounded: torch.dtype | None = None) -> Tensor:
-    """fp32 logits [B, T, V] on the fixed tokens, of the weights (an adapter merged) as the dtype `rounded` holds them."""
+    """fp32 logits [B, T, V] on the fixed tokens; of the weights, an adapter merged, as the dtype `rounded` has them."""
     model = load_model(folder)
     if adapter is not None:
         load_adapter(model, adapter)
