@@ -139,7 +139,7 @@ def tests(session: nox.Session, part: str) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Flows through several packages, from raw text to an answer."""
-    install(session, *suite(), *SUITE_TOOLS)
+    install(session, *suite(), *SUITE_TOOLS, "transformers", "openai")
     pytest(session, "tests/integration", slow=os.environ.get("NEMO_SLOW", "all") != "none")
 
 

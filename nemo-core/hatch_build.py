@@ -114,10 +114,14 @@ def tag_of(target: str) -> str:
 def command(target: str) -> tuple[list[str], tuple[str, ...], str]:
     """The compiler, its own flags, and the name of its option that chooses the processor."""
     own = compiler_of_user()
+    if own and shutil.which(own[0]) is None:
+        raise SystemExit(f"CC={os.environ['CC']}: no such compiler; name one that is there, or unset CC to use Zig's")
     if own:
         return own, (), "-march=x86-64-{}"
     if target not in TARGETS:
         raise SystemExit(f"no kernels are built for {target} (only {', '.join(TARGETS)}); set CC to a C compiler")
+    if importlib.util.find_spec("ziglang") is None:
+        raise SystemExit(f"the compiler is missing: pip install '{COMPILER}', or set CC to a C compiler such as gcc")
     zig = [sys.executable, "-m", "ziglang", "cc"]
     return zig, ("-target", TARGETS[target].zig, *ZIG_FLAGS), "-mcpu=x86_64_{}"
 
@@ -135,7 +139,8 @@ def build(native: Path, folder: Path, *, target: str, names: ModuleType, flags: 
         words = [*compiler, *own_flags, *processor, *FLAGS, *flags, "-o", str(path), *sources, *LIBRARIES]
         done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **caches})
         if done.returncode:
-            raise SystemExit(f"compiling the kernels failed: {shlex.join(words)}\n{done.stderr}")
+            remedy = "CC has to name a compiler of C11 for this machine" if compiler_of_user() else "try CC=gcc"
+            raise SystemExit(f"{shlex.join(words)}\n{done.stderr}\ncompiling the kernels failed: {remedy}")
         return path
 
     with ThreadPoolExecutor() as pool:

@@ -65,6 +65,13 @@ def test_existing_output_is_kept_unless_told(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
 
 
+def test_an_output_that_is_a_link_to_nothing_is_refused_before_any_work(tmp_path):
+    (tmp_path / "a").symlink_to("gone")
+    with pytest.raises(ArtifactError, match="a: a link to what is not there; remove the link"):
+        make(tmp_path / "a")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -169,6 +169,23 @@ def test_full_disk_is_named_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("redirected", "code", "message"),
+    [
+        ("> /dev/full", 75, "no space left on standard output"),
+        (">&-", 0, ""),
+        ("2>&- | (exec <&-; cat < /dev/null)", 0, ""),
+        ("| (exec <&-; cat < /dev/null)", 0, ""),
+    ],
+)
+def test_streams_that_are_closed_full_or_not_read_are_no_defect(redirected, code, message):
+    line = f"set -o pipefail; {sys.executable} -m nemo_core schema tokenizer {redirected}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_and_version_work_as_processes_and_load_nothing_heavy():
     code = (
         "import sys; from nemo_core.cli import main; main(['--help']);"

@@ -30,6 +30,15 @@ def adapter(pretrained, questions, tmp_path_factory):
     return folder
 
 
+def test_an_adapter_in_place_of_a_model_is_told_from_one(model, adapter, tmp_path, capsys):
+    assert "adapter: an adapter, no whole model; give the model it is for, and adapter=" in said(
+        capsys, "generate", f"model={adapter}", "prompt=x"
+    )
+    message = said(capsys, "tokenize", f"documents={tmp_path}", f"tokenizer={model / 'tokenizer.json'}", "output=no")
+    assert f"tokenizer.json: a file; give the folder of the tokenizer, {model}" in message
+    assert main(["inspect", str(adapter)]) == 0
+
+
 def said(capsys, *words):
     """What a command that ends with code 2 says."""
     capsys.readouterr()

@@ -153,7 +153,10 @@ def test_solved_questions_come_first_and_are_not_counted(task, pretrained, tmp_p
         ('{"prompt": "x", "choices": ["a"], "answer": "z"}', r"q\.jsonl:1: answer 'z' is none of 1 choices"),
         ('{"prompt": "x", "choices": ["a"], "answer": true}', r"q\.jsonl:1: answer True is none of 1 choices"),
         ('{"prompt": "x", "choices": "abc", "answer": 0}', r"q\.jsonl:1: `choices` is a list of texts"),
-        ("[1]", r"q\.jsonl:1: a JSON object is needed"),
+        (
+            "[1]",
+            r"q\.jsonl:1: a JSON object is needed, .*; of an array, make lines: jq -c '.\[\]' .*q.jsonl > rows.jsonl",
+        ),
         ("", r"q\.jsonl: holds no question"),
     ],
 )

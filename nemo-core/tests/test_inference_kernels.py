@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nemo_core.foundation import compiled, sources
-from nemo_core.foundation.errors import MissingBackend
+from nemo_core.foundation.errors import ConfigError, MissingBackend
 from nemo_core.inference import kernels
 from nemo_core.inference.projection import round_to_int8
 from nemo_core.model.mlp import ACTIVATIONS
@@ -138,3 +138,9 @@ def test_no_kernel_leaves_its_buffers_or_relies_on_undefined_behaviour(tmp_path)
 def test_a_library_that_was_not_built_is_one_line_with_the_remedy(tmp_path):
     with pytest.raises(MissingBackend, match=r"were not built, .* pip install -e ./nemo-core"):
         compiled.load(tmp_path, "nemo-core")
+
+
+def test_a_level_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv(compiled.LEVEL_VARIABLE, "avx2")
+    with pytest.raises(ConfigError, match=f"NEMO_KERNELS=avx2: no such level of kernels for {compiled.machine()}"):
+        compiled.load(Path(kernels.__file__).parent, "nemo-core")

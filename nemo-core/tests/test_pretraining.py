@@ -217,13 +217,23 @@ def test_two_processes_learn_what_one_learns(tiny_words, tmp_path, pretrained):
         (["learning_rat=1"], "unknown key 'learning_rat'; did you mean 'learning_rate'"),
         (["schedule.kind=cosin"], "schedule.kind: invalid enum value 'cosin'"),
         (["size=giant"], "size='giant' is unknown; known: nano"),
-        (["tokens=absent"], "no tokenizer.json"),
+        (["tokens=absent"], "absent: no such folder; training reads a folder of tokens: nemo-core tokenize"),
+        ([f"tokens={__file__}"], f"{__file__}: a file; training reads a folder of tokens"),
+        (["tokens="], "tokens: expected a path, got nothing; is a variable of the shell empty?"),
     ],
 )
 def test_impossible_settings_are_named(tiny_words, tmp_path, capsys, words, message):
     assert main(["pretrain", *tiny_words, f"output={tmp_path / 'model'}", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("output", [".", "/"])
+def test_an_output_without_a_name_of_its_own_is_refused(tiny_words, tmp_path, monkeypatch, capsys, output):
+    monkeypatch.chdir(tmp_path)
+    assert main(["pretrain", *tiny_words, f"output={output}"]) == 2
+    assert f"{output}: exists already" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

@@ -52,6 +52,7 @@ def test_a_folder_keeps_its_splits_apart_and_gzip_is_read(tmp_path, questions):
     ("line", "message"),
     [
         ("{", r"rows.jsonl:2: not valid JSON"),
+        ("[", r"rows.jsonl:2: not valid JSON .*; of an array, make lines: jq -c '.\[\]' .*rows.jsonl > rows.jsonl"),
         ('{"text": "x"}', r"rows.jsonl:2: in no known form \(keys: text\)"),
         ('{"messages": []}', r"rows.jsonl:2: messages must be a text or a list of messages"),
         (

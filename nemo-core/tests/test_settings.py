@@ -1,5 +1,6 @@
 """Settings come from defaults, a recipe and the command line; every mistake is named with its place."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,12 +48,43 @@ def test_recipe_then_command_line(tmp_path):
         ("output: [\n", [], r"job.yaml: not valid YAML"),
         ("- 1\n", [], r"job.yaml: a recipe is a mapping"),
         ("output: a\n", ["nonsense"], r"'nonsense' is no setting; write key=value"),
+        ("output: a\n", ["--batch-size", "8"], r"'--batch-size' is no setting; write key=value, batch_size=\.\.\."),
+        ("output: a\n", ["output="], r"command line: output: expected a path, got nothing; is a variable"),
         ("output: a\n", ["output.deeper=1"], r"'output' holds a value"),
     ],
 )
 def test_mistakes_name_place_and_remedy(tmp_path, text, words, message):
     with pytest.raises(ConfigError, match=message):
         settings.load(Job, recipe(tmp_path, text), words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    use: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    parts: list[Part] | None = None
+    models: dict[str, Path] | None = None
+    words: tuple[str, ...] = ()
+    part: Part | None = None
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("parts=concise", "parts: expected `array | null`, got `str` 'concise'; write parts=[{use: ...}]"),
+        ("parts=[concise]", "parts: expected `object`, got `str`; write parts=[{use: ...}]"),
+        ("models=runs/chat", "models: expected `object | null`, got `str` 'runs/chat'; write models={NAME: ...}"),
+        ("words=one", "words: expected `array`, got `str` 'one'; write words=[...]"),
+        ("part=concise", "part: expected `object | null`, got `str` 'concise'; write part={use: ...}"),
+    ],
+)
+def test_a_single_value_where_several_belong_is_told_how_they_are_written(word, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        settings.load(Composed, None, [word])
 
 
 def test_missing_recipe_is_named(tmp_path):

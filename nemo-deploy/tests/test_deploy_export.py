@@ -5,12 +5,15 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.foundation import artifact
+from nemo_core.foundation.errors import ArtifactError
 from nemo_core.peft.folder import save_adapter
 from nemo_core.peft.lora import add_lora, lora_layers
 from nemo_deploy.cli import main
+from nemo_deploy.export.verify import verify
 
 
 @pytest.fixture
@@ -92,6 +95,8 @@ def test_adapter_is_merged_as_peft_applies_it(checkpoint, adapter, tmp_path):
     wanted = transformers_logits(checkpoint, IDS, adapter)
     assert (wanted - transformers_logits(checkpoint, IDS)).abs().max() > 0.1
     torch.testing.assert_close(transformers_logits(tmp_path / "out", IDS), wanted, atol=1e-4, rtol=1e-4)
+    assert export(f"model={checkpoint}", f"adapter={adapter}", f"output={tmp_path / 'half'}", "dtype=bf16") == 0
+    assert json.loads((tmp_path / "half" / "verification.json").read_text())["max_abs_difference_rounded"] == 0
 
 
 def test_bf16_halves_the_bytes_and_says_so_in_the_config(checkpoint, tmp_path, capsys):
@@ -100,7 +105,20 @@ def test_bf16_halves_the_bytes_and_says_so_in_the_config(checkpoint, tmp_path, c
     full, half = map(json.loads, capsys.readouterr().out.splitlines())
     assert half["bytes"] * 2 == full["bytes"]
     assert json.loads((tmp_path / "bf16" / "config.json").read_text())["dtype"] == "bfloat16"
-    assert 0 < half["max_abs_difference"] < half["tolerance"]
+    found = json.loads((tmp_path / "bf16" / "verification.json").read_text())
+    assert found["max_abs_difference_rounded"] == 0 < half["max_abs_difference"] == found["max_abs_difference"]
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_weight_that_was_written_wrong_is_found_whatever_rounding_does(checkpoint, tmp_path, dtype):
+    assert export(f"model={checkpoint}", f"output={tmp_path / 'out'}", f"dtype={dtype}") == 0
+    written = tmp_path / "out" / "model.safetensors"
+    tensors = load_file(written)
+    tensors["model.layers.1.mlp.down_proj.weight"][3, 5] += 0.125
+    save_file(tensors, written, {"format": "pt"})
+    (tmp_path / "out" / artifact.MANIFEST).unlink()  # as in a draft: nothing else tells
+    with pytest.raises(ArtifactError, match=r"differ by .* its files are not what was meant"):
+        verify(checkpoint, None, tmp_path / "out", tolerance=None, left_out=[])
 
 
 def test_difference_over_the_tolerance_is_refused_and_leaves_no_output(checkpoint, tmp_path, capsys):

@@ -39,8 +39,12 @@ MODEL_KINDS = ("checkpoint", "exported")
 def check_folder(folder: Path) -> Path:
     """The folder, once its manifest (where it has one) is verified; a plain Hugging Face folder needs none."""
     folder = Path(folder)
+    if folder.is_file():
+        raise ArtifactError(f"{folder}: a file; give the folder that it lies in, with its config.json")
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no such folder; give the path of a model folder, nothing is fetched from a hub")
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ArtifactError(f"{folder}: an adapter, no whole model; give the model it is for, and adapter={folder}")
     if (folder / artifact.MANIFEST).is_file():
         artifact.read(folder, MODEL_KINDS)
     elif not (folder / "config.json").is_file():

@@ -43,6 +43,11 @@ def open_collection(tokens: Path, *, tokenizer: Path | None = None) -> Collectio
                 f"{tokens}.idx: a plain indexed dataset names no tokenizer; give its folder: tokenizer=..."
             )
         return Collection(str(tokens), tokens, None, tokenizer)
+    if not tokens.is_dir():
+        why = "a file" if tokens.exists() else "no such folder"
+        raise InputError(
+            f"{tokens}: {why}; training reads a folder of tokens: nemo-core tokenize documents=... output=TOKENS"
+        )
     if (tokens / artifact.MANIFEST).is_file():
         size = sum(record.bytes for record in artifact.load_manifest(tokens).files)
         artifact.read(tokens, "tokens", verify="size" if size > TRUSTED_BYTES else None)

@@ -143,7 +143,10 @@ def parse_object(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
         row = _parse_slowly(path, number, line)
     if not isinstance(row, dict):
         shown = str(line if isinstance(line, str) else line.decode())[:80]
-        raise InputError(f"{path}:{number}: a JSON object is needed, this is {type(row).__name__}: {shown!r}")
+        raise InputError(
+            f"{path}:{number}: a JSON object is needed, this is {type(row).__name__}: {shown!r}"
+            f"{_unpacking(path, shown)}"
+        )
     return row
 
 
@@ -156,8 +159,13 @@ def _parse_slowly(path: Path, number: int, line: str | bytes) -> Any:
     except UnicodeEncodeError as error:
         raise InputError(f"{path}:{number}: holds half a surrogate pair ({error.reason}); remove it") from None
     except ValueError as error:
-        raise InputError(f"{path}:{number}: not valid JSON ({error}): {text[:80]!r}") from None
+        raise InputError(f"{path}:{number}: not valid JSON ({error}): {text[:80]!r}{_unpacking(path, text)}") from None
     return row
+
+
+def _unpacking(path: Path, text: str) -> str:
+    """How a file that is one large JSON array becomes one of lines; nothing for other lines."""
+    return f"; of an array, make lines: jq -c '.[]' {path} > rows.jsonl" if text.lstrip().startswith("[") else ""
 
 
 def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -28,6 +28,8 @@ class Vocabulary:
 def load_vocabulary(folder: Path) -> Vocabulary:
     """The tokenizer in a Hugging Face folder. Raises InputError where it is missing or names no eos token."""
     path = folder / "tokenizer.json"
+    if folder.is_file():
+        raise InputError(f"{folder}: a file; give the folder of the tokenizer, {folder.parent}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; make one with nemo-core tokenizer documents=... output={folder}")
     tokenizer = tokenizers.Tokenizer.from_file(str(path))

@@ -10,7 +10,7 @@ import platform
 from pathlib import Path
 
 from . import sources
-from .errors import MissingBackend
+from .errors import ConfigError, MissingBackend
 
 LEVEL_VARIABLE = "NEMO_KERNELS"
 """Names the level to load (v2, v3 or v4), whatever the machine can do: to compare them, or to search for a fault."""
@@ -21,7 +21,10 @@ def load(folder: Path, distribution: str) -> ctypes.CDLL:
     known = current(folder)
     levels = sources.levels_of(machine())
     lowest = opened(folder, known, levels[0], distribution)
-    wanted = os.environ.get(LEVEL_VARIABLE) or f"v{lowest['cpu_level']()}"
+    named = os.environ.get(LEVEL_VARIABLE)
+    if named and named not in levels:
+        raise ConfigError(f"{LEVEL_VARIABLE}={named}: no such level of kernels for {machine()}; {' or '.join(levels)}")
+    wanted = named or f"v{lowest['cpu_level']()}"
     return opened(folder, known, wanted, distribution) if wanted in levels[1:] else lowest
 
 

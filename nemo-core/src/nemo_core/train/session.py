@@ -78,7 +78,7 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path], kind: st
 
     It would be emptied, and with it what may be weeks of training.
     """
-    partial = settings.output.with_name(f"{settings.output.name}.partial")
+    partial = artifact.partial_of(settings.output)
     steps = saved_steps(partial / "state")
     if not steps:
         return
@@ -108,7 +108,7 @@ def shared_draft(
         yield Draft(path=Path(world.from_first("")), resumed=False)
         world.wait()
         return
-    check_unchanged(settings.output.with_name(f"{settings.output.name}.partial"), files)
+    check_unchanged(artifact.partial_of(settings.output), files)
     keep_other_runs(settings, inputs, kind)
     with artifact.create(
         settings.output,

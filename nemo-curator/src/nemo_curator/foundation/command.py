@@ -4,6 +4,7 @@ A package lists its commands as data. Nothing of a command is imported until it 
 once; ``nemo-x <command> --help`` shows every setting with its default.
 """
 
+import errno
 import importlib
 import io
 import json
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from .errors import EXIT_INTERRUPTED, EXIT_USER, ConfigError, SuiteError, UserError
+from .errors import EXIT_INTERRUPTED, EXIT_RETRY, EXIT_USER, ConfigError, SuiteError, UserError
 
 BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
 
@@ -90,11 +91,14 @@ def resolve(target: str) -> Any:
 def main(program: Program, words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; expected failures are one message on stderr."""
     words = list(sys.argv[1:] if words is None else words)
+    open_closed_streams()
     mark_unspeakable()
     for name, value in program.environment.items():
         os.environ.setdefault(name, value)
     try:
-        return dispatch(program, words)
+        code = dispatch(program, words)
+        sys.stdout.flush()
+        return code
     except SuiteError as error:
         print(f"{program.package}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -102,14 +106,36 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
         print(f"{program.package}: interrupted; the same command continues where it stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
-    except Exception:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
+        return tell_unexpected(program.package, error)
+
+
+def tell_unexpected(package: str, error: Exception) -> int:
+    """Say that a disk is full, or show a defect whole; the exit code."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = error.filename or "standard output, or another place that this command writes to"
         print(
-            f"{program.package}: this is a defect in {program.package}; please report the lines above", file=sys.stderr
+            f"{package}: error: no space left on {place}; free some, then run the same command again", file=sys.stderr
         )
-        return 1
+        discard_output()
+        return EXIT_RETRY
+    traceback.print_exception(error)
+    print(f"{package}: this is a defect in {package}; please report the lines above", file=sys.stderr)
+    return 1
+
+
+def discard_output() -> None:
+    """Send what is still to be printed nowhere, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without standard output or error (`>&-`, some daemons) ones that go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
 def mark_unspeakable() -> None:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 from .files import InputFile
 
 BUFFER_BYTES = 65_536  # lost where the file breaks off, so not large
+GZIP_BYTES = 16_384
 DAMAGES = (EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
@@ -41,8 +42,30 @@ def unpack_xz(packed: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, lzma.LZMAFile(packed))
 
 
+class SmallReads:
+    """A file that hands out little at a time: from Python 3.12 on, gzip asks for 128 KiB ahead of what it unpacks, and
+    what was read of a file would say little of how far it has been unpacked.
+    """
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, and at most `GZIP_BYTES`."""
+        return self._packed.read(min(size, GZIP_BYTES) if size >= 0 else GZIP_BYTES)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go elsewhere."""
+        return self._packed.seek(offset, whence)
+
+
+def unpack_gzip(packed: BinaryIO) -> BinaryIO:
+    """Gzip, several members behind each other included."""
+    return cast(BinaryIO, gzip.GzipFile(fileobj=SmallReads(packed), mode="rb"))
+
+
 UNPACK: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda packed: cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb")),
+    ".gz": unpack_gzip,
     ".zst": unpack_zstd,
     ".bz2": unpack_bzip2,
     ".xz": unpack_xz,

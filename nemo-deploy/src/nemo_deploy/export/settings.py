@@ -13,12 +13,12 @@ DtypeName = Literal["keep", "fp32", "bf16"]
 class ExportSettings:
     """A checkpoint (and an adapter to merge) in, a checked Hugging Face folder out."""
 
-    model: Annotated[Path, Meta(description="checkpoint or Hugging Face Llama folder to export")]
+    model: Annotated[Path, Meta(description="checkpoint or Hugging Face folder to export")]
     output: Annotated[Path, Meta(description="folder of the exported artifact to make")]
     adapter: Annotated[Path | None, Meta(description="LoRA adapter folder to merge into the weights")] = None
     dtype: Annotated[DtypeName, Meta(description="number format of the written weights; keep: the source's")] = "keep"
     tolerance: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="largest logit difference accepted; default: 1e-4 in fp32, 2 percent of the range in bf16"),
+        Meta(description="largest logit difference accepted; default: 1e-4, in bf16 beside weights rounded to it"),
     ] = None
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False

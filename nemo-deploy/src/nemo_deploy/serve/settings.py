@@ -16,7 +16,7 @@ Dtype = Annotated[Literal["fp32", "bf16"], Meta(description="number format while
 class ServeSettings:
     """A model folder, where to listen, and what to allow."""
 
-    model: Annotated[Path, Meta(description="model folder: exported, checkpoint, or any Hugging Face Llama folder")]
+    model: Annotated[Path, Meta(description="folder of a model: exported, checkpoint, or a Hugging Face folder")]
     host: Annotated[str, Meta(description="address to listen on; others than loopback need an API key")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
     served_model_name: Annotated[

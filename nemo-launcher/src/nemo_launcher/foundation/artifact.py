@@ -216,6 +216,8 @@ def create(
 
 def check_output(output: Path, *, overwrite: bool) -> None:
     """Raise ArtifactError unless `output` is free, or an artifact that may be replaced: never a user's own folder."""
+    if output.is_symlink() and not output.exists():
+        raise ArtifactError(f"{output}: a link to what is not there; remove the link, or name another output")
     if not output.exists():
         return
     if not overwrite:
@@ -262,8 +264,7 @@ def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[
 @contextlib.contextmanager
 def claimed(output: Path, wanted: str) -> Iterator[Draft]:
     """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
-    partial = output.with_name(f"{output.name}.partial")
-    lock_path = output.with_name(f".{output.name}.lock")
+    partial, lock_path = partial_of(output), output.parent / f".{output.name}.lock"
     with atomic.explain_no_place(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         lock_path.touch()
@@ -284,6 +285,11 @@ def claimed(output: Path, wanted: str) -> Iterator[Draft]:
             raise
         finally:
             lock_path.unlink(missing_ok=True)
+
+
+def partial_of(output: Path) -> Path:
+    """The folder that a run writes into before it takes the name `output`."""
+    return output.parent / f"{output.name}.partial"
 
 
 def forget_empty(partial: Path) -> None:

@@ -110,7 +110,8 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
     name, equals, text = word.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(key):
-        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, for example output=runs/first")
+        example = f"{word[2:].replace('-', '_')}=..." if word.startswith("--") else "for example output=runs/first"
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, {example}")
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
     except yaml.YAMLError as error:
@@ -194,9 +195,27 @@ def _more_about(cls: Any, key: Key, text: str, sourced: Sourced) -> str:
     value: Any = sourced.values
     for part in key:
         value = value.get(part) if isinstance(value, Mapping) else None
-    if not text.startswith("Expected") or not isinstance(value, str | int | float | bool):
+    if not text.startswith("Expected"):
         return ""
-    return f" {value!r}" if ", got " in text else f", got {value!r}"
+    form = _form(_annotation_at(cls, key))
+    written = (
+        f"; write {'.'.join(key)}={form}" if form and text.startswith(("Expected `array", "Expected `object")) else ""
+    )
+    if not isinstance(value, str | int | float | bool):
+        return written
+    return (f" {value!r}" if ", got " in text else f", got {value!r}") + written
+
+
+def _form(annotation: Any) -> str:
+    """How a list, mapping or group of settings is written, as `[{use: ...}]`; nothing for a single value."""
+    inner, items = _dataclass_in(annotation), _mapping_values(annotation)
+    if inner is not None:
+        needed = [row.key for row in describe(inner) if row.default == "required"]
+        return f"{{{', '.join(f'{name}: ...' for name in needed or list(_hints(inner))[:1])}}}"
+    if items is not None:
+        return f"{{NAME: {_form(items) or '...'}}}"
+    listed = [a for a in _unwrapped(annotation) if typing.get_origin(a) in (list, tuple)]
+    return f"[{_form(typing.get_args(listed[0])[0]) or '...'}]" if listed else ""
 
 
 def _choices(annotation: Any) -> list[Any]:
@@ -208,6 +227,8 @@ def _choices(annotation: Any) -> list[Any]:
 
 def _decode(wanted: type, value: Any) -> Any:
     if wanted is Path and isinstance(value, str):
+        if not value.strip():
+            raise ValueError("expected a path, got nothing; is a variable of the shell empty?")
         return Path(value).expanduser()
     raise ConfigError(f"expected {wanted.__name__}, got {type(value).__name__}")
 
