@@ -103,9 +103,9 @@ def test_a_request_gets_the_same_tokens_in_any_company(model, alone, order, coun
 
 def test_decoding_beside_others_changes_no_bit(model):
     plain = [Request(id=r.id, prompt_ids=r.prompt_ids[:8], sampling=r.sampling) for r in ASKED]
-    together = run(Engine(model, None, max_slots=10, same_bits=True), plain)
+    together = run(Engine(model, None, max_slots=10), plain)
     for request in plain:
-        assert run(Engine(model, None, same_bits=True), [request])[request.id] == together[request.id]
+        assert run(Engine(model, None), [request])[request.id] == together[request.id]
     rounded = run(Engine(model, None, max_slots=10, quantize="int8"), plain)
     for request in plain:
         assert run(Engine(model, None, quantize="int8"), [request])[request.id] == rounded[request.id]

@@ -49,13 +49,29 @@ def test_gates_are_torchs_also_for_very_large_and_small_inputs(count, width, nam
     torch.testing.assert_close(found, ACTIVATIONS[name](gate) * up, rtol=1e-5, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
-@given(widths, widths, st.booleans(), st.integers(0, 99))
-def test_a_row_through_a_layer_is_torchs_product(width, outputs, has_bias, seed):
-    x, weight, y = drawn(1, width, seed=seed), drawn(outputs, width, seed=seed + 1), torch.empty(outputs)
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20), widths, widths, st.booleans(), st.integers(0, 99))
+def test_products_are_torchs_and_no_row_depends_on_the_others(count, width, outputs, has_bias, seed):
+    x, weight = drawn(count, width, seed=seed), drawn(outputs, width, seed=seed + 1)
     bias = drawn(outputs, seed=seed + 2) if has_bias else None
-    kernels.row_times(x, weight, bias, y)
-    torch.testing.assert_close(y, F.linear(x, weight, bias)[0], rtol=2e-5, atol=2e-4)
+    wide = torch.full((count, outputs + 2), 7.0)
+    kernels.product(x, weight, bias, wide[:, 1:-1])
+    torch.testing.assert_close(wide[:, 1:-1], F.linear(x, weight, bias), rtol=2e-5, atol=4e-4)
+    assert wide[:, [0, -1]].unique().tolist() == [7.0]
+    for row in range(count):
+        alone = torch.empty(1, outputs)
+        kernels.product(x[row : row + 1], weight, bias, alone)
+        assert torch.equal(alone[0], wide[row, 1:-1])
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 1024), (3, 1025), (40, 2500), (70, 6000)])
+def test_products_are_cut_along_the_width_and_the_rows_without_a_change_of_bits(count, width):
+    x, weight, y = drawn(count, width), drawn(9, width, seed=1), torch.empty(count, 9)
+    kernels.product(x, weight, None, y)
+    torch.testing.assert_close(y.double(), x.double() @ weight.double().mT, rtol=1e-4, atol=3e-3)
+    alone = torch.empty(1, 9)
+    kernels.product(x[-1:], weight, None, alone)
+    assert torch.equal(alone[0], y[-1])
 
 
 @settings(deadline=None, max_examples=40)
@@ -100,7 +116,9 @@ def test_what_a_kernel_would_misread_is_refused():
     ):
         kernels.likeliest(wide[:, :4])
     with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.float64"):
-        kernels.row_times(drawn(1, 4), drawn(2, 4).double(), None, scale[:2])
+        kernels.product(drawn(1, 4), drawn(2, 4).double(), None, drawn(1, 2))
+    with pytest.raises(TypeError, match=r"wants rows of torch.float32 to go to, not torch.float32 of strides \(1, 2\)"):
+        kernels.product(drawn(2, 4), drawn(2, 4), None, drawn(2, 2).mT)
     with pytest.raises(TypeError, match="heads of 4 numbers do not lie side by side"):
         kernels.turn_(drawn(3, 4, 2).mT, drawn(3, 4), drawn(3, 4))
 

@@ -31,9 +31,11 @@ def sweep_rows(width: int, draw: torch.Generator) -> None:
     told(kernels.rms_norm(x, scale, 1e-6))
     told(*(kernels.gate(torch.cat([x, x * 2], 1), kind) for kind in kernels.GATES.values()))
     told(*kernels.round_to_int8(x), kernels.likeliest(x))
-    weight, y = torch.randn(7, width, generator=draw), torch.empty(7)
-    kernels.row_times(x[:1], weight, weight[:, 0].contiguous(), y)
-    told(y)
+    weight, many = torch.randn(7, width, generator=draw), torch.randn(15, width, generator=draw)
+    for count in (1, 3, 15):
+        y = torch.empty(count, 7)
+        kernels.product(many[:count], weight, weight[:, 0].contiguous(), y)
+        told(y)
     rounded, step = torch.randint(-127, 128, (7, width), dtype=torch.int8, generator=draw), torch.ones(7) / 127
     told(kernels.row_times_int8(x[:1].contiguous(), rounded, step, None))
 

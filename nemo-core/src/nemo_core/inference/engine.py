@@ -41,10 +41,8 @@ class Engine:
     `max_length` bounds prompt and answer together (default: the model's positions); an answer that would pass it ends
     with finish reason "length". `cache_tokens` bounds the key/value cache (default: `max_slots` full sequences); where
     it is used up, the youngest request waits and is computed anew. The weights are taken as they are now, an active
-    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. With
-    `same_bits` a lone request is computed by the kernels that serve many, which are slower for one row; otherwise the
-    last bit of its log-probabilities may differ from what it would be in company (not in int8). `tokenizer` None gives
-    ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
+    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. `tokenizer`
+    None gives ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
     Raises InputError where the tokenizer has ids that the model lacks, or the cache is too small for one sequence.
     """
 
@@ -60,7 +58,6 @@ class Engine:
         cache_tokens: int | None = None,
         block_size: int = BLOCK_SIZE,
         quantize: Quantization = "none",
-        same_bits: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         config = model.config
@@ -76,7 +73,7 @@ class Engine:
         self.num_virtual = num_virtual(model)
         self.model = model
         with torch.inference_mode():
-            self.runner = Runner(model, quantize=quantize, same_bits=same_bits)
+            self.runner = Runner(model, quantize=quantize)
             self.device = self.runner.device
             blocks = self._num_blocks(cache_tokens, block_size)
             self.cache = KVCache(
@@ -224,7 +221,7 @@ class Engine:
     @torch.inference_mode()
     def refresh(self) -> None:
         """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
-        self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
+        self.runner = Runner(self.model, quantize=self.runner.quantize)
         self._adapters = {name: self.runner.deltas(name, own) for name, own in self._adapter_weights.items()}
         self.scheduler.restart()
         self.cache.clear()

@@ -29,7 +29,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "store": [PLACE, COUNT, PLACE, PLACE, COUNT, COUNT, COUNT, COUNT],
     "attend": [PLACE, COUNT, *[PLACE] * 6, *[COUNT] * 8, REAL, REAL],
     "round": [PLACE, PLACE, PLACE, COUNT, COUNT],
-    "row_times": [*[PLACE] * 4, COUNT, COUNT],
+    "settle": [PLACE, COUNT],
+    "product": [*[PLACE] * 4, *[COUNT] * 4],
     "row_times_int8": [*[PLACE] * 5, COUNT, COUNT],
     "likeliest": [PLACE, PLACE, COUNT, COUNT],
 }
@@ -162,11 +163,19 @@ def round_to_int8(x_NI: Tensor) -> tuple[Tensor, Tensor]:
     return rounded_NI, largest_N1
 
 
-def row_times(x_1I: Tensor, weight_OI: Tensor, bias_O: Tensor | None, y_O: Tensor) -> None:
-    """One row through a linear layer, into `y_O`."""
+def settle(weight: Tensor) -> None:
+    """Ask the system to put a weight into large pages, which are faster to read."""
+    library().settle(weight.data_ptr(), weight.nbytes)
+
+
+def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, y_NO: Tensor) -> None:
+    """x @ weight.T + bias, into `y_NO`, whose rows may be apart."""
     outputs, width = weight_OI.shape
     bias = None if bias_O is None else at(bias_O)
-    library().row_times(at(x_1I), at(weight_OI), bias, at(y_O), width, outputs)
+    if y_NO.dtype is not torch.float32 or y_NO.stride(1) != 1:
+        raise TypeError(f"a product wants rows of torch.float32 to go to, not {y_NO.dtype} of strides {y_NO.stride()}")
+    place, stride = y_NO.data_ptr(), y_NO.stride(0)
+    library().product(at(x_NI), at(weight_OI), bias, place, stride, len(x_NI), width, outputs)
 
 
 def row_times_int8(x_1I: Tensor, weight_OI: Tensor, step_O: Tensor, bias_O: Tensor | None) -> Tensor:

@@ -37,9 +37,9 @@ from .turn import Turn
 class Runner:
     """The weights of `model` as they are now, adapters merged; take a new one after training."""
 
-    def __init__(self, model: Decoder, *, quantize: Quantization = "none", same_bits: bool = False) -> None:
+    def __init__(self, model: Decoder, *, quantize: Quantization = "none") -> None:
         self.model, self.config = model, model.config
-        self.routing, self.quantize, self.same_bits = Routing(), quantize, same_bits
+        self.routing, self.quantize = Routing(), quantize
         self.projections: dict[str, Projection] = {}
         self.layers = [
             inference_layer(cast(Layer, layer), self.config, f"model.layers.{index}", self._projection)
@@ -50,12 +50,12 @@ class Runner:
         with LeaveUndrawn():
             head = nn.Linear(1, 1, bias=False)
         head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
-        self.head = Projection({"lm_head": head}, quantize=quantize, same_bits=same_bits)
+        self.head = Projection({"lm_head": head}, quantize=quantize)
         rope = self.config.rope
         self.long_from = rope.original_positions if rope is not None and rope.kind == "longrope" else None
 
     def _projection(self, layers: dict[str, nn.Module]) -> Projection:
-        projection = Projection(layers, routing=self.routing, quantize=self.quantize, same_bits=self.same_bits)
+        projection = Projection(layers, routing=self.routing, quantize=self.quantize)
         self.projections |= dict.fromkeys(projection.names, projection)
         return projection
 
