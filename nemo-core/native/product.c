@@ -21,7 +21,7 @@
 typedef struct {
     const float *x_NI, *weight_OI, *bias_O;
     float *y_NO;
-    int64_t stride, rows, width; /* stride: from one row of y to the next */
+    int64_t stride, rows, width, outputs; /* stride: from one row of y to the next */
 } Product;
 
 typedef struct {
@@ -112,8 +112,7 @@ static void multiply_some(const void *task, int64_t first, int64_t last) {
     }
 }
 
-EXPORT void nemo_product(const float *x_NI, const float *weight_OI, const float *bias_O, float *y_NO, int64_t stride,
-                         int64_t rows, int64_t width, int64_t outputs) {
-    Product product = {x_NI, weight_OI, bias_O, y_NO, stride, rows, width};
-    share(multiply_some, &product, outputs, outputs * width * rows);
+EXPORT void nemo_product(const void *task) {
+    const Product *product = task;
+    share(multiply_some, product, product->outputs, product->outputs * product->width * product->rows);
 }

@@ -33,6 +33,12 @@ def drawn(*shape, seed=0, scale=3.0):
 def test_norm_and_rounding_are_torchs(count, width, seed):
     x, scale = drawn(count, width, seed=seed), drawn(width, seed=seed + 1)
     torch.testing.assert_close(kernels.rms_norm(x, scale, 1e-5), F.rms_norm(x, (width,), scale, 1e-5))
+    centred, bias = x + 9.0, drawn(width, seed=seed + 2)
+    torch.testing.assert_close(
+        kernels.layer_norm(centred, scale, bias, 1e-5), F.layer_norm(centred, (width,), scale, bias, 1e-5), atol=2e-4, rtol=1e-4
+    )
+    apart = torch.stack([x, x + 1.0], 1)[:, :1]
+    assert torch.equal(kernels.rms_norm(apart, scale, 1e-5)[:, 0], kernels.rms_norm(x, scale, 1e-5))
     rounded, largest = kernels.round_to_int8(x)
     wanted, step = round_to_int8(x)
     assert (rounded - wanted).abs().max() <= 1  # a quotient half-way between two integers can fall either way
@@ -47,6 +53,8 @@ def test_gates_are_torchs_also_for_very_large_and_small_inputs(count, width, nam
     gate, up = x.chunk(2, -1)
     found = kernels.gate(x, kernels.GATES[name])
     torch.testing.assert_close(found, ACTIVATIONS[name](gate) * up, rtol=1e-5, atol=1e-5)
+    plain = kernels.activate(x, kernels.GATES[name])
+    torch.testing.assert_close(plain, ACTIVATIONS[name](x), rtol=1e-5, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=60)
@@ -74,17 +82,18 @@ def test_products_are_cut_along_the_width_and_the_rows_without_a_change_of_bits(
     assert torch.equal(alone[0], y[-1])
 
 
-@settings(deadline=None, max_examples=40)
-@given(widths, widths, st.booleans(), st.integers(0, 99))
-def test_int8_sums_are_exact(width, outputs, has_bias, seed):
-    x, step = drawn(1, width, seed=seed), drawn(outputs, seed=seed + 1).abs()
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20), widths, widths, st.booleans(), st.integers(0, 99))
+def test_int8_sums_are_exact(count, width, outputs, has_bias, seed):
+    x, step = drawn(count, width, seed=seed), drawn(outputs, seed=seed + 1).abs()
     weight = torch.randint(-127, 128, (outputs, width), dtype=torch.int8)
     bias = drawn(outputs, seed=seed + 2) if has_bias else None
     rounded, largest = kernels.round_to_int8(x)
     whole = rounded.long() @ weight.long().mT
     wanted = whole.float() * step * largest + (0.0 if bias is None else bias)
-    assert torch.equal(kernels.row_times_int8(x, weight, step, bias), wanted) or has_bias
-    torch.testing.assert_close(kernels.row_times_int8(x, weight, step, bias), wanted, rtol=1e-6, atol=1e-6)
+    found = kernels.product_int8(x, weight, (step, weight.sum(1, dtype=torch.int32) * 128), bias)
+    assert torch.equal(found, wanted) or has_bias
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
 @given(rows, widths, st.booleans(), st.integers(0, 99))
