@@ -14,8 +14,8 @@
 #define BROAD 3
 #endif
 #define STREAMS 4       /* outputs of a lone row at a time: as many streams of weights as a processor reads ahead of */
-#define STRETCH 1024    /* of the width at a time: a tile's weights stay in the first cache, where all rows find them */
-#define NEAR (1 << 18)  /* numbers of input rows that stay in the second cache, where all weights find them */
+#define STRETCH 512     /* of the width at a time: so much of some rows stays in the first cache for all weights */
+#define NEAR (1 << 17)  /* weights that stay in the second cache, where all rows find them */
 #define UNROLLED _Pragma("GCC unroll 32") /* so that sums stay in registers */
 
 typedef struct {
@@ -100,15 +100,19 @@ static inline __attribute__((always_inline)) void columns(const Product *product
 
 static void multiply_some(const void *task, int64_t first, int64_t last) {
     const Product *product = task;
-    int64_t most = NEAR / product->width / TALL * TALL;
-    if (most < 4 * TALL) most = 4 * TALL;
-    for (int64_t row = 0; row < product->rows; row += most) {
-        int64_t end = row + most < product->rows ? row + most : product->rows, o = first;
-        if (product->rows == 1)
-            for (; o + STREAMS <= last; o += STREAMS) columns(product, row, end, o, STREAMS);
-        else
-            for (; o + BROAD <= last; o += BROAD) columns(product, row, end, o, BROAD);
-        for (; o < last; o++) columns(product, row, end, o, 1);
+    const int tall = 4 * TALL, broad = product->rows == 1 ? STREAMS : BROAD;
+    int64_t most = NEAR / product->width / broad * broad;
+    if (most < broad) most = broad;
+    for (int64_t start = first; start < last; start += most) {
+        int64_t stop = start + most < last ? start + most : last;
+        for (int64_t row = 0; row < product->rows; row += tall) {
+            int64_t end = row + tall < product->rows ? row + tall : product->rows, o = start;
+            if (product->rows == 1)
+                for (; o + STREAMS <= stop; o += STREAMS) columns(product, row, end, o, STREAMS);
+            else
+                for (; o + BROAD <= stop; o += BROAD) columns(product, row, end, o, BROAD);
+            for (; o < stop; o++) columns(product, row, end, o, 1);
+        }
     }
 }
 

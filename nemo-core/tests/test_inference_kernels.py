@@ -35,7 +35,10 @@ def test_norm_and_rounding_are_torchs(count, width, seed):
     torch.testing.assert_close(kernels.rms_norm(x, scale, 1e-5), F.rms_norm(x, (width,), scale, 1e-5))
     centred, bias = x + 9.0, drawn(width, seed=seed + 2)
     torch.testing.assert_close(
-        kernels.layer_norm(centred, scale, bias, 1e-5), F.layer_norm(centred, (width,), scale, bias, 1e-5), atol=2e-4, rtol=1e-4
+        kernels.layer_norm(centred, scale, bias, 1e-5),
+        F.layer_norm(centred, (width,), scale, bias, 1e-5),
+        atol=2e-4,
+        rtol=1e-4,
     )
     apart = torch.stack([x, x + 1.0], 1)[:, :1]
     assert torch.equal(kernels.rms_norm(apart, scale, 1e-5)[:, 0], kernels.rms_norm(x, scale, 1e-5))
@@ -117,7 +120,7 @@ def test_storing_copies_every_head_of_a_token_to_its_place(tokens, heads, width,
 
 
 def test_what_a_kernel_would_misread_is_refused():
-    wide, scale = drawn(3, 8), drawn(4)
+    wide = drawn(3, 8)
     with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.bfloat16"):
         kernels.rms_norm(wide.bfloat16(), drawn(8), 1e-5)
     with pytest.raises(

@@ -24,7 +24,11 @@ def told(*answers: torch.Tensor) -> None:
 def sweep_rows(width: int, draw: torch.Generator) -> None:
     """Kernels that take rows."""
     x, scale = torch.randn(3, width, generator=draw), torch.randn(width, generator=draw)
-    told(kernels.rms_norm(x, scale, 1e-6), kernels.layer_norm(x, scale, scale, 1e-6), kernels.layer_norm(x, x[0], None, 1.0))
+    told(
+        kernels.rms_norm(x, scale, 1e-6),
+        kernels.layer_norm(x, scale, scale, 1e-6),
+        kernels.layer_norm(x, x[0], None, 1.0),
+    )
     told(kernels.rms_norm(torch.stack([x, x], 1)[:, :1], scale, 1e-6), kernels.add(x, x, into=torch.empty_like(x)))
     told(*(kernels.activate(x, kind) for kind in kernels.GATES.values()))
     told(*(kernels.gate(torch.cat([x, x * 2], 1), kind) for kind in kernels.GATES.values()))

@@ -276,9 +276,7 @@ class Engine:
     def _extend(self, rows: list[Sequence], logits_RV: Tensor) -> list[Delta]:
         """Draw each row's token; what the rows gained, in their order."""
         table = self._table(rows)
-        seeds_R = np.array([s.seed for s in rows], np.uint64)
-        uniform_R = uniforms(seeds_R, [s.num_generated for s in rows]).to(self.device)
-        token_R = draw(adjust(logits_RV, rows), table, uniform_R)
+        token_R = draw(adjust(logits_RV, rows), table, lambda: self._uniforms(rows))
         deltas = []
         for row, token, (logprob, top) in zip(rows, token_R.tolist(), report(logits_RV, token_R, table)):
             if logprob != logprob:
@@ -290,6 +288,11 @@ class Engine:
                 row.namespace = self._namespace(row.request.adapter, len(row.tokens))
                 self.scheduler.reread(row)
         return deltas
+
+    def _uniforms(self, rows: list[Sequence]) -> Tensor:
+        """Each row's next random number."""
+        seeds_R = np.array([s.seed for s in rows], np.uint64)
+        return uniforms(seeds_R, [s.num_generated for s in rows]).to(self.device)
 
     def _table(self, rows: list[Sequence]) -> SamplingTable:
         """The rows' sampling settings; kept as long as the rows stay the same."""

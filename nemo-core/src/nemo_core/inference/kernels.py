@@ -88,7 +88,7 @@ def library() -> ctypes.CDLL:
 
 def declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     """The library, its functions told what they take."""
-    for name, types in {**dict.fromkeys(FIELDS, [PLACE]), **OTHERS}.items():
+    for name, types in {**{name: [PLACE] for name in FIELDS}, **OTHERS}.items():
         function = loaded[f"nemo_{name}"]
         function.argtypes, function.restype = types, None
         setattr(loaded, name, function)
@@ -270,7 +270,7 @@ def settle(weight: Tensor) -> None:
 
 
 def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, y_NO: Tensor) -> None:
-    """x @ weight.T + bias, into `y_NO`, whose rows may be apart."""
+    """X @ weight.T + bias, into `y_NO`, whose rows may be apart."""
     outputs, width = weight_OI.shape
     bias = None if bias_O is None else at(bias_O)
     if y_NO.dtype is not torch.float32 or y_NO.stride(1) != 1:

@@ -107,7 +107,9 @@ class StepPlaces:
     block_size: int
 
     @classmethod
-    def like(cls, x_NE: Tensor, turns: Mapping[str, Turn], *, windows: Sequence[int | None], blocks: Blocks) -> "StepPlaces":
+    def like(
+        cls, x_NE: Tensor, turns: Mapping[str, Turn], *, windows: Sequence[int | None], blocks: Blocks
+    ) -> "StepPlaces":
         """Places for steps of as many rows, each of which has up to `blocks.most` blocks."""
 
         def numbers(*shape: int) -> Tensor:
@@ -191,7 +193,9 @@ class Plans:
         is_whole = batch.decoding is not None and not batch.prompts
         return self.is_possible and is_whole and cache is not None and kernels.take(x_NE)
 
-    def compute(self, x_NE: Tensor, batch: Batch, turns: Mapping[str, Turn], cache: KVCache, work: Work) -> Tensor | None:
+    def compute(
+        self, x_NE: Tensor, batch: Batch, turns: Mapping[str, Turn], *, cache: KVCache, work: Work
+    ) -> Tensor | None:
         """What `work` gives for this step; None where that cannot be noted, so that it has to be done as it is."""
         if cache is not self.cache:
             self.cache, self.noted = cache, {}

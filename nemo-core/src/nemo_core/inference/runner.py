@@ -110,15 +110,17 @@ class Runner:
         turns = {name: Turn.of(rotation) for name, rotation in rotations.items()}
         if not self.routing.groups and cache is not None and self.plans.take(x_NE, batch, cache):
             done_NE = self.plans.compute(
-                x_NE, batch, turns, cache, lambda at: self._through(at.x_NE, at.step(batch), cache, rotations)
+                x_NE,
+                batch,
+                turns,
+                cache=cache,
+                work=lambda at: self._through(at.x_NE, at.step(batch), cache, rotations),
             )
             if done_NE is not None:
                 return done_NE
         return self._through(x_NE, Tokens(batch, turns), cache, rotations)
 
-    def _through(
-        self, x_NE: Tensor, tokens: Tokens, cache: KVCache | None, rotations: dict[str, Rotation]
-    ) -> Tensor:
+    def _through(self, x_NE: Tensor, tokens: Tokens, cache: KVCache | None, rotations: dict[str, Rotation]) -> Tensor:
         """Hidden states of a step's tokens after all layers and the final norm."""
         for index, layer in enumerate(self.layers):
             rope = self.model.layer_ropes[index]
