@@ -68,7 +68,8 @@ class Notes:
     def calls(self) -> "ctypes.Array[Call]":
         """What `run` takes; good as long as the notes are."""
         addresses = [ctypes.cast(library()[f"nemo_{name}"], PLACE).value for name in self.names]
-        return (Call * len(self.names))(*zip(addresses, map(ctypes.addressof, self.tasks)))
+        calls = [Call(address, ctypes.addressof(task)) for address, task in zip(addresses, self.tasks)]
+        return (Call * len(calls))(*calls)
 
 
 NOTES: ContextVar[Notes | None] = ContextVar("notes", default=None)

@@ -62,7 +62,7 @@ class Noting(TorchDispatchMode):
     """Sees what torch is asked for while kernels are noted: makes sums kernels, gives out scratch memory."""
 
     def __init__(self, scratch: Scratch) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.scratch = scratch
 
     def __torch_dispatch__(
