@@ -14,7 +14,8 @@ typedef struct {
     const float *k_KSD, *v_KSV;
     const int64_t *block_BJ, *start_B, *stop_B;
     float *mixed_BKGV;
-    int64_t stride, kv_heads, groups, width, value_width, positions, block_size, blocks, most;
+    int64_t stride, rows, kv_heads, groups, width, value_width, positions, block_size, blocks;
+    int64_t most; /* 0 at first: the most positions that a row sees, filled up to whole vectors */
     float scale, softcap;
 } Rows;
 
@@ -133,18 +134,14 @@ static void attend_some(const void *task, int64_t first, int64_t last) {
     free(score);
 }
 
-EXPORT void nemo_attend(const float *q, int64_t stride, const float *k_KSD, const float *v_KSV, const int64_t *block_BJ,
-                        const int64_t *start_B, const int64_t *stop_B, float *mixed_BKGV, int64_t row_count,
-                        int64_t kv_heads, int64_t groups, int64_t width, int64_t value_width, int64_t positions,
-                        int64_t block_size, int64_t blocks, float scale, float softcap) {
-    Rows rows = {q,     k_KSD,       v_KSV,     block_BJ,   start_B, stop_B, mixed_BKGV, stride, kv_heads, groups,
-                 width, value_width, positions, block_size, blocks,  0,      scale,      softcap};
+EXPORT void nemo_attend(const void *task) {
+    Rows rows = *(const Rows *)task;
     int64_t seen = 0;
-    for (int64_t row = 0; row < row_count; row++) {
-        int64_t count = stop_B[row] - start_B[row];
+    for (int64_t row = 0; row < rows.rows; row++) {
+        int64_t count = rows.stop_B[row] - rows.start_B[row];
         seen += count;
         rows.most = count > rows.most ? count : rows.most;
     }
     rows.most = (rows.most + LANES - 1) / LANES * LANES;
-    share(attend_some, &rows, row_count * kv_heads, seen * kv_heads * (width + value_width));
+    share(attend_some, &rows, rows.rows * rows.kv_heads, seen * rows.kv_heads * (rows.width + rows.value_width));
 }

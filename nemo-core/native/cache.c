@@ -7,7 +7,7 @@
 typedef struct {
     float *x;            /* [N, stride]: `heads` heads of D at the start of each row */
     const float *cos_NR, *sin_NR;
-    int64_t stride, heads, width, turned;
+    int64_t stride, tokens, heads, width, turned;
 } Turn;
 
 static void turn_head(float *x_D, const float *cos_R, const float *sin_R, int64_t turned) {
@@ -28,17 +28,16 @@ static void turn_rows(const void *task, int64_t first, int64_t last) {
 }
 
 /* x -> x * cos + (-second half, first half) * sin of the first R features of every head, in place (Su et al. 2021). */
-EXPORT void nemo_turn(float *x, int64_t stride, const float *cos_NR, const float *sin_NR, int64_t tokens, int64_t heads,
-                      int64_t width, int64_t turned) {
-    Turn turn = {x, cos_NR, sin_NR, stride, heads, width, turned};
-    share(turn_rows, &turn, tokens, 2 * tokens * heads * turned);
+EXPORT void nemo_turn(const void *task) {
+    const Turn *turn = task;
+    share(turn_rows, turn, turn->tokens, 2 * turn->tokens * turn->heads * turn->turned);
 }
 
 typedef struct {
     const float *x; /* [N, stride]: `heads` heads of D at the start of each row */
-    float *cache_KSD;
     const int64_t *slot_N;
-    int64_t stride, heads, width, positions;
+    float *cache_KSD;
+    int64_t stride, tokens, heads, width, positions;
 } Stored;
 
 static void store_rows(const void *task, int64_t first, int64_t last) {
@@ -51,8 +50,7 @@ static void store_rows(const void *task, int64_t first, int64_t last) {
         }
 }
 
-EXPORT void nemo_store(const float *x, int64_t stride, const int64_t *slot_N, float *cache_KSD, int64_t tokens,
-                       int64_t heads, int64_t width, int64_t positions) {
-    Stored stored = {x, cache_KSD, slot_N, stride, heads, width, positions};
-    share(store_rows, &stored, tokens, 2 * tokens * heads * width);
+EXPORT void nemo_store(const void *task) {
+    const Stored *stored = task;
+    share(store_rows, stored, stored->tokens, 2 * stored->tokens * stored->heads * stored->width);
 }

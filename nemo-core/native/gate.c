@@ -9,7 +9,7 @@ enum { SILU, GELU_TANH, GELU, RELU2 };
 typedef struct {
     const float *x_NF;
     float *y_NF;
-    int64_t width, kind;
+    int64_t rows, width, kind;
 } Gate;
 
 static inline Floats activated(Floats x, int64_t kind) {
@@ -39,7 +39,20 @@ static void gate_rows(const void *task, int64_t first, int64_t last) {
     }
 }
 
-EXPORT void nemo_gate(const float *x_NF, float *y_NF, int64_t rows, int64_t width, int64_t kind) {
-    Gate gate = {x_NF, y_NF, width, kind};
-    share(gate_rows, &gate, rows, 6 * rows * width);
+EXPORT void nemo_gate(const void *task) {
+    const Gate *gate = task;
+    share(gate_rows, gate, gate->rows, 6 * gate->rows * gate->width);
+}
+
+static void activate_rows(const void *task, int64_t first, int64_t last) {
+    const Gate *gate = task;
+    int64_t i = first * gate->width, end = last * gate->width;
+    for (; i + LANES <= end; i += LANES) store(gate->y_NF + i, activated(load(gate->x_NF + i), gate->kind));
+    if (i < end) store_some(gate->y_NF + i, activated(load_some(gate->x_NF + i, end - i), gate->kind), end - i);
+}
+
+/* Without a gate: activation(x) alone. */
+EXPORT void nemo_activate(const void *task) {
+    const Gate *gate = task;
+    share(activate_rows, gate, gate->rows, 4 * gate->rows * gate->width);
 }

@@ -33,6 +33,15 @@ def drawn(*shape, seed=0, scale=3.0):
 def test_norm_and_rounding_are_torchs(count, width, seed):
     x, scale = drawn(count, width, seed=seed), drawn(width, seed=seed + 1)
     torch.testing.assert_close(kernels.rms_norm(x, scale, 1e-5), F.rms_norm(x, (width,), scale, 1e-5))
+    centred, bias = x + 9.0, drawn(width, seed=seed + 2)
+    torch.testing.assert_close(
+        kernels.layer_norm(centred, scale, bias, 1e-5),
+        F.layer_norm(centred, (width,), scale, bias, 1e-5),
+        atol=2e-4,
+        rtol=1e-4,
+    )
+    apart = torch.stack([x, x + 1.0], 1)[:, :1]
+    assert torch.equal(kernels.rms_norm(apart, scale, 1e-5)[:, 0], kernels.rms_norm(x, scale, 1e-5))
     rounded, largest = kernels.round_to_int8(x)
     wanted, step = round_to_int8(x)
     assert (rounded - wanted).abs().max() <= 1  # a quotient half-way between two integers can fall either way
@@ -47,28 +56,47 @@ def test_gates_are_torchs_also_for_very_large_and_small_inputs(count, width, nam
     gate, up = x.chunk(2, -1)
     found = kernels.gate(x, kernels.GATES[name])
     torch.testing.assert_close(found, ACTIVATIONS[name](gate) * up, rtol=1e-5, atol=1e-5)
+    plain = kernels.activate(x, kernels.GATES[name])
+    torch.testing.assert_close(plain, ACTIVATIONS[name](x), rtol=1e-5, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=40)
-@given(widths, widths, st.booleans(), st.integers(0, 99))
-def test_a_row_through_a_layer_is_torchs_product(width, outputs, has_bias, seed):
-    x, weight, y = drawn(1, width, seed=seed), drawn(outputs, width, seed=seed + 1), torch.empty(outputs)
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20), widths, widths, st.booleans(), st.integers(0, 99))
+def test_products_are_torchs_and_no_row_depends_on_the_others(count, width, outputs, has_bias, seed):
+    x, weight = drawn(count, width, seed=seed), drawn(outputs, width, seed=seed + 1)
     bias = drawn(outputs, seed=seed + 2) if has_bias else None
-    kernels.row_times(x, weight, bias, y)
-    torch.testing.assert_close(y, F.linear(x, weight, bias)[0], rtol=2e-5, atol=2e-4)
+    wide = torch.full((count, outputs + 2), 7.0)
+    kernels.product(x, weight, bias, wide[:, 1:-1])
+    torch.testing.assert_close(wide[:, 1:-1], F.linear(x, weight, bias), rtol=2e-5, atol=4e-4)
+    assert wide[:, [0, -1]].unique().tolist() == [7.0]
+    for row in range(count):
+        alone = torch.empty(1, outputs)
+        kernels.product(x[row : row + 1], weight, bias, alone)
+        assert torch.equal(alone[0], wide[row, 1:-1])
 
 
-@settings(deadline=None, max_examples=40)
-@given(widths, widths, st.booleans(), st.integers(0, 99))
-def test_int8_sums_are_exact(width, outputs, has_bias, seed):
-    x, step = drawn(1, width, seed=seed), drawn(outputs, seed=seed + 1).abs()
+@pytest.mark.parametrize(("count", "width"), [(1, 1024), (3, 1025), (40, 2500), (70, 6000)])
+def test_products_are_cut_along_the_width_and_the_rows_without_a_change_of_bits(count, width):
+    x, weight, y = drawn(count, width), drawn(9, width, seed=1), torch.empty(count, 9)
+    kernels.product(x, weight, None, y)
+    torch.testing.assert_close(y.double(), x.double() @ weight.double().mT, rtol=1e-4, atol=3e-3)
+    alone = torch.empty(1, 9)
+    kernels.product(x[-1:], weight, None, alone)
+    assert torch.equal(alone[0], y[-1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20), widths, widths, st.booleans(), st.integers(0, 99))
+def test_int8_sums_are_exact(count, width, outputs, has_bias, seed):
+    x, step = drawn(count, width, seed=seed), drawn(outputs, seed=seed + 1).abs()
     weight = torch.randint(-127, 128, (outputs, width), dtype=torch.int8)
     bias = drawn(outputs, seed=seed + 2) if has_bias else None
     rounded, largest = kernels.round_to_int8(x)
     whole = rounded.long() @ weight.long().mT
     wanted = whole.float() * step * largest + (0.0 if bias is None else bias)
-    assert torch.equal(kernels.row_times_int8(x, weight, step, bias), wanted) or has_bias
-    torch.testing.assert_close(kernels.row_times_int8(x, weight, step, bias), wanted, rtol=1e-6, atol=1e-6)
+    found = kernels.product_int8(x, weight, (step, weight.sum(1, dtype=torch.int32) * 128), bias)
+    assert torch.equal(found, wanted) or has_bias
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
 @given(rows, widths, st.booleans(), st.integers(0, 99))
@@ -92,7 +120,7 @@ def test_storing_copies_every_head_of_a_token_to_its_place(tokens, heads, width,
 
 
 def test_what_a_kernel_would_misread_is_refused():
-    wide, scale = drawn(3, 8), drawn(4)
+    wide = drawn(3, 8)
     with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.bfloat16"):
         kernels.rms_norm(wide.bfloat16(), drawn(8), 1e-5)
     with pytest.raises(
@@ -100,7 +128,9 @@ def test_what_a_kernel_would_misread_is_refused():
     ):
         kernels.likeliest(wide[:, :4])
     with pytest.raises(TypeError, match=r"contiguous numbers of torch.float32, not torch.float64"):
-        kernels.row_times(drawn(1, 4), drawn(2, 4).double(), None, scale[:2])
+        kernels.product(drawn(1, 4), drawn(2, 4).double(), None, drawn(1, 2))
+    with pytest.raises(TypeError, match=r"wants rows of torch.float32 to go to, not torch.float32 of strides \(1, 2\)"):
+        kernels.product(drawn(2, 4), drawn(2, 4), None, drawn(2, 2).mT)
     with pytest.raises(TypeError, match="heads of 4 numbers do not lie side by side"):
         kernels.turn_(drawn(3, 4, 2).mT, drawn(3, 4), drawn(3, 4))
 

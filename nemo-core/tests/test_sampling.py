@@ -1,5 +1,7 @@
 """Tokens are drawn from the distribution that the settings describe, each row from its own."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def test_draws_follow_the_distribution_that_transformers_describes(rules):
     expected = chosen(None, LOGITS.clone()).softmax(-1)[0]
     count = 4000
     table = SamplingTable.of([SamplingParams(**rules)] * count, 6, CPU)
-    drawn = draw(LOGITS.expand(count, -1), table, uniforms(seeds(count), range(count)))
+    drawn = draw(LOGITS.expand(count, -1), table, lambda: uniforms(seeds(count), range(count)))
     share = torch.bincount(drawn, minlength=6) / count
     assert (share - expected).abs().max() < 0.03
     assert (share[expected == 0] == 0).all()
@@ -48,9 +50,11 @@ def test_a_row_is_drawn_alike_whatever_its_neighbours_ask_for():
     rows = [SamplingParams(**rules) for rules in RULES] + [SamplingParams(), SamplingParams(temperature=0.0)]
     logits = torch.randn(len(rows), 500, generator=torch.Generator().manual_seed(0))
     uniform = uniforms(seeds(len(rows)), range(len(rows)))
-    together = draw(logits, SamplingTable.of(rows, 500, CPU), uniform)
+    together = draw(logits, SamplingTable.of(rows, 500, CPU), lambda: uniform)
     for index, row in enumerate(rows):
-        alone = draw(logits[[index]], SamplingTable.of([row], 500, CPU), uniform[[index]])
+        alone = draw(
+            logits[[index]], SamplingTable.of([row], 500, CPU), functools.partial(uniform.__getitem__, [index])
+        )
         assert alone == together[index]
 
 
@@ -74,4 +78,4 @@ def test_random_numbers_are_spread_evenly_and_differ_by_seed_and_step():
 
 def test_a_tiny_temperature_takes_the_likeliest():
     table = SamplingTable.of([SamplingParams(temperature=1e-30)], 6, CPU)
-    assert draw(LOGITS * 1000, table, torch.tensor([0.99], dtype=torch.float64)) == 0
+    assert draw(LOGITS * 1000, table, lambda: torch.tensor([0.99], dtype=torch.float64)) == 0

@@ -10,11 +10,7 @@ from nemo_core.inference import kernels
 
 def use_library(path: str) -> None:
     """Let the kernels come from this file."""
-    loaded = ctypes.CDLL(path)
-    for name, types in kernels.SIGNATURES.items():
-        function = loaded[f"nemo_{name}"]
-        function.argtypes, function.restype = types, None
-        setattr(loaded, name, function)
+    loaded = kernels.declared(ctypes.CDLL(path))
     kernels.library = lambda: loaded  # type: ignore[assignment]
 
 
@@ -28,14 +24,23 @@ def told(*answers: torch.Tensor) -> None:
 def sweep_rows(width: int, draw: torch.Generator) -> None:
     """Kernels that take rows."""
     x, scale = torch.randn(3, width, generator=draw), torch.randn(width, generator=draw)
-    told(kernels.rms_norm(x, scale, 1e-6))
+    told(
+        kernels.rms_norm(x, scale, 1e-6),
+        kernels.layer_norm(x, scale, scale, 1e-6),
+        kernels.layer_norm(x, x[0], None, 1.0),
+    )
+    told(kernels.rms_norm(torch.stack([x, x], 1)[:, :1], scale, 1e-6), kernels.add(x, x, into=torch.empty_like(x)))
+    told(*(kernels.activate(x, kind) for kind in kernels.GATES.values()))
     told(*(kernels.gate(torch.cat([x, x * 2], 1), kind) for kind in kernels.GATES.values()))
     told(*kernels.round_to_int8(x), kernels.likeliest(x))
-    weight, y = torch.randn(7, width, generator=draw), torch.empty(7)
-    kernels.row_times(x[:1], weight, weight[:, 0].contiguous(), y)
-    told(y)
+    weight, many = torch.randn(7, width, generator=draw), torch.randn(15, width, generator=draw)
+    for count in (1, 3, 15):
+        y = torch.empty(count, 7)
+        kernels.product(many[:count], weight, weight[:, 0].contiguous(), y)
+        told(y)
     rounded, step = torch.randint(-127, 128, (7, width), dtype=torch.int8, generator=draw), torch.ones(7) / 127
-    told(kernels.row_times_int8(x[:1].contiguous(), rounded, step, None))
+    steps = step, rounded.sum(1, dtype=torch.int32) * 128
+    told(*(kernels.product_int8(many[:count], rounded, steps, scale[:7] if width > 7 else None) for count in (1, 15)))
 
 
 def sweep_heads(width: int, draw: torch.Generator) -> None:

@@ -41,10 +41,8 @@ class Engine:
     `max_length` bounds prompt and answer together (default: the model's positions); an answer that would pass it ends
     with finish reason "length". `cache_tokens` bounds the key/value cache (default: `max_slots` full sequences); where
     it is used up, the youngest request waits and is computed anew. The weights are taken as they are now, an active
-    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. With
-    `same_bits` a lone request is computed by the kernels that serve many, which are slower for one row; otherwise the
-    last bit of its log-probabilities may differ from what it would be in company (not in int8). `tokenizer` None gives
-    ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
+    adapter included: call `refresh` after training. `quantize` "int8" rounds the weights of linear layers. `tokenizer`
+    None gives ids without text. With `stream_text` false, text comes with the last delta only, which is cheaper.
     Raises InputError where the tokenizer has ids that the model lacks, or the cache is too small for one sequence.
     """
 
@@ -60,7 +58,6 @@ class Engine:
         cache_tokens: int | None = None,
         block_size: int = BLOCK_SIZE,
         quantize: Quantization = "none",
-        same_bits: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         config = model.config
@@ -76,7 +73,7 @@ class Engine:
         self.num_virtual = num_virtual(model)
         self.model = model
         with torch.inference_mode():
-            self.runner = Runner(model, quantize=quantize, same_bits=same_bits)
+            self.runner = Runner(model, quantize=quantize)
             self.device = self.runner.device
             blocks = self._num_blocks(cache_tokens, block_size)
             self.cache = KVCache(
@@ -224,7 +221,7 @@ class Engine:
     @torch.inference_mode()
     def refresh(self) -> None:
         """Take the model's weights as they are now. Running requests go on, what they hold computed anew."""
-        self.runner = Runner(self.model, quantize=self.runner.quantize, same_bits=self.runner.same_bits)
+        self.runner = Runner(self.model, quantize=self.runner.quantize)
         self._adapters = {name: self.runner.deltas(name, own) for name, own in self._adapter_weights.items()}
         self.scheduler.restart()
         self.cache.clear()
@@ -279,9 +276,7 @@ class Engine:
     def _extend(self, rows: list[Sequence], logits_RV: Tensor) -> list[Delta]:
         """Draw each row's token; what the rows gained, in their order."""
         table = self._table(rows)
-        seeds_R = np.array([s.seed for s in rows], np.uint64)
-        uniform_R = uniforms(seeds_R, [s.num_generated for s in rows]).to(self.device)
-        token_R = draw(adjust(logits_RV, rows), table, uniform_R)
+        token_R = draw(adjust(logits_RV, rows), table, lambda: self._uniforms(rows))
         deltas = []
         for row, token, (logprob, top) in zip(rows, token_R.tolist(), report(logits_RV, token_R, table)):
             if logprob != logprob:
@@ -293,6 +288,11 @@ class Engine:
                 row.namespace = self._namespace(row.request.adapter, len(row.tokens))
                 self.scheduler.reread(row)
         return deltas
+
+    def _uniforms(self, rows: list[Sequence]) -> Tensor:
+        """Each row's next random number."""
+        seeds_R = np.array([s.seed for s in rows], np.uint64)
+        return uniforms(seeds_R, [s.num_generated for s in rows]).to(self.device)
 
     def _table(self, rows: list[Sequence]) -> SamplingTable:
         """The rows' sampling settings; kept as long as the rows stay the same."""

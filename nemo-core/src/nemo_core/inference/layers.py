@@ -4,7 +4,7 @@ N tokens of a step, E hidden width, H query heads, K key/value heads, G = H/K, D
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -15,7 +15,7 @@ from ..config import ModelConfig
 from ..model.attention import Attention, Mixer
 from ..model.latent import LatentAttention
 from ..model.layer import Layer
-from ..model.mlp import ACTIVATIONS, GatedMLP
+from ..model.mlp import ACTIVATIONS, GatedMLP, PlainMLP
 from ..model.rope import Rotation
 from ..peft.places import AdaptedBlock, AdaptedLinear
 from . import kernels
@@ -29,6 +29,15 @@ from .turn import Turn
 KINDS = {ACTIVATIONS[name]: kind for name, kind in kernels.GATES.items()}
 Kind = TypeVar("Kind", bound=nn.Module)
 MakeProjection = Callable[[dict[str, nn.Module]], Projection]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a step with their turns, and what decoding rows see, by window, as far as it is known."""
+
+    batch: Batch
+    turns: Mapping[str, Turn]
+    views: dict[int | None, Seen] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,7 +196,20 @@ def inside(block: nn.Module, make: Callable[[nn.Module], nn.Module]) -> nn.Modul
 
 def inference_mlp(mlp: nn.Module, prefix: str, make: MakeProjection) -> nn.Module:
     """A feed-forward of any kind, or a part of one."""
-    return FusedMLP(mlp, prefix, make) if isinstance(mlp, GatedMLP) else converted(mlp, prefix, make)
+    if isinstance(mlp, GatedMLP):
+        return FusedMLP(mlp, prefix, make)
+    faster = converted(mlp, prefix, make)
+    if isinstance(faster, PlainMLP):
+        faster.activation = in_one_call(faster.activation)
+    return faster
+
+
+def in_one_call(activation: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same activation, in C where the kernels take its input."""
+    kind = KINDS.get(activation)
+    if kind is None:
+        return activation
+    return lambda x: kernels.activate(x, kind) if kernels.take(x) and x.is_contiguous() else activation(x)
 
 
 def converted(module: Kind, prefix: str, make: MakeProjection) -> Kind:

@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.linear import onednn_takes
 from ..peft.places import AdaptedLinear
 from ..peft.quantize import QuantizedLinear
 from . import kernels
 
 Kernel = Callable[[Tensor], Tensor]
+Part = tuple[Tensor, Tensor | None]  # weight and bias of a layer
 Quantization = Literal["none", "int8"]
 LARGEST_INT8 = 127.0
+FEW_ROWS = 32  # up to this many the product in C is at least as fast as oneDNN's, which gives the same bits
 SMALLEST_SCALE = 1e-12  # of a row or channel that is all zero
 
 
@@ -44,7 +45,7 @@ class LowRank:
     @classmethod
     def of(cls, down_RI: Tensor, up_OR: Tensor) -> "LowRank":
         """Laid out for the kernels."""
-        return cls(make_kernel(down_RI, None), make_kernel(up_OR, None))
+        return cls(make_kernel([(down_RI, None)]), make_kernel([(up_OR, None)]))
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ class Routing:
 class Projection(nn.Module):
     """One or several linear layers that read the same input, outputs side by side. [..., I] -> [..., O].
 
-    Several rows' results are the same, bit for bit, whatever rows are beside them (on CPUs, where oneDNN or int8 is
-    used); with `same_bits` that of a lone row too.
+    A row's results are the same, bit for bit, whatever rows are beside it (on CPUs, in fp32 or int8).
     """
 
     def __init__(
@@ -96,31 +96,21 @@ class Projection(nn.Module):
         *,
         routing: Routing | None = None,
         quantize: Quantization = "none",
-        same_bits: bool = False,
     ) -> None:
         super().__init__()
         parts = [effective(layer) for layer in layers.values()]
-        weight_OI = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
-        biases = [bias if bias is not None else weight.new_zeros(len(weight)) for weight, bias in parts]
-        bias_O = torch.cat(biases) if any(bias is not None for _, bias in parts) else None
-        self.in_width = weight_OI.shape[1]
+        self.in_width = parts[0][0].shape[1]
         self.widths = [len(weight) for weight, _ in parts]
-        self.kernel = make_kernel(weight_OI, bias_O, quantize)
-        self.lone: Kernel | None = None
-        if isinstance(self.kernel, PackedKernel) and not same_bits:
-            self.lone = PlainRow(parts)
+        self.kernel = make_kernel(parts, quantize)
         self.names, self.routing = tuple(layers), routing
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layers' outputs, adapters of this step added to the rows that take them.
-
-        What a lone row gets is overwritten by its next product with these weights.
-        """
+        """The layers' outputs, adapters of this step added to the rows that take them."""
         x_NI = x if x.ndim == 2 else x.reshape(-1, self.in_width)
         count = x_NI.shape[0]
         if count == 0:  # an expert that no token chose
             return x.new_zeros(*x.shape[:-1], sum(self.widths))
-        y_NO = self.lone(x_NI) if self.lone is not None and count == 1 else self.kernel(x_NI)
+        y_NO = self.kernel(x_NI)
         if self.routing is not None and self.routing.groups:
             for deltas, rows in self.routing.groups:
                 self.adapt(x_NI, y_NO, deltas, rows)
@@ -145,51 +135,37 @@ class Projection(nn.Module):
         return self.kernel(x_NI)[:, columns]
 
 
-def make_kernel(weight_OI: Tensor, bias_O: Tensor | None, quantize: Quantization = "none") -> Kernel:
-    """The fastest product with this weight: int8 where asked for, oneDNN's layout on a CPU in fp32, else plain."""
+def make_kernel(parts: Sequence[Part], quantize: Quantization = "none") -> Kernel:
+    """The fastest product with these weights one under the other: int8 where asked for, in C on a CPU in fp32."""
+    if quantize == "none" and all(kernels.take(weight) for weight, _ in parts):
+        return PlainKernel(parts)
+    weight_OI = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
+    biases = [bias if bias is not None else weight.new_zeros(len(weight)) for weight, bias in parts]
+    bias_O = torch.cat(biases) if any(bias is not None for _, bias in parts) else None
     if quantize == "int8":
         return Int8Kernel(weight_OI, bias_O)
-    if onednn_takes(weight_OI) and hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
-        return PackedKernel(weight_OI, bias_O)
     return lambda x_NI: F.linear(x_NI, weight_OI, bias_O)
 
 
-class PlainRow:
-    """One row through each of several layers, with the layers' own weights, into one place that is used again."""
+class PlainKernel:
+    """x @ weight.T + bias, with the layers' own weights as they lie in the model: nothing is kept twice.
 
-    def __init__(self, parts: Sequence[tuple[Tensor, Tensor | None]]) -> None:
-        weights = [weight for weight, _ in parts]
-        self.y_1O = weights[0].new_empty(1, sum(map(len, weights)))
-        places = self.y_1O[0].split([len(weight) for weight in weights])
-        self.parts = [
-            (weight.contiguous(), bias if bias is None else bias.contiguous(), place)
-            for (weight, bias), place in zip(parts, places)
-        ]
-
-    def __call__(self, x_1I: Tensor) -> Tensor:
-        """[1, I] -> [1, O]."""
-        for weight_OI, bias_O, y_O in self.parts:
-            kernels.row_times(x_1I, weight_OI, bias_O, y_O)
-        return self.y_1O
-
-
-class PackedKernel:
-    """x @ weight.T + bias with a weight laid out for oneDNN once, 2-4 times faster than a plain product of many rows.
-
-    A row's result does not depend on its neighbours; with one row oneDNN takes another route, so a lone row gets
-    company.
+    A row's result does not depend on its neighbours, nor on how many there are.
     """
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight_OI)
-        self.multiply = torch.ops.mkldnn._linear_pointwise.default
-        self.bias_O = bias_O
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = [(weight.contiguous(), bias if bias is None else bias.contiguous()) for weight, bias in parts]
+        self.width = sum(len(weight) for weight, _ in parts)
+        for weight, _ in self.parts:
+            kernels.settle(weight)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
-        if x_NI.shape[0] == 1:
-            return self(x_NI.expand(2, -1))[:1]
-        y_NO: Tensor = self.multiply(x_NI, self.weight, self.bias_O, "none", [], "")
+        x_NI, start = x_NI.contiguous(), 0
+        y_NO = x_NI.new_empty(len(x_NI), self.width)
+        for weight_OI, bias_O in self.parts:
+            kernels.product(x_NI, weight_OI, bias_O, y_NO.narrow(1, start, len(weight_OI)))
+            start += len(weight_OI)
         return y_NO
 
 
@@ -204,30 +180,39 @@ class Int8Kernel:
         rounded_OI, scale_O1 = round_to_int8(weight_OI.float())
         self.scale_O, self.bias_O = scale_O1[:, 0].contiguous(), bias_O
         self.rounded_OI = rounded_OI
-        self.is_packed = weight_OI.device.type == "cpu" and hasattr(torch.ops.onednn, "qlinear_pointwise")
-        if self.is_packed:
-            self.step_O = self.scale_O / LARGEST_INT8
-            self.zero_O = torch.zeros(len(rounded_OI), dtype=torch.long)
-            self.packed = torch.ops.onednn.qlinear_prepack(rounded_OI, None)
-            self.multiply = torch.ops.onednn.qlinear_pointwise.default
+        self.is_rounding = weight_OI.device.type == "cpu"
+        self.can_pack = self.is_rounding and hasattr(torch.ops.onednn, "qlinear_pointwise")
+        if self.is_rounding:
+            raised_O = rounded_OI.sum(1, dtype=torch.int32) * 128
+            self.steps = self.scale_O / LARGEST_INT8, raised_O
+            self.bias_O = bias_O if bias_O is None else bias_O.float()
+            kernels.settle(rounded_OI)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """[N, I] -> [N, O]."""
-        if self.is_packed and len(x_NI) == 1 and kernels.take(x_NI):
-            return kernels.row_times_int8(x_NI.contiguous(), self.rounded_OI, self.step_O, self.bias_O)
-        y_NO = self._packed(x_NI) if self.is_packed else self._widened(x_NI)
-        return y_NO if self.bias_O is None else y_NO + self.bias_O
+        if not self.is_rounding:
+            y_NO = F.linear(x_NI, self.rounded_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)
+            return y_NO if self.bias_O is None else y_NO + self.bias_O
+        if x_NI.dtype != torch.float32:
+            return self(x_NI.float()).to(x_NI.dtype)
+        if len(x_NI) <= FEW_ROWS or not self.can_pack:
+            return kernels.product_int8(x_NI, self.rounded_OI, self.steps, self.bias_O)
+        return self._of_many(x_NI)
 
-    def _packed(self, x_NI: Tensor) -> Tensor:
-        rounded_NI, largest_N1 = kernels.round_to_int8(x_NI.float().contiguous())
-        y_NO: Tensor = self.multiply(
-            rounded_NI, 1.0, 0, self.packed, self.step_O, self.zero_O, None, 1.0, 0, torch.float32, "none", [], ""
+    @functools.cached_property
+    def packed(self) -> tuple[Tensor, Tensor]:
+        """The weight as oneDNN lays it out for many rows, made when there are many for the first time, and zeros."""
+        layout = torch.ops.onednn.qlinear_prepack(self.rounded_OI, None)
+        return layout, torch.zeros(len(self.rounded_OI), dtype=torch.long)
+
+    def _of_many(self, x_NI: Tensor) -> Tensor:
+        rounded_NI, largest_N1 = kernels.round_to_int8(x_NI.contiguous())
+        layout, zero_O = self.packed
+        y_NO: Tensor = torch.ops.onednn.qlinear_pointwise.default(
+            rounded_NI, 1.0, 0, layout, self.steps[0], zero_O, None, 1.0, 0, torch.float32, "none", [], ""
         )
         y_NO = y_NO.mul_(largest_N1)
-        return y_NO if x_NI.dtype == torch.float32 else y_NO.to(x_NI.dtype)
-
-    def _widened(self, x_NI: Tensor) -> Tensor:
-        return F.linear(x_NI, self.rounded_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)
+        return y_NO if self.bias_O is None else y_NO + self.bias_O
 
 
 def round_to_int8(values_NI: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,11 +221,11 @@ def round_to_int8(values_NI: Tensor) -> tuple[Tensor, Tensor]:
     return (values_NI / scale_N1).round_().to(torch.int8), scale_N1
 
 
-def effective(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+def effective(layer: nn.Module) -> Part:
     """Weight and bias of a linear layer, its adapter (where it has one that is on) included."""
     if isinstance(layer, AdaptedLinear):
         weight, bias = effective(layer.base)
-        merged: tuple[Tensor, Tensor | None] = (weight, bias) if layer.part is None else layer.part.merged(weight, bias)
+        merged: Part = (weight, bias) if layer.part is None else layer.part.merged(weight, bias)
         return merged
     if isinstance(layer, nn.Linear | QuantizedLinear):
         return layer.weight.detach(), layer.bias

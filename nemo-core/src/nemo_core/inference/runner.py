@@ -17,9 +17,9 @@ from . import kernels
 from .adapters import AdapterWeights, InputScale, LayerWeights, LowRankWeights, OutputScale, widths_of
 from .batch import Batch
 from .kv_cache import KVCache
-from .layers import LayerStep, inference_layer
+from .layers import LayerStep, Tokens, inference_layer
 from .norm import inference_norm
-from .paged import Seen
+from .plan import Plans
 from .projection import (
     Change,
     Deltas,
@@ -37,9 +37,9 @@ from .turn import Turn
 class Runner:
     """The weights of `model` as they are now, adapters merged; take a new one after training."""
 
-    def __init__(self, model: Decoder, *, quantize: Quantization = "none", same_bits: bool = False) -> None:
+    def __init__(self, model: Decoder, *, quantize: Quantization = "none") -> None:
         self.model, self.config = model, model.config
-        self.routing, self.quantize, self.same_bits = Routing(), quantize, same_bits
+        self.routing, self.quantize = Routing(), quantize
         self.projections: dict[str, Projection] = {}
         self.layers = [
             inference_layer(cast(Layer, layer), self.config, f"model.layers.{index}", self._projection)
@@ -50,12 +50,13 @@ class Runner:
         with LeaveUndrawn():
             head = nn.Linear(1, 1, bias=False)
         head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
-        self.head = Projection({"lm_head": head}, quantize=quantize, same_bits=same_bits)
+        self.head = Projection({"lm_head": head}, quantize=quantize)
         rope = self.config.rope
+        self.plans = Plans(windows=list(dict.fromkeys(self.windows)), most_positions=self.config.max_positions)
         self.long_from = rope.original_positions if rope is not None and rope.kind == "longrope" else None
 
     def _projection(self, layers: dict[str, nn.Module]) -> Projection:
-        projection = Projection(layers, routing=self.routing, quantize=self.quantize, same_bits=self.same_bits)
+        projection = Projection(layers, routing=self.routing, quantize=self.quantize)
         self.projections |= dict.fromkeys(projection.names, projection)
         return projection
 
@@ -107,11 +108,24 @@ class Runner:
         x_NE = self.model.embed(batch.ids_N[None], positions_1N)[0]
         rotations = self.rotations(batch, positions_1N, x_NE.dtype)
         turns = {name: Turn.of(rotation) for name, rotation in rotations.items()}
-        views: dict[int | None, Seen] = {}
+        if not self.routing.groups and cache is not None and self.plans.take(x_NE, batch, cache):
+            done_NE = self.plans.compute(
+                x_NE,
+                batch,
+                turns,
+                cache=cache,
+                work=lambda at: self._through(at.x_NE, at.step(batch), cache, rotations),
+            )
+            if done_NE is not None:
+                return done_NE
+        return self._through(x_NE, Tokens(batch, turns), cache, rotations)
+
+    def _through(self, x_NE: Tensor, tokens: Tokens, cache: KVCache | None, rotations: dict[str, Rotation]) -> Tensor:
+        """Hidden states of a step's tokens after all layers and the final norm."""
         for index, layer in enumerate(self.layers):
             rope = self.model.layer_ropes[index]
             blocks = cache.layers[index] if cache is not None else None
-            step = LayerStep(batch, blocks, self.windows[index], turns.get(rope), views)
+            step = LayerStep(tokens.batch, blocks, self.windows[index], tokens.turns.get(rope), tokens.views)
             x_NE = layer(x_NE, rotations.get(rope), None, step)
         normed_NE: Tensor = self.norm(x_NE)
         return normed_NE

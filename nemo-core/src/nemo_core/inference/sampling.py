@@ -3,7 +3,7 @@
 R rows (sequences), V vocabulary, C candidates, B blocks of J candidates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,10 +79,17 @@ def take(values: Tensor, rows: Rows) -> Tensor:
     return values if rows is None else values[rows]
 
 
-def draw(logits_RV: Tensor, table: SamplingTable, uniform_R: Tensor) -> Tensor:
-    """The next token of each row, [R]; `uniform_R` in (0, 1) decides where its cumulative distribution is cut."""
+def draw(logits_RV: Tensor, table: SamplingTable, uniforms: Callable[[], Tensor]) -> Tensor:
+    """The next token of each row, [R]; where one is drawn at all, `uniforms()` in (0, 1) decides where the row's
+    cumulative distribution is cut.
+    """
+    if table.greedy is None:
+        return pick_likeliest(logits_RV)
+    uniform_R = uniforms()
     token_R = torch.empty(logits_RV.shape[0], dtype=torch.long, device=logits_RV.device)
-    for rows, pick in ((table.greedy, pick_likeliest), (table.whole, pick_whole), (table.cut, pick_cut)):
+    if len(table.greedy):
+        token_R[table.greedy] = pick_likeliest(logits_RV[table.greedy])
+    for rows, pick in ((table.whole, pick_whole), (table.cut, pick_cut)):
         if rows is None:
             return pick(logits_RV, table, None, uniform_R)
         if len(rows):
@@ -90,7 +97,7 @@ def draw(logits_RV: Tensor, table: SamplingTable, uniform_R: Tensor) -> Tensor:
     return token_R
 
 
-def pick_likeliest(logits_RV: Tensor, table: SamplingTable, rows: Rows, uniform_R: Tensor) -> Tensor:
+def pick_likeliest(logits_RV: Tensor) -> Tensor:
     """Greedy choice."""
     return kernels.likeliest(logits_RV.contiguous()) if kernels.take(logits_RV) else logits_RV.argmax(-1)
 
