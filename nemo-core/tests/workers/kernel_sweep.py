@@ -6,15 +6,12 @@ import os
 import torch
 
 from nemo_core.inference import kernels
+from nemo_core.native.library import declared
 
 
 def use_library(path: str) -> None:
     """Let the kernels come from this file."""
-    loaded = ctypes.CDLL(path)
-    for name, types in kernels.SIGNATURES.items():
-        function = loaded[f"nemo_{name}"]
-        function.argtypes, function.restype = types, None
-        setattr(loaded, name, function)
+    loaded = declared(kernels.SIGNATURES, ctypes.CDLL(path))
     kernels.library = lambda: loaded  # type: ignore[assignment]
 
 
