@@ -59,5 +59,8 @@ class CausalAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_BHTW: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of queries, keys and values."""
-        grads = training.attend_back(*ctx.saved_tensors, by_place(grad_BHTW), ctx.scale)
+        q_BTHD, k_BTKD, v_BTKW, start_BT, mixed_BTHW, log_sum_BHT = ctx.saved_tensors
+        grads = training.attend_back(
+            q_BTHD, k_BTKD, v_BTKW, start_BT, mixed_BTHW, log_sum_BHT, by_place(grad_BHTW), ctx.scale
+        )
         return *(grad.transpose(1, 2) for grad in grads), None, None

@@ -42,7 +42,8 @@ class ScaledByRMS(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of input and weight."""
-        return *training.norm_back(*ctx.saved_tensors, grad.contiguous()), None
+        x, weight_E, inverse_N = ctx.saved_tensors
+        return *training.norm_back(x, weight_E, inverse_N, grad.contiguous()), None
 
 
 class ZeroCenteredRMSNorm(nn.RMSNorm):
