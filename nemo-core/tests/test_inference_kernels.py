@@ -18,6 +18,7 @@ from nemo_core.foundation.errors import ConfigError, MissingBackend
 from nemo_core.inference import kernels
 from nemo_core.inference.projection import round_to_int8
 from nemo_core.model.mlp import ACTIVATIONS
+from nemo_core.native.library import FOLDER
 
 SWEEP = Path(__file__).parent / "workers/kernel_sweep.py"
 NATIVE = Path(__file__).resolve().parents[1] / "native"
@@ -147,7 +148,7 @@ def test_every_level_and_thread_count_gives_the_same_numbers():
     best = swept()
     assert len(best) > 10
     assert swept(SWEEP_THREADS="2") == best
-    known = compiled.load(kernels.FOLDER, "nemo-core")._name.rpartition("-")[2].removesuffix(".so")
+    known = compiled.load(FOLDER, "nemo-core")._name.rpartition("-")[2].removesuffix(".so")
     for level in sources.levels_of(compiled.machine()):
         if level < known:
             assert swept(**{compiled.LEVEL_VARIABLE: level}) == pytest.approx(best, rel=1e-4, abs=1e-4)

@@ -6,11 +6,12 @@ import os
 import torch
 
 from nemo_core.inference import kernels
+from nemo_core.native.library import declared
 
 
 def use_library(path: str) -> None:
     """Let the kernels come from this file."""
-    loaded = kernels.declared(ctypes.CDLL(path))
+    loaded = declared(kernels.SIGNATURES, ctypes.CDLL(path))
     kernels.library = lambda: loaded  # type: ignore[assignment]
 
 

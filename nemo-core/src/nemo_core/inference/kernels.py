@@ -10,18 +10,16 @@ import ctypes
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..config import Activation
-from ..foundation import compiled
+from ..native.library import COUNT, PLACE, REAL, at, declared, parallel_region
+from ..native.library import take as take
 
-FOLDER = Path(__file__).resolve().parent
 GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
-PLACE, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 FIELDS: dict[str, list[Any]] = {
     "rms_norm": [*[PLACE] * 4, *[COUNT] * 4, REAL],
     "layer_norm": [*[PLACE] * 4, *[COUNT] * 4, REAL],
@@ -42,6 +40,7 @@ OTHERS: dict[str, list[Any]] = {
     "likeliest": [PLACE, PLACE, COUNT, COUNT],
     "run": [PLACE, COUNT],
 }
+SIGNATURES: dict[str, list[Any]] = {**{name: [PLACE] for name in FIELDS}, **OTHERS}
 
 
 def task_type(name: str, types: list[Any]) -> type[ctypes.Structure]:
@@ -76,24 +75,10 @@ NOTES: ContextVar[Notes | None] = ContextVar("notes", default=None)
 """Where calls are written down, while a plan is made."""
 
 
-def take(x: Tensor) -> bool:
-    """Whether the kernels read what lies in `x`."""
-    return x.dtype == torch.float32 and x.device.type == "cpu"
-
-
 @cache
 def library() -> ctypes.CDLL:
     """The kernels compiled for this processor. Raises MissingBackend where the installation lacks them."""
-    return declared(compiled.load(FOLDER, "nemo-core"))
-
-
-def declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
-    """The library, its functions told what they take."""
-    for name, types in {**{name: [PLACE] for name in FIELDS}, **OTHERS}.items():
-        function = loaded[f"nemo_{name}"]
-        function.argtypes, function.restype = types, None
-        setattr(loaded, name, function)
-    return loaded
+    return declared(SIGNATURES)
 
 
 def call(name: str, *words: Any) -> None:
@@ -109,22 +94,6 @@ def call(name: str, *words: Any) -> None:
 def set_threads(count: int) -> None:
     """Let the kernels use as many of torch's threads."""
     library().set_threads(parallel_region(), count)
-
-
-@cache
-def parallel_region() -> int | None:
-    """Where the OpenMP library that torch brought starts its threads; None where it is another one."""
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, PLACE).value
-    except AttributeError:
-        return None
-
-
-def at(x: Tensor) -> int:
-    """Where the numbers of `x` lie. Raises TypeError for what a kernel would misread: another type, or gaps."""
-    if x.dtype is not torch.float32 or not x.is_contiguous():
-        raise TypeError(f"a kernel wants contiguous numbers of torch.float32, not {x.dtype} with strides {x.stride()}")
-    return x.data_ptr()
 
 
 def side_by_side(x_NHD: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import ModelConfig
+from .causal import attend, first_keys
 from .heads import capped
 from .linear import Linear
 from .norm import make_norm
@@ -38,6 +39,8 @@ class Mixer(nn.Module):
         if self.softcap is not None:
             scale = q_BHTD.shape[-1] ** -0.5 if self.scale is None else self.scale
             mixed_BHTD = mix_softcapped(q_BHTD * scale, k_BKSD, v_BKSD, allowed_BHTS, softcap=self.softcap)
+        elif (start_BT := first_keys(q_BHTD, k_BKSD, v_BKSD, allowed_BHTS)) is not None:
+            mixed_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, start_BT, scale=self.scale)
         else:
             mixed_BHTD = F.scaled_dot_product_attention(
                 q_BHTD,

@@ -28,12 +28,13 @@ def mkl_is_at_home() -> bool:
 
 
 def is_plain(*tensors: Tensor) -> bool:
-    """Whether a gradient written by hand serves: fp32 on a CPU, no subclass, no compiler or autocast that steers."""
+    """Whether loops in C with gradients by hand serve: fp32 on a CPU, no subclass, compiler, autocast."""
     return (
         all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors)
         and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
         and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
         and not torch.is_autocast_enabled("cpu")
     )
 

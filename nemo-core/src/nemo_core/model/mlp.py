@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..config import Activation, ModelConfig
+from ..native import training
 from .linear import Linear, is_plain, product
 
 
@@ -26,19 +26,11 @@ def relu_squared(x: Tensor) -> Tensor:
     return F.relu(x).square()
 
 
-Map = Callable[[Tensor], Tensor]
-Slope = Callable[[Tensor, Tensor], Tensor]  # of the gradient after the activation and the input before it
-
-ACTIVATIONS: dict[Activation, Map] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": gelu_tanh,
     "relu2": relu_squared,
-}
-SLOPES: dict[Map, Slope] = {
-    F.silu: torch.ops.aten.silu_backward,
-    F.gelu: torch.ops.aten.gelu_backward,
-    gelu_tanh: partial(torch.ops.aten.gelu_backward, approximate="tanh"),
 }
 
 
@@ -48,7 +40,7 @@ class GatedMLP(nn.Module):
     def __init__(self, config: ModelConfig, width: int | None = None) -> None:
         super().__init__()
         hidden, wide, bias = config.hidden_size, width or config.ffn_size, config.mlp_bias
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation, self.kind = ACTIVATIONS[config.activation], training.GATES[config.activation]
         self.gate_proj = Linear(hidden, wide, bias=bias)
         self.up_proj = Linear(hidden, wide, bias=bias)
         self.down_proj = Linear(wide, hidden, bias=bias)
@@ -56,13 +48,11 @@ class GatedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Widen twice, gate, narrow."""
         gate, up = self.gate_proj(x), self.up_proj(x)
-        down, slope = self.down_proj, SLOPES.get(self.activation)
-        if slope is None or type(down) is not Linear or not is_plain(gate, up, down.weight):
+        down = self.down_proj
+        if type(down) is not Linear or not is_plain(gate, up, down.weight):
             narrowed: Tensor = down(self.activation(gate) * up)
         else:
-            narrowed = GatedProduct.apply(  # type: ignore[no-untyped-call]
-                gate, up, down.weight, down.bias, self.activation, slope
-            )
+            narrowed = GatedProduct.apply(gate, up, down.weight, down.bias, self.kind)  # type: ignore[no-untyped-call]
         return narrowed
 
 
@@ -70,13 +60,12 @@ class GatedProduct(torch.autograd.Function):
     """act(gate) * up @ weight.T + bias. What lies between is made anew on the way back; only gate and up are kept."""
 
     @staticmethod
-    def forward(
-        ctx: Any, gate: Tensor, up: Tensor, weight_EF: Tensor, bias_E: Tensor | None, activation: Map, slope: Slope
-    ) -> Tensor:
+    def forward(ctx: Any, gate: Tensor, up: Tensor, weight_EF: Tensor, bias_E: Tensor | None, kind: int) -> Tensor:
         """[..., F] -> [..., E]."""
+        gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up, weight_EF)
-        ctx.activation, ctx.slope = activation, slope
-        wide_NF = activation(gate).mul_(up).flatten(0, -2)
+        ctx.kind = kind
+        wide_NF = training.gate(gate, up, kind).flatten(0, -2)
         y: Tensor = product(wide_NF, weight_EF, bias_E).unflatten(0, gate.shape[:-1])
         return y
 
@@ -85,18 +74,15 @@ class GatedProduct(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of gate, up, weight and bias."""
         gate, up, weight_EF = ctx.saved_tensors
-        _, _, needs_weight, needs_bias, *_ = ctx.needs_input_grad
+        _, _, needs_weight, needs_bias, _ = ctx.needs_input_grad
         grad_NE = grad.flatten(0, -2)
         pull = product(grad_NE, weight_EF.T).view_as(gate)
-        active = ctx.activation(gate)
-        grad_up = active * pull
-        wide_NF = active.mul_(up).flatten(0, -2)
+        grad_gate, grad_up, wide = training.gate_back_(gate, up, pull, ctx.kind)
         return (
-            ctx.slope(pull.mul_(up), gate),
+            grad_gate,
             grad_up,
-            product(grad_NE.T, wide_NF.T) if needs_weight else None,
+            product(grad_NE.T, wide.flatten(0, -2).T) if needs_weight else None,
             grad_NE.sum(0) if needs_bias else None,
-            None,
             None,
         )
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..config import ModelConfig
+from ..native import training
 from .linear import is_plain
 
 
 class RMSNorm(nn.RMSNorm):
-    """RMS norm with a short way back while training in fp32 on a CPU. [..., E] -> [..., E]."""
+    """RMS norm in one pass each way while training in fp32 on a CPU. [..., E] -> [..., E]."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Divide by sqrt(mean(x**2) + eps), times the weight."""
@@ -27,28 +28,22 @@ class RMSNorm(nn.RMSNorm):
 
 
 class ScaledByRMS(torch.autograd.Function):
-    """RMS norm in few passes, its sums over rows and over features as products of a matrix and a vector; torch's own
-    is on CPUs a row of operations, each with its own gradient.
-    """
+    """RMS norm as loops in C; torch's own is on CPUs a row of operations, each with its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_E: Tensor, eps: float) -> Tensor:
         """[..., E] -> [..., E]."""
-        length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        inverse = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, weight_E, inverse)
-        return (x * inverse).mul_(weight_E)
+        x, weight_E = x.contiguous(), weight_E.contiguous()
+        y, inverse_N = training.norm(x, weight_E, eps)
+        ctx.save_for_backward(x, weight_E, inverse_N)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         """Gradients of input and weight."""
-        x, weight_E, inverse = ctx.saved_tensors
-        x_NE, grad_NE, inverse_N1 = (part.reshape(-1, part.shape[-1]) for part in (x, grad, inverse))
-        slope_NE = grad_NE * x_NE
-        pull_N1 = torch.mv(slope_NE, weight_E)[:, None] * inverse_N1.pow(3) / -x.shape[-1]
-        grad_x_NE = (grad_NE * weight_E).mul_(inverse_N1).addcmul_(x_NE, pull_N1)
-        return grad_x_NE.view_as(x), torch.mv(slope_NE.T, inverse_N1[:, 0]), None
+        x, weight_E, inverse_N = ctx.saved_tensors
+        return *training.norm_back(x, weight_E, inverse_N, grad.contiguous()), None
 
 
 class ZeroCenteredRMSNorm(nn.RMSNorm):

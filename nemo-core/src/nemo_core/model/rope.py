@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..config import RopeConfig
+from ..native import training
+from .linear import is_plain
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -88,6 +90,9 @@ def rotation_table(config: RopeConfig, rotary_dim: int, positions: int, *, long:
 
 def rotate(x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
     """Turn each pair (r, r + R/2) of the first R features by its position's angle; cos and sin broadcast over heads."""
+    if is_plain(x_BHTD, cos_BTR, sin_BTR):
+        plain_BHTD: Tensor = TurnInOnePass.apply(x_BHTD, cos_BTR, sin_BTR)  # type: ignore[no-untyped-call]
+        return plain_BHTD
     turned = cos_BTR.shape[-1]
     if turned < x_BHTD.shape[-1]:
         x_BHTR, rest = x_BHTD[..., :turned], x_BHTD[..., turned:]
@@ -97,6 +102,23 @@ def rotate(x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
         return x_BHTD * cos_BTR.unsqueeze(-3) + torch.cat([-second, first], -1) * sin_BTR.unsqueeze(-3)
     turned_BHTD: Tensor = Turn.apply(x_BHTD, cos_BTR, sin_BTR)  # type: ignore[no-untyped-call]
     return turned_BHTD
+
+
+class TurnInOnePass(torch.autograd.Function):
+    """Rotation of the first features as a loop in C; its gradient is turned back by the same angles."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BHTD: Tensor, cos_BTR: Tensor, sin_BTR: Tensor) -> Tensor:
+        """[B, H, T, D] -> [B, H, T, D]."""
+        ctx.tables = cos_BTR.contiguous(), sin_BTR.contiguous()
+        return training.turned(x_BHTD.transpose(1, 2).contiguous(), *ctx.tables, sign=1.0).transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BHTD: Tensor) -> tuple[Tensor, None, None]:
+        """Gradient of the input."""
+        grad_BTHD = grad_BHTD.transpose(1, 2).contiguous()
+        return training.turned(grad_BTHD, *ctx.tables, sign=-1.0).transpose(1, 2), None, None
 
 
 class Turn(torch.autograd.Function):

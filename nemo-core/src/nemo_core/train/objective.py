@@ -15,6 +15,8 @@ from ..data.batch import IGNORED, Batch
 from ..model.decoder import Decoder
 from ..model.heads import cap_slope_, capped_
 from ..model.linear import add_product_, product
+from ..native.library import take
+from ..native.training import lose_
 
 CHUNK = 512
 
@@ -59,15 +61,11 @@ class SummedCrossEntropy(torch.autograd.Function):
         grad_weight_VE = torch.zeros_like(weight_VE) if ctx.needs_input_grad[1] else None
         for start in range(0, len(targets_N), chunk):
             rows = slice(start, start + chunk)
-            targets_C1 = targets_N[rows, None]
-            score_CV = capped_(product(hidden_NE[rows], weight_VE).float(), softcap)
-            logp_CV = score_CV.log_softmax(-1)
-            logp_C1 = logp_CV.gather(1, targets_C1)
-            total -= logp_C1.sum()
-            slope_CV = logp_CV.exp_()
-            slope_CV.scatter_add_(1, targets_C1, torch.full_like(logp_C1, -1.0))
-            slope_CV = cap_slope_(slope_CV, score_CV, softcap).to(hidden_NE.dtype)
-            del score_CV, logp_CV  # before the products, which need room themselves
+            score_CV = product(hidden_NE[rows], weight_VE).float()
+            loss_C, slope_CV = losses_and_slopes_(score_CV, targets_N[rows], softcap)
+            total += loss_C.sum()
+            slope_CV = slope_CV.to(hidden_NE.dtype)
+            del score_CV  # before the products, which need room themselves
             grad_hidden_NE[rows] = product(slope_CV, weight_VE.T)
             if grad_weight_VE is not None:
                 add_product_(grad_weight_VE, slope_CV.T, hidden_NE[rows])
@@ -81,3 +79,15 @@ class SummedCrossEntropy(torch.autograd.Function):
         grad_hidden_NE = ctx.grad_hidden_NE * scale.to(ctx.grad_hidden_NE.dtype)
         grad_weight_VE = None if ctx.grad_weight_VE is None else ctx.grad_weight_VE.mul_(scale)
         return grad_hidden_NE, grad_weight_VE, None, None, None
+
+
+def losses_and_slopes_(score_CV: Tensor, targets_C: Tensor, softcap: float | None) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each row, [C], and its slope by the scores, [C, V], which overwrites them."""
+    if softcap is None and take(score_CV):
+        return lose_(score_CV, targets_C), score_CV
+    score_CV, targets_C1 = capped_(score_CV, softcap), targets_C[:, None]
+    logp_CV = score_CV.log_softmax(-1)
+    loss_C1 = -logp_CV.gather(1, targets_C1)
+    slope_CV = logp_CV.exp_()
+    slope_CV.scatter_add_(1, targets_C1, torch.full_like(loss_C1, -1.0))
+    return loss_C1[:, 0], cap_slope_(slope_CV, score_CV, softcap)
