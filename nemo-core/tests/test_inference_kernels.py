@@ -174,4 +174,4 @@ def test_a_library_that_was_not_built_is_one_line_with_the_remedy(tmp_path):
 def test_a_level_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.setenv(compiled.LEVEL_VARIABLE, "avx2")
     with pytest.raises(ConfigError, match=f"NEMO_KERNELS=avx2: no such level of kernels for {compiled.machine()}"):
-        compiled.load(Path(kernels.__file__).parent, "nemo-core")
+        compiled.load(FOLDER, "nemo-core")
