@@ -28,11 +28,12 @@ from ..data.sampler import Sampler
 from ..foundation import artifact, atomic
 from ..foundation.errors import InputError
 from ..foundation.progress import Progress
-from ..foundation.settings import to_plain
 from ..train.metrics import MetricsLog
 from ..train.optimizer import build_optimizer, set_learning_rate
 from ..train.recovery import StopRequest
 from ..train.schedule import learning_rate_at
+from ..train.session import shared_draft
+from ..train.world import ALONE
 from .model import Embedder, TextEncoder, contrastive_loss, load_embedder, save_embedder, text_encoder
 from .settings import EmbedSettings, TrainEmbeddingSettings
 
@@ -49,6 +50,7 @@ class Pair:
 def run_embed(settings: EmbedSettings) -> dict[str, Any]:
     """Write one unit vector for each text, in order."""
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    artifact.check_output_file(settings.output, {"texts": settings.texts}, overwrite=settings.overwrite)
     texts = read_texts(settings.texts, settings.field)
     model = load_embedder(settings.model, settings.pooling)
     encoder = text_encoder(model, settings.model, max_tokens=settings.max_tokens)
@@ -123,15 +125,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def run_train(settings: TrainEmbeddingSettings) -> dict[str, Any]:
     """Make the embedding model of `settings`; a run that is cut short goes on where its last state was saved."""
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    with artifact.create(
-        settings.output,
-        kind="checkpoint",
-        package="nemo-core",
-        config=to_plain(settings),
-        inputs={"model": settings.model, "pairs": settings.pairs},
-        overwrite=settings.overwrite,
-        incidental=frozenset({"save_every_s"}),
-    ) as draft:
+    with shared_draft(settings, {"model": settings.model, "pairs": settings.pairs}, ALONE) as draft:
         check_folder(settings.model)
         pairs = read_pairs(settings.pairs)
         model = load_embedder(settings.model, settings.pooling)

@@ -4,6 +4,7 @@ A package lists its commands as data. Nothing of a command is imported until it 
 once; ``nemo-x <command> --help`` shows every setting with its default.
 """
 
+import contextlib
 import importlib
 import io
 import json
@@ -14,9 +15,21 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
-from .errors import EXIT_INTERRUPTED, EXIT_USER, ConfigError, SuiteError, UserError
+from . import atomic
+from .errors import (
+    EXIT_INTERRUPTED,
+    EXIT_RETRY,
+    EXIT_USER,
+    ConfigError,
+    DiskFull,
+    InputError,
+    SuiteError,
+    Terminated,
+    UserError,
+)
 
 BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
 
@@ -94,17 +107,27 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
     for name, value in program.environment.items():
         os.environ.setdefault(name, value)
     try:
-        return dispatch(program, words)
+        with stopped_by_signals():
+            return dispatch(program, words)
     except SuiteError as error:
         print(f"{program.package}: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{program.package}: interrupted; the same command continues where it stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        asked, code = ("SIGTERM", EXIT_RETRY) if isinstance(error, Terminated) else ("Ctrl-C", EXIT_INTERRUPTED)
+        said = str(error) or f"stopped by {asked}; the same command continues where it stopped"
+        print(f"{program.package}: {said}", file=sys.stderr)
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
+    except MemoryError as error:
+        print(f"{program.package}: error: out of memory {f'({error})' if str(error) else ''}", file=sys.stderr)
+        return EXIT_RETRY
+    except Exception as error:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
+        known = explained(error)
+        if known is not None:
+            print(f"{program.package}: error: {known}", file=sys.stderr)
+            return known.exit_code
         traceback.print_exc()
         print(
             f"{program.package}: this is a defect in {program.package}; please report the lines above", file=sys.stderr
@@ -112,11 +135,50 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
         return 1
 
 
+def explained(error: Exception) -> SuiteError | None:
+    """What the machine, not the program, has against a file that the caller named; None for anything else."""
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
+        return None
+    path, why = os.fsdecode(error.filename), error.strerror
+    if error.errno in atomic.NO_ROOM:
+        return DiskFull(f"{path}: {why}; free some room, then run the same command again")
+    if error.errno in atomic.NO_ACCESS:
+        return InputError(f"{path}: {why}; see that it exists, is of that kind, and that you may read or write it")
+    return None
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM as exceptions, until something waits for them itself; SIGTERM stays as it is where taken."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    former = signal.getsignal(signal.SIGTERM)
+    if former is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a fork, whose parent ends it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is terminate:
+            signal.signal(signal.SIGTERM, former)
+
+
 def mark_unspeakable() -> None:
-    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing."""
+    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing.
+
+    UTF-8 has all but halves of surrogate pairs, which are shown as Python writes them.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if is_unicode(stream) else "replace")
 
 
 def is_unicode(stream: TextIO) -> bool:
@@ -163,7 +225,6 @@ def execute(command: Command, words: Sequence[str]) -> int:
     if "--print-config" in overrides:
         print(json.dumps(settings_module.to_plain(settings), indent=1))
         return 0
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     emit(resolve(command.run)(settings))
     return 0
 

@@ -85,7 +85,9 @@ def read_recipe(path: Path) -> Sourced:
     try:
         node = yaml.compose(text, Loader=RecipeLoader)
         values = RecipeLoader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: no recipe: lists or mappings lie too deep in one another") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if values is None:
         return Sourced({}, {})
@@ -113,7 +115,7 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
         raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, for example output=runs/first")
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(f"{COMMAND_LINE}: {word!r} is no YAML; quote it, as {name}='\"...\"' ({why})") from None
     if isinstance(value, int | float) and cls is not None and _wants_text(cls, key):
