@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +114,9 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
         print(f"{program.package}: error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as error:
-        asked, code = ("SIGTERM", EXIT_RETRY) if isinstance(error, Terminated) else ("Ctrl-C", EXIT_INTERRUPTED)
-        said = str(error) or f"stopped by {asked}; the same command continues where it stopped"
+        is_term = isinstance(error, Terminated)
+        asked, code = ("stopped by SIGTERM", EXIT_RETRY) if is_term else ("interrupted", EXIT_INTERRUPTED)
+        said = str(error) or f"{asked}; the same command continues where it stopped"
         print(f"{program.package}: {said}", file=sys.stderr)
         return code
     except BrokenPipeError:
@@ -150,6 +152,9 @@ def explained(error: Exception) -> SuiteError | None:
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM as exceptions, until something waits for them itself; SIGTERM stays as it is where taken."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
     signal.signal(signal.SIGINT, signal.default_int_handler)
     former = signal.getsignal(signal.SIGTERM)
     if former is not signal.SIG_DFL:
@@ -188,7 +193,7 @@ def is_unicode(stream: TextIO) -> bool:
 
 def dispatch(program: Program, words: list[str]) -> int:
     """Choose what the words ask for."""
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in ("-h", "--help", "help"):
         print(overview(program))
         return 0 if words else EXIT_USER
     if words[0] == "--version":
@@ -243,10 +248,11 @@ def split_words(command: Command, words: Sequence[str]) -> tuple[Path | None, li
 
 
 def first_required(cls: type, value: Path) -> str:
-    """`, for example input=my-folder`, with the first setting that `cls` cannot do without; or nothing."""
+    """`, for example input=my-folder`, with the first path that `cls` takes, and cannot do without if there is one."""
     from .settings import describe
 
-    key = next((row.key for row in describe(cls) if row.default == "required" and row.kind == "path"), None)
+    paths = [row for row in describe(cls) if row.kind == "path" and row.key != "output"]
+    key = next((row.key for row in sorted(paths, key=lambda row: row.default != "required")), None)
     return f", for example {key}={value}" if key else ", as key=value"
 
 

@@ -87,7 +87,9 @@ class StopRequest:
         if reached is not None and saved_at != reached:
             last = "no state is saved" if saved_at is None else f"the state after step {saved_at} is the last saved"
             raise kind(f"asked to stop after step {reached}; {last}, the same command continues from there")
-        raise kind(f"asked to stop; the state after step {saved_at} is saved, the same command continues there")
+        if kind is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        raise Preempted(f"asked to stop; the state after step {saved_at} is saved, the same command continues there")
 
 
 class BadSteps:

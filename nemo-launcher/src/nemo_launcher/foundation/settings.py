@@ -193,12 +193,30 @@ def _more_about(cls: Any, key: Key, text: str, sourced: Sourced) -> str:
     if text.startswith("Invalid enum value"):
         allowed = [str(value) for value in _choices(_annotation_at(cls, key))]
         return f"{did_you_mean(text.split(chr(39))[1], allowed)} (one of {', '.join(allowed)})" if allowed else ""
+    if text.startswith("Object contains unknown field"):
+        known = [
+            name for item in _item_types(_annotation_at(cls, key)) for name in getattr(item, "__struct_fields__", ())
+        ]
+        return f"{did_you_mean(text.split('`')[1], known)} (known here: {', '.join(known)})" if known else ""
     value: Any = sourced.values
     for part in key:
         value = value.get(part) if isinstance(value, Mapping) else None
     if not text.startswith("Expected") or not isinstance(value, str | int | float | bool):
         return ""
-    return f" {value!r}" if ", got " in text else f", got {value!r}"
+    return (f" {value!r}" if ", got " in text else f", got {value!r}") + _remedy(cls, key, text, value)
+
+
+def _remedy(cls: Any, key: Key, text: str, value: Any) -> str:
+    """How people meant it, where a value is of another type: a number with a unit, one of a list, a part of several."""
+    wanted, name = text.split("`")[1], ".".join(key)
+    if wanted == "int" and isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    if wanted in ("int", "float") and isinstance(value, str) and re.match(r"\s*[-+]?[\d.]", value):
+        return "; write the number alone, without unit, percent sign or separators"
+    if wanted == "array":
+        return f"; write a list: {name}=[{value}]"
+    inner = _dataclass_in(_annotation_at(cls, key)) if wanted == "object" else None
+    return f"; it has settings of its own: {', '.join(f'{name}.{each}' for each in _hints(inner))}" if inner else ""
 
 
 def _choices(annotation: Any) -> list[Any]:
@@ -252,6 +270,12 @@ def _annotation_at(annotation: Any, key: Key) -> Any:
         inner = _dataclass_in(annotation)
         annotation = _hints(inner).get(name) if inner else _mapping_values(annotation)
     return annotation
+
+
+def _item_types(annotation: Any) -> list[Any]:
+    """The types of a list's or tuple's items."""
+    listed = [a for a in _unwrapped(annotation) if typing.get_origin(a) in (list, tuple)]
+    return [item for a in listed for item in typing.get_args(a) if item is not Ellipsis]
 
 
 def _mapping_values(annotation: Any) -> Any:
