@@ -46,13 +46,13 @@ class AnswerLog:
         if not content.startswith(BEGINNING) and not BEGINNING.startswith(content):
             raise InputError(f"{self.path}: in the way, and not made by this command; move it aside")
         whole = content[: content.rfind(b"\n") + 1]
-        first, *lines = [self._parse(n, line) for n, line in enumerate(whole.splitlines(), start=1)] or [None]
-        if first is not None and first.get("identity") != identity:
+        lines = [self._parse(n, line) for n, line in enumerate(whole.splitlines(), start=1)]
+        if lines and lines[0].get("identity") != identity:
             raise InputError(
                 f"{self.path}: belongs to a run with other settings, prompts or model; remove it or name another output"
             )
         os.truncate(self.path, len(whole))
-        return {int(line.pop("number")): line for line in lines}
+        return {int(line.pop("number")): line for line in lines[1:]}
 
     def _parse(self, number: int, line: bytes) -> Record:
         """A line that was written whole. Raises InputError where it was altered since."""

@@ -48,9 +48,9 @@ class MetricsLog:
 
     def close(self) -> None:
         """Finish everywhere."""
-        for target in (self._handle, *self._trackers):
+        for close in (self._handle.close, *(tracker.close for tracker in self._trackers)):
             with self._in_spite_of_a_full_disk():
-                target.close()
+                close()
 
     @contextlib.contextmanager
     def _in_spite_of_a_full_disk(self) -> Iterator[None]:
