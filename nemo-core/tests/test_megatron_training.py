@@ -111,7 +111,6 @@ def test_a_run_goes_on_with_the_other_implementation(tiny_words, pretrained, tmp
     ("words", "message"),
     [
         (["parallel.pipeline=2"], "parallel.pipeline=2 needs 2 processes|parallel.pipeline=2 needs a multiple of 2"),
-        (["optimizer.kind=muon"], "optimizer.kind=muon treats each matrix by itself"),
         (["parallel.recompute=full"], "parallel.recompute=full is not offered by implementation=megatron"),
         (["fp8.format=hybrid"], "implementation=megatron: fp8.format=hybrid needs a GPU"),
     ],

@@ -153,4 +153,5 @@ def main(folder: Path, names: list[str]) -> None:
     dist.destroy_process_group()
 
 
-main(Path(sys.argv[1]), sys.argv[2:] or list(LAYOUTS))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or list(LAYOUTS))

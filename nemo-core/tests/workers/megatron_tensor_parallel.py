@@ -97,9 +97,8 @@ def look(name: str, folder: Path, degrees: Degrees) -> dict[str, float | bool]:
     save_distributed(shared, folder / name)
     other = MegatronDecoder(native.config, degrees=degrees)
     load_distributed(other, folder / name)
-    is_known = native.config.qk_norm != "projection"  # else we refuse to write it
-    written = folder / (f"{name} written by us" if is_known else name)
-    if dist.get_rank() == 0 and is_known:
+    written = folder / f"{name} written by us"
+    if dist.get_rank() == 0:
         write_torch_dist(written, stacked_tensors(native.config, weights.__getitem__), common={})
     dist.barrier()
     theirs_loaded = dist_checkpointing.load(

@@ -36,6 +36,13 @@ class ConvertSettings:
     vocab_size: Annotated[
         Count | None, Meta(description="megatron, nemo: rows of the embedding that are tokens, the rest being padding")
     ] = None
+    optimizer: Annotated[
+        bool,
+        Meta(
+            description="megatron, nemo to hf: also write the optimizer's float32 weights and moments (state/), for "
+            "pretrain continue_from=... take_up=optimizer"
+        ),
+    ] = False
     family: Annotated[str | None, Meta(description="hf: another family's names and layout, e.g. llama")] = None
     dtype: Annotated[
         Literal["keep", "float32", "bfloat16", "float16"], Meta(description="type of the weights that are written")

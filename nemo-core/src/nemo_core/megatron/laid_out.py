@@ -33,6 +33,7 @@ from .average import MegatronEma
 from .collectives import sum_shared_weights
 from .loss import objective_for
 from .mapping import Entry
+from .matrices import LIKE_WEIGHT, ByCanonicalMatrix, saved_parts
 from .model import MegatronDecoder
 from .pieces import piece_of_rank, weight_of, whole_model
 from .weights import gathered, held, put
@@ -49,7 +50,8 @@ class MegatronLaidOut:
     plan: ParallelPlan
     buckets: Buckets | None = None
     is_complete: bool = True
-    own_optimizer: None = None
+    own_optimizer: Optimizer | None = None  # where it looks at single matrices
+    shares_optimizer = False
 
     def __post_init__(self) -> None:
         self.held = held(self.model)
@@ -126,6 +128,10 @@ class MegatronLaidOut:
         for entry, weight in self.trained:
             tensors |= dict(zip(entry.parts, entry.join.split(gathered(weight)), strict=True))
             for key, moment in moments_of(optimizer, weight).items():
+                number, _, of_matrix = key.partition(".")
+                if of_matrix:
+                    tensors[f"optim.{entry.parts[int(number)]}.{of_matrix}"] = moment
+                    continue
                 whole = gathered(moment)
                 parts = entry.join.split(whole) if whole.ndim else [whole] * len(entry.parts)
                 tensors |= {f"optim.{name}.{key}": part for name, part in zip(entry.parts, parts, strict=True)}
@@ -137,10 +143,18 @@ class MegatronLaidOut:
         keys = sorted({name.rpartition(".")[2] for name in saved if name.startswith("optim.")})
         for entry, weight in self.trained:
             put(weight, self.shard_of(entry, saved.__getitem__))
+            if self.looks_at_matrices(weight):
+                optimizer.state[weight] = saved_parts(entry, saved, keys, rank=self.rank, size=self.size)
+                continue
             moments = {key: self.saved_moment(saved, entry, key, like=weight) for key in keys}
             found = {key: moment for key, moment in moments.items() if moment is not None}
             if found:
                 optimizer.state[weight] = found
+
+    def looks_at_matrices(self, weight: Tensor) -> bool:
+        """Whether the optimizer keeps something of each matrix in this weight."""
+        parts = getattr(self.own_optimizer, "parts", (self.own_optimizer,))
+        return any(isinstance(part, ByCanonicalMatrix) and weight in part.entries for part in parts)
 
     def saved_moment(self, saved: SavedState, entry: Entry, key: str, *, like: Tensor) -> Tensor | None:
         """This rank's part of a saved moment, or its number for the whole weight; None where there is none."""
@@ -171,8 +185,10 @@ class MegatronLaidOut:
 
     def piece(self, name: str, tensor: Tensor, axes: Mapping[str, int | None]) -> Piece | None:
         """Where this rank's part lies in the canonical tensor; None where the first rank writes it for all."""
-        weight = weight_of(name)
-        return piece_of_rank(name, tensor, axis=axes[weight], shape=self.shapes[weight], rank=self.rank, size=self.size)
+        weight, key = weight_of(name), name.rpartition(".")[2]
+        is_like_weight = not name.startswith("optim.") or key in LIKE_WEIGHT
+        axis = axes[weight] if is_like_weight else None
+        return piece_of_rank(name, tensor, axis=axis, shape=self.shapes[weight], rank=self.rank, size=self.size)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[MegatronDecoder]:

@@ -1,7 +1,7 @@
 """Which experts a token passes, by the rules of the native implementation.
 
-megatron.core's own knows some of them; on a CPU it would also move its weights to a GPU. T places, B rows, N tokens,
-X experts, C chosen experts, E hidden width.
+megatron.core's own knows some of them, and has fused kernels for those on a GPU; on a CPU it would also move its
+weights to a GPU. T places, B rows, N tokens, X experts, C chosen experts, E hidden width.
 """
 
 import copy
@@ -17,11 +17,38 @@ from ..config import MoEConfig
 from ..model.moe import Routing, Telling, choose
 
 
+def own_routing(moe: MoEConfig) -> dict[str, Any] | None:
+    """megatron.core's settings under which its own router chooses and weighs as these rules say; None without any.
+
+    It normalises sigmoid scores wherever more than one expert is chosen, takes the softmax of chosen logits (which is
+    that of all, normalised) or of all, knows a bias beside sigmoid scores only, and judges a group by as many experts
+    as a token chooses in one.
+    """
+    is_softmax, is_grouped = moe.score == "softmax", moe.groups > 1
+    if is_softmax and (moe.correction_bias or (moe.normalize and (is_grouped or moe.top_k == 1))):
+        return None
+    if not is_softmax and moe.normalize != (moe.top_k > 1):
+        return None
+    if is_grouped and moe.group_best != moe.top_k // moe.top_groups:
+        return None
+    return {
+        "moe_router_score_function": moe.score,
+        "moe_router_pre_softmax": is_softmax and not moe.normalize,
+        "moe_router_num_groups": moe.groups if is_grouped else None,
+        "moe_router_group_topk": moe.top_groups if is_grouped else None,
+        "moe_router_topk_scaling_factor": moe.scale if moe.scale != 1.0 else None,
+    }
+
+
 class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
-    """megatron.core's router that chooses as `rules` say, and tells whoever listens."""
+    """megatron.core's router that chooses as `rules` say, and tells whoever listens.
+
+    Where nobody does, megatron.core's own decides if it `decides_alike`.
+    """
 
     rules: MoEConfig
     expert_bias: Tensor
+    decides_alike = False
 
     @property
     def steering_bias(self) -> Tensor:
@@ -33,6 +60,9 @@ class RuledRouter(TopKRouter, Telling):  # type: ignore[misc]
 
         Filling has no mask here: it passes experts like any token, and nothing is learnt from it.
         """
+        if self.decides_alike and self.told is None:
+            decided: tuple[Tensor, Tensor] = super().routing(logits)
+            return decided
         logit_NX = logits.flatten(0, -2)
         bias_X = self.expert_bias if self.rules.correction_bias else None
         score_NX, chosen_NC, weight_NC = choose(logit_NX, self.rules, bias_X)
@@ -72,4 +102,5 @@ class CpuRouter(RuledRouter):
 
 def router_by(rules: MoEConfig, *, on_gpu: bool) -> type[RuledRouter]:
     """The router of these rules; a spec passes classes, so they are a class attribute."""
-    return type("Router", (RuledRouter if on_gpu else CpuRouter,), {"rules": rules})
+    base, decides_alike = (RuledRouter if on_gpu else CpuRouter), on_gpu and own_routing(rules) is not None
+    return type("Router", (base,), {"rules": rules, "decides_alike": decides_alike})

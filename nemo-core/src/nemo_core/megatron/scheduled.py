@@ -43,6 +43,7 @@ class MegatronScheduled:
     world: World
     plan: ParallelPlan
     compute: Compute
+    shares_optimizer = True
 
     def __post_init__(self) -> None:
         self.held = [(entry, weight) for entry, weight in self.model.held if not entry.mirror]

@@ -20,6 +20,7 @@ from ..train.settings import OptimizerSettings
 from ..train.world import World
 from .degrees import Degrees
 from .laid_out import MegatronLaidOut, data_group
+from .matrices import build
 from .model import MegatronDecoder
 from .parallel import process_groups
 from .scheduled import MegatronScheduled
@@ -85,6 +86,7 @@ def lay_out(
     if on_gpu:
         torch.cuda.set_device(compute.device)  # megatron.core allocates on the current one
     if on_gpu and settings.fsdp == 1:
+        check_optimizer(optimizer)
         return lay_out_stages(
             config,
             read,
@@ -99,7 +101,12 @@ def lay_out(
     load_weights(model.to(compute.device), read)
     buckets = share(model, settings, plan, compute)
     placed = replace(world, data_rank=world.rank // plan.tensor, data_size=plan.data * plan.fsdp)
-    return MegatronLaidOut(model, placed, plan, buckets)
+    laid_out = MegatronLaidOut(model, placed, plan, buckets)
+    if optimizer.kind != "adamw":
+        laid_out.own_optimizer = build(
+            laid_out.trained, optimizer, learning_rate=learning_rate, rank=laid_out.rank, size=laid_out.size
+        )
+    return laid_out
 
 
 def lay_out_stages(
@@ -165,11 +172,11 @@ def check_settings(settings: ParallelSettings, *, on_gpu: bool) -> None:
 
 
 def check_optimizer(settings: OptimizerSettings) -> None:
-    """Raise ConfigError for an optimizer that looks at single matrices, which are joined here."""
+    """Raise ConfigError for an optimizer that looks at whole matrices, of which megatron.core's has stretches."""
     if settings.kind != "adamw":
         raise ConfigError(
-            f"optimizer.kind={settings.kind} treats each matrix by itself, but implementation=megatron joins those of "
-            "queries, keys and values, and of gate and up; use optimizer.kind=adamw or implementation=native"
+            f"optimizer.kind={settings.kind} looks at whole matrices, of which megatron.core's distributed optimizer "
+            "on GPUs has stretches; use parallel.fsdp of 2 or more, optimizer.kind=adamw or implementation=native"
         )
 
 

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from megatron.core.transformer import TransformerConfig
 from torch import Tensor
 
-from ..config import ModelConfig
+from ..config import ModelConfig, MoEConfig
 from ..model.rope import attention_factor
 from .degrees import Degrees
+from .router import own_routing
 from .settings import NO_FP8, Fp8Settings
 
 
@@ -98,7 +99,7 @@ def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
         "moe_shared_expert_intermediate_size": moe.shared_ffn_size or None,
         "moe_shared_expert_gate": moe.shared_gate,
         "moe_router_topk": moe.top_k,
-        "moe_router_score_function": "sigmoid",  # as it wants beside a bias; our router scores by `moe.score`
+        **routing(moe, on_gpu=on_gpu),
         "moe_router_enable_expert_bias": moe.correction_bias,
         "moe_router_bias_update_rate": 0.0,
         "moe_router_dtype": "fp32",
@@ -108,6 +109,14 @@ def experts(config: ModelConfig, *, on_gpu: bool) -> dict[str, Any]:
         "moe_grouped_gemm": on_gpu,
         "moe_permute_fusion": on_gpu,
     }
+
+
+def routing(moe: MoEConfig, *, on_gpu: bool) -> dict[str, Any]:
+    """Settings of megatron.core's own router, which decides on a GPU where it decides alike, by its fused kernels."""
+    own = own_routing(moe)
+    if own is None:
+        return {"moe_router_score_function": "sigmoid"}  # as it wants beside a bias; our router scores by `moe.score`
+    return {**own, "moe_router_fusion": on_gpu}
 
 
 def softmax_scales(config: ModelConfig) -> tuple[float, ...]:

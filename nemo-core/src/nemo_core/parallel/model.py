@@ -52,6 +52,7 @@ class ParallelModel:
     shared_by_end_stages: frozenset[str] = frozenset()
     end_stages: dist.ProcessGroup | None = None
     own_optimizer: Optimizer | None = None  # where it comes with the layout
+    shares_optimizer: bool = False  # whether that shares weights out over processes
 
     @property
     def world(self) -> World:

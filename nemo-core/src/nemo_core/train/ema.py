@@ -21,6 +21,12 @@ class Ema:
         self.average = {name: weight.detach().clone() for name, weight in self._weights.items()}
 
     @torch.no_grad()
+    def begin(self) -> None:
+        """Begin again with the weights as they are."""
+        for name, weight in self._weights.items():
+            self.average[name].copy_(weight.detach())
+
+    @torch.no_grad()
     def update(self) -> None:
         """Take the weights of a finished step in."""
         for name, weight in self._weights.items():

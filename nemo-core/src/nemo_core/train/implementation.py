@@ -47,7 +47,6 @@ def lay_out(
             raise ConfigError(f"fp8.format={settings.fp8.format} needs implementation=megatron")
         return parallelize(model, settings.parallel, world, compute)
     backend = megatron()
-    backend.check_optimizer(settings.optimizer)
     laid_out: ParallelModel = backend.lay_out(
         model.config,
         first_weights(settings, model),
@@ -58,7 +57,7 @@ def lay_out(
         learning_rate=settings.learning_rate or 0.0,  # set before every step
         fp8=settings.fp8,
     )
-    if laid_out.own_optimizer is not None:
+    if laid_out.shares_optimizer:
         check_shared_out(settings, model)
     return laid_out
 

@@ -35,6 +35,7 @@ from .optimizer import set_learning_rate
 from .recovery import BadSteps, StopRequest
 from .saving import Saver
 from .settings import RunSettings
+from .take_up import Beginning
 from .world import ALONE, World
 
 
@@ -60,6 +61,7 @@ class Parts:
     ema: Ema | None = None
     parallel: ParallelModel | None = None
     flops_per_token: Callable[[int], float] | None = None  # where it is not what the config says
+    beginning: Beginning | None = None  # of another run
 
     @property
     def laid_out(self) -> ParallelModel:
@@ -320,12 +322,23 @@ def restore(parts: Parts, saver: Saver) -> Account:
     """Put the newest whole state into the parts; a fresh account where there is none."""
     saved = saver.load()
     if saved is None:
-        return Account()
+        return begun_with(parts)
     biases = moved_biases(parts.objective, parts.laid_out)
     check_same_model(saved, parts.laid_out.trained_names() | biases.keys(), parts.laid_out.is_complete)
     put_back(parts, saved)
     restore_rng(saved, parts.world.rank)
     return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN, NAMES)})
+
+
+@torch.no_grad()
+def begun_with(parts: Parts) -> Account:
+    """The account of a new run, after its weights and moments were taken up where it begins with another's."""
+    if parts.beginning is None:
+        return Account()
+    parts.laid_out.restore(parts.beginning.state, parts.optimizer)
+    if parts.ema is not None:
+        parts.ema.begin()
+    return Account(step=parts.beginning.step)
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from .weights import trained_weights as trained_weights
 from .whole_matrices import ByWholeMatrix, is_in_parts
 
 EMBEDDINGS = ("embed_tokens", "lm_head", "score.weight")
+make_muon = functools.partial(Muon, adjust_lr_fn="match_rms_adamw")
+make_adafactor = functools.partial(Adafactor, foreach=False)
 
 
 def build_optimizer(
@@ -28,13 +30,11 @@ def build_muon(model: nn.Module, *, learning_rate: float, weight_decay: float, b
     hidden: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in trained_weights(model):
-        is_hidden = weight.ndim == 2 and not any(part in name for part in EMBEDDINGS)
-        (hidden if is_hidden else rest).append(weight)
+        (hidden if is_hidden(name, weight) else rest).append(weight)
     if not hidden:
         return adamw(rest, learning_rate, weight_decay, betas)
     groups = [{"params": hidden, "lr": learning_rate, "weight_decay": weight_decay}]
-    make = functools.partial(Muon, adjust_lr_fn="match_rms_adamw")
-    muon = ByWholeMatrix(make, groups) if is_in_parts(hidden) else make(groups)
+    muon = ByWholeMatrix(make_muon, groups) if is_in_parts(hidden) else make_muon(groups)
     return MuonWithAdamW(muon, adamw(rest, learning_rate, weight_decay, betas)) if rest else muon
 
 
@@ -47,9 +47,18 @@ def build_adafactor(
     """
     del betas
     weights = [weight for _, weight in trained_weights(model)]
-    groups = [{**group, "lr": learning_rate} for group in groups_by_decay(weights, weight_decay)]
-    make = functools.partial(Adafactor, foreach=False)
-    return ByWholeMatrix(make, groups) if is_in_parts(weights) else make(groups)
+    groups = matrix_groups(weights, learning_rate, weight_decay)
+    return ByWholeMatrix(make_adafactor, groups) if is_in_parts(weights) else make_adafactor(groups)
+
+
+def is_hidden(name: str, weight: Tensor) -> bool:
+    """Whether a weight is one of the matrices between embedding and output head."""
+    return weight.ndim == 2 and not any(part in name for part in EMBEDDINGS)
+
+
+def matrix_groups(weights: list[nn.Parameter], learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices, which decay, and the rest, each with its learning rate."""
+    return [{**group, "lr": learning_rate} for group in groups_by_decay(weights, weight_decay)]
 
 
 def adamw(weights: list[nn.Parameter], learning_rate: float, weight_decay: float, betas: tuple[float, float]) -> AdamW:

@@ -38,6 +38,7 @@ from .session import (
     summary,
 )
 from .settings import DataSource, ModelShape, PretrainSettings
+from .take_up import beginning_of
 from .world import ALONE, World, joined_world
 
 DEFAULT_POSITIONS = 1024
@@ -114,6 +115,7 @@ def assemble(settings: PretrainSettings, world: World = ALONE) -> Parts:
         world=parallel.world,
         ema=make_ema(parallel, settings.ema),
         parallel=parallel,
+        beginning=beginning_of(settings, parallel.model.config),
     )
 
 

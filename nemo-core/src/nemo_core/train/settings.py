@@ -18,6 +18,7 @@ from .care import EarlyStopSettings, EmaSettings, ExpertSettings, GuardSettings
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 ScheduleKind = Literal["cosine", "wsd", "linear", "inverse_sqrt", "constant"]
+TakeUp = Literal["weights", "optimizer", "run"]
 Count = Annotated[int, Meta(ge=1)]
 
 Implementation = Annotated[
@@ -141,6 +142,13 @@ class PretrainTask:
     continue_from: Annotated[Path | None, Meta(description="model folder to go on from, instead of random weights")] = (
         None
     )
+    take_up: Annotated[
+        TakeUp,
+        Meta(
+            description="what of continue_from: weights; optimizer: also float32 weights and moments (state/); run: "
+            "also the steps it did, so that schedule and data go on behind them"
+        ),
+    ] = "weights"
     overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     size: Annotated[
         str,

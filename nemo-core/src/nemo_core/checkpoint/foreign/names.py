@@ -3,7 +3,7 @@
 import re
 
 PREFIXES = re.compile(r"^(?:(?:module|model|language_model)\.)+")
-IGNORED = re.compile(r"_extra_state(?:/|$)|rotary_pos_emb\.inv_freq$|rotary_emb\.inv_freq$|core_attention\.")
+IGNORED = re.compile(r"_extra_state\d*(?:/|$)|rotary_pos_emb\.inv_freq$|rotary_emb\.inv_freq$|core_attention\.")
 OLDER = {
     "encoder.": "decoder.",
     "self_attention.query_key_value.": "self_attention.linear_qkv.",

@@ -18,6 +18,7 @@ from ..reader import TensorInfo
 from .archive import unpack
 from .dialects import Facts, canonical_config
 from .inert import load_inert
+from .moments import REMEDY, ForeignState, read_optimizer
 from .ranks import RankFiles
 from .source import EMBEDDING, MegatronSource, MegatronTensors
 from .stacked import StackedFolder
@@ -50,6 +51,16 @@ class Foreign:
     def canonical(self, name: str) -> Tensor:
         """A canonical tensor."""
         return self.tensors.read(name)
+
+    def optimizer(self) -> ForeignState:
+        """The optimizer's state beside the weights. Raises ArtifactError where it is none that can be read."""
+        weights = self.tensors.tensors
+        if not isinstance(weights, StackedFolder):
+            raise ArtifactError(
+                f"{weights.folder}: files of ranks keep an optimizer's state by rank, too; {REMEDY}, in the format "
+                "torch_dist"
+            )
+        return read_optimizer(weights, self.config)
 
 
 def with_family(config: ModelConfig) -> ModelConfig:

@@ -6,8 +6,11 @@ docs/decisions/0022.
 
 import importlib
 import pickle
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch.distributed.checkpoint.metadata import Metadata
 
 from ...foundation.errors import ArtifactError
 
@@ -38,11 +41,23 @@ RECORDS = {
 }
 
 
+@dataclass
+class FlattenedIndex(Metadata):
+    """megatron.core's own index: `mcore_data` has, by tensor, the shape it had before it was stored in flat pieces."""
+
+    mcore_data: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+OWN = {("megatron.core.dist_checkpointing.strategies.torch", "MCoreMetadata"): FlattenedIndex}
+
+
 class IndexUnpickler(pickle.Unpickler):
-    """An unpickler that knows the names of `RECORDS` and no others."""
+    """An unpickler that knows the names of `RECORDS` and of `OWN`, and no others."""
 
     def find_class(self, module: str, name: str) -> Any:
         """The record of that name. Raises UnpicklingError for everything else."""
+        if (module, name) in OWN:
+            return OWN[module, name]
         if name not in RECORDS.get(module, ()):
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no index of tensors needs")
         return getattr(importlib.import_module(module.removesuffix("._local")), name)

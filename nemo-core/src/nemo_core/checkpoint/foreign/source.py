@@ -10,10 +10,11 @@ from torch import Tensor
 from ...config import ModelConfig
 from ...foundation.errors import ArtifactError
 from ...foundation.settings import did_you_mean
+from ...megatron.joins import PaddedRows
 from ...megatron.mapping import Entry, entries
 from ...shapes import tensor_specs
 
-EMBEDDING = "embedding.word_embeddings.weight"
+EMBEDDING, HEAD = "embedding.word_embeddings.weight", "output_layer.weight"
 
 
 class MegatronTensors(Protocol):
@@ -35,12 +36,12 @@ class MegatronTensors(Protocol):
 
 
 class MegatronSource:
-    """The canonical tensors of a checkpoint.
+    """The canonical tensors of a checkpoint; of an optimizer those that are `trained`.
 
     Raises ArtifactError where it lacks a tensor that the config asks for, or has one without a place.
     """
 
-    def __init__(self, tensors: MegatronTensors, config: ModelConfig) -> None:
+    def __init__(self, tensors: MegatronTensors, config: ModelConfig, *, trained: bool = False) -> None:
         self.tensors, self.config = tensors, config
         names = tensors.names()
         if EMBEDDING not in names:
@@ -48,11 +49,31 @@ class MegatronSource:
         rows = tensors.rows(EMBEDDING)
         if rows < config.vocab_size:
             raise ArtifactError(f"{tensors.folder}: {EMBEDDING!r} has {rows} rows, vocab_size={config.vocab_size}")
-        self.table = entries(config, vocabulary=rows)
-        check_names(names, {entry.full_name for entry in self.table}, tensors.folder)
-        self.shapes = {name: spec.shape for name, spec in tensor_specs(config).items()}
+        specs = tensor_specs(config)
+        self.table = [
+            entry
+            for entry in entries(config, vocabulary=rows)
+            if not trained or all(specs[part].trained for part in entry.parts)
+        ]
+        check_names(names - self.copies(names, rows), {entry.full_name for entry in self.table}, tensors.folder)
+        self.shapes = {name: spec.shape for name, spec in specs.items()}
         self.places = {part: entry for entry in self.table for part in entry.parts}
         self.latest: tuple[Entry, dict[str, Tensor]] | None = None
+
+    def copies(self, names: set[str], rows: int) -> set[str]:
+        """The output head of a model with tied embeddings, where the last stage of a pipeline has a copy of them.
+
+        Raises ArtifactError where it is none.
+        """
+        if not self.config.tied_embeddings or HEAD not in names:
+            return set()
+        join = PaddedRows(self.config.vocab_size, rows)
+        head, embedding = (self.tensors.read(Entry(name, (), join)) for name in (HEAD, EMBEDDING))
+        if not torch.equal(head, embedding):
+            raise ArtifactError(
+                f"{self.tensors.folder}: {HEAD!r} differs from {EMBEDDING!r}, but the model is one with tied embeddings"
+            )
+        return {HEAD}
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Every canonical tensor."""
@@ -74,7 +95,7 @@ class MegatronSource:
         """The canonical tensors in one of Megatron's, in the shapes that the config asks for."""
         whole = self.tensors.read(entry)
         expected = sum(self.shapes[part][0] for part in entry.parts)
-        if entry.name not in (EMBEDDING, "output_layer.weight") and len(whole) != expected:
+        if entry.name not in (EMBEDDING, HEAD) and len(whole) != expected:
             raise ArtifactError(f"{self.tensors.folder}: {entry.full_name} has {len(whole)} rows, not {expected}")
         found = dict(zip(entry.parts, entry.join.split(whole), strict=True))
         for name, part in found.items():

@@ -8,26 +8,32 @@ import torch
 from torch import Tensor
 
 from ...config import ModelConfig
-from ...foundation.errors import ArtifactError, ConfigError
+from ...foundation.errors import ArtifactError
 from ...megatron.mapping import EXPERTS, LAYER, Entry, entries, to_megatron
 from .names import is_ignored, megatron_name
 from .torch_dist import StoredTensor, TorchDistReader
 
-OPTIMIZER = re.compile(r"^(?:optimizer|chained_\d+\.optimizer)\b")
+OPTIMIZER = re.compile(r"^(?:chained_\d+\.)?optimizer\.(?:state\.(?P<kind>\w+)\.)?")
 NUMBERED = re.compile(rf"^{re.escape(LAYER)}\d+\.")
 
 
 class StackedFolder:
-    """The weights of such a folder under megatron.core's names."""
+    """The weights of such a folder under megatron.core's names; or of its optimizer, under the names of the weights
+    they belong to, the tensors of one `kind` (``exp_avg``).
+    """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.reader = TorchDistReader(folder)
+    def __init__(self, folder: Path, *, kind: str | None = None, reader: TorchDistReader | None = None) -> None:
+        self.folder, self.reader = folder, reader or TorchDistReader(folder)
         self.keys = {
-            megatron_name(key): key
+            megatron_name(name): key
             for key in self.reader.keys()  # noqa: SIM118 - not a mapping
-            if not is_ignored(key) and not OPTIMIZER.match(key)
+            if (name := name_of(key, kind)) is not None and not is_ignored(name)
         }
+
+    def moments(self, kind: str) -> "StackedFolder | None":
+        """The optimizer's tensors of this kind; None where there are none."""
+        found = StackedFolder(self.folder, kind=kind, reader=self.reader)
+        return found if found.keys else None
 
     def names(self) -> set[str]:
         """Names of all weights, each layer and each expert by itself."""
@@ -59,6 +65,14 @@ class StackedFolder:
         return self.reader.shape(self.keys[name])[0]
 
 
+def name_of(key: str, kind: str | None) -> str | None:
+    """The name of the weight in a key of a weight; with `kind`, in one of the optimizer's tensors of that kind."""
+    match = OPTIMIZER.match(key)
+    if match is None:
+        return key if kind is None else None
+    return key[match.end() :] if kind is not None and match["kind"] == kind else None
+
+
 def numbers(name: str, shape: tuple[int, ...]) -> Iterator[str]:
     """The names of what a stored tensor of this shape stacks."""
     if name.startswith(LAYER) and not NUMBERED.match(name):
@@ -74,14 +88,8 @@ def numbers(name: str, shape: tuple[int, ...]) -> Iterator[str]:
 def stacked_tensors(config: ModelConfig, read: Callable[[str], Tensor]) -> Iterator[StoredTensor]:
     """A model as such a folder stores it, one tensor at a time; `read` gives canonical tensors by name.
 
-    Layers are stacked unless they differ (dense ones among those with experts), experts always. Raises ConfigError for
-    a norm that only our own attention knows.
+    Layers are stacked unless they differ (dense ones among those with experts), experts always.
     """
-    if config.qk_norm == "projection":
-        raise ConfigError(
-            "model.layers.0.self_attn.k_norm.weight has no place in a model of megatron.core, which normalises queries "
-            "and keys per head; keep format=hf"
-        )
     table = entries(config, vocabulary=config.vocab_size)
     is_uniform = config.moe is None or not config.moe.dense_layers
     for entry, whole in to_megatron(table, read):

@@ -19,6 +19,7 @@ from torch.utils.serialization import config as serialization_config
 from ...foundation import atomic
 from ...foundation.errors import ArtifactError
 from ..state_piece import Extent, overlap, slices
+from .flattened import fits, put_together
 from .mapped import MappedFile
 from .pickled_index import read_index
 
@@ -33,6 +34,7 @@ DAMAGE = (
     zipfile.BadZipFile,
 )
 INDEX, FACTS, COMMON = ".metadata", "metadata.json", "common.pt"
+FLATTENED = "nd_reformulated_orig_global_shape"
 BACKEND = {
     "sharded_backend": "torch_dist",
     "sharded_backend_version": 1,
@@ -49,15 +51,22 @@ class TorchDistReader:
         self.files: dict[Path, MappedFile] = {}
         self.chunks: dict[str, dict[tuple[int, ...], Any]] = {}
         index = read_index(folder / INDEX)
+        self.everything = set(index.state_dict_metadata)
         self.tensors = {key: found for key, found in index.state_dict_metadata.items() if hasattr(found, "chunks")}
         self.places = {(where.fqn, tuple(where.offset or ())): place for where, place in index.storage_data.items()}
+        noted = (getattr(index, "mcore_data", None) or {}).items()
+        self.flat = {key: tuple(about[FLATTENED]) for key, about in noted if about.get(FLATTENED) is not None}
 
     def keys(self) -> list[str]:
         """Names of the tensors."""
         return list(self.tensors)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """The shape of a whole tensor."""
+        """The shape of a whole tensor, however it is stored."""
+        return self.flat.get(key) or self.stored_shape(key)
+
+    def stored_shape(self, key: str) -> tuple[int, ...]:
+        """The shape that the chunks make up."""
         return tuple(self.tensors[key].size)
 
     def dtype(self, key: str) -> torch.dtype:
@@ -70,7 +79,19 @@ class TorchDistReader:
 
         Raises ArtifactError where a part of it is in no chunk or a chunk is damaged.
         """
-        shape = self.shape(key)
+        if key not in self.flat:
+            return self.stored(key, at=at)
+        shape, stored = self.flat[key], self.stored_shape(key)
+        if not fits(stored, shape, stacked=len(at)):
+            raise ArtifactError(
+                f"{self.folder}: {key!r} of {list(shape)} is stored flat as {list(stored)}, which does not say where "
+                "its numbers belong; save it with --dist-ckpt-optim-fully-reshardable"
+            )
+        return put_together(self.stored(key, at=at), shape[len(at) :])
+
+    def stored(self, key: str, *, at: tuple[int, ...] = ()) -> Tensor:
+        """The same, as it is stored."""
+        shape = self.stored_shape(key)
         begin, size = (*at, *(0 for _ in shape[len(at) :])), (*(1 for _ in at), *shape[len(at) :])
         exact = self.chunks_by_offset(key).get(begin)
         if exact is not None and tuple(exact.sizes) == size:
