@@ -58,7 +58,6 @@ def begun(
         inputs=inputs,
         overwrite=settings.overwrite,
     ) as draft:
-        remove_torn(draft.path)
         if output is None:
             save(draft.path, settings, inputs=inputs or {}, files=files)
         yield draft
@@ -96,13 +95,6 @@ def say_when_nothing_stays(stats: Mapping[str, Any]) -> None:
         "the report shows examples",
         file=sys.stderr,
     )
-
-
-def remove_torn(folder: Path) -> None:
-    """Remove what a process that was killed had not written to its end; `atomic_file` names it so."""
-    for path in [*folder.rglob(".*.partial")]:
-        if path.is_file() and path.name.split(".")[-2].isdigit():
-            path.unlink(missing_ok=True)
 
 
 def save(folder: Path, settings: Any, *, inputs: Mapping[str, Path], files: Mapping[str, int] | None = None) -> None:

@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: missing; a model folder needs it") from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror}); a model folder needs it as a file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
         raise ArtifactError(f"{path}: a JSON object is expected, this is a {type(values).__name__}")

@@ -113,7 +113,7 @@ def read_header(path: Path) -> Iterator[tuple[str, Place]]:
         if end != size:
             raise ValueError(f"{size} bytes, its header speaks of {end}")
         found = [(name, place_of(path, 8 + length, name, entry)) for name, entry in entries.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"{path}: truncated or not safetensors ({error}); fetch or convert it again") from None
     yield from found
 

@@ -188,7 +188,7 @@ def read_index(folder: Path) -> tuple[dict[str, Any], dict[str, FileEntry], dict
             raise ArtifactError(f"{path}: version {content['version']} is newer than this package reads; upgrade it")
         if digest_of(content) != digest:
             raise ArtifactError(f"{path}: altered since it was written")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{path}: no index of a training state ({type(error).__name__}: {error})") from None
     files = {name: FileEntry(**entry) for name, entry in content["files"].items()}
     tensors = {

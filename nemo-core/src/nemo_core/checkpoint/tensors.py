@@ -92,7 +92,7 @@ def indexed_files(index: Path) -> list[str]:
     try:
         placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(placed.values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{index}: not a valid index ({error}); fetch it again") from None
     foreign = [name for name in names if not isinstance(name, str) or Path(name).name != name]
     if foreign or not names:

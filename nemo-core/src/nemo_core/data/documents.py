@@ -113,8 +113,8 @@ class RowGroup:
             )
         columns = [name for name in ("id", text_field) if name in names]
         place = sum(file.metadata.row_group(before).num_rows for before in range(self.number))
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, row_groups=[self.number]):
-            for row in batch.to_pylist():
+        for rows in _row_batches(self.path, file, columns=columns, row_group=self.number):
+            for row in rows:
                 place += 1
                 text = row[text_field]
                 if not isinstance(text, str):
@@ -139,7 +139,7 @@ def parse_object(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
     """The JSON object on one line. Raises InputError naming file:line."""
     try:
         row = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         row = _parse_slowly(path, number, line)
     if not isinstance(row, dict):
         shown = str(line if isinstance(line, str) else line.decode())[:80]
@@ -158,6 +158,8 @@ def _parse_slowly(path: Path, number: int, line: str | bytes) -> Any:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{path}:{number}: holds half a surrogate pair ({error.reason}); remove it") from None
+    except RecursionError:
+        raise InputError(f"{path}:{number}: lists or objects lie too deep in one another: {text[:80]!r}") from None
     except ValueError as error:
         raise InputError(f"{path}:{number}: not valid JSON ({error}): {text[:80]!r}{_unpacking(path, text)}") from None
     return row
@@ -181,11 +183,31 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"{path}:{number + 1}: damaged {kind} ({error}); fetch the file again") from None
 
 
+def _row_batches(path: Path, file: Any, *, columns: list[str], row_group: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of a row group, some at a time. Raises InputError where they are damaged."""
+    import pyarrow as pa
+
+    batches = file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, row_groups=[row_group])
+    while True:
+        try:
+            rows = next(batches).to_pylist()
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: row group {row_group} is damaged ({one_line(error)}); fetch it again") from None
+        yield rows
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 def _open_parquet(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         return pq.ParquetFile(open_raw(path))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({one_line(error)})") from None

@@ -4,14 +4,17 @@ import collections
 import hashlib
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..foundation.errors import InputError
+from ..foundation.errors import InputError, RetryableError
 from .documents import Document, Portion
 from .indexed import token_dtype
 from .segments import id_bytes
@@ -101,6 +104,11 @@ def encode_all(portions: Iterable[Portion], request: EncodeRequest, *, workers: 
     ) as pool:
         try:
             yield from in_order(lambda portion: pool.submit(_encode_here, portion), portions, ahead=2 * workers)
+        except BrokenProcessPool:
+            raise RetryableError(
+                f"one of the {workers} processes that encode died, as one does that takes too much memory; "
+                "the same command goes on, with fewer workers=... or smaller batch_bytes=... if that was it"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -123,8 +131,19 @@ _worker: list[Encoder] = []
 
 def _start_worker(request: EncodeRequest) -> None:
     """Let a new process load the tokenizer once; the processes are the parallelism, so it uses one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C comes to all; the first process ends the others
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["RAYON_NUM_THREADS"] = "1"
     _worker.append(Encoder(request))
+
+
+def _end_with_parent() -> None:
+    """Leave when the process that hands out work was killed; waiting for more of it would never end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _encode_here(portion: Portion) -> Encoded:

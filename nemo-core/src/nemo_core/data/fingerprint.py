@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from ..foundation import atomic
 from ..foundation.errors import InputError
 
@@ -33,7 +35,13 @@ def check_unchanged(folder: Path, files: Iterable[Path]) -> None:
     note = folder / NOTE
     if not note.is_file():
         return
-    before: dict[str, str] = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        before: dict[str, str] = msgspec.json.decode(note.read_bytes(), type=dict[str, str])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InputError(
+            f"{note}: damaged ({error}), so nobody knows whether the data is that of the run in {folder}; remove this "
+            "file where you are sure that it is"
+        ) from None
     for path in files:
         if str(path) in before and path.is_file() and fingerprint(path) != before[str(path)]:
             raise InputError(

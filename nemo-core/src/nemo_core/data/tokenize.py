@@ -9,12 +9,14 @@ import collections
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ..foundation import artifact, atomic
@@ -177,8 +179,15 @@ class Tokenizing:
     def _read_note(self) -> Finished:
         note = self.folder / NOTE
         if note.is_file():
-            return Finished(**json.loads(note.read_text(encoding="utf-8")))
+            try:
+                return msgspec.json.decode(note.read_bytes(), type=Finished)
+            except (msgspec.DecodeError, RecursionError) as error:
+                self._warn(f"{note}: damaged ({error}); the documents are encoded from the first one on")
         return Finished(threshold=int(self.settings.validation_share * HASH_RANGE))
+
+    @staticmethod
+    def _warn(text: str) -> None:
+        print(f"nemo-core: warning: {text}", file=sys.stderr, flush=True)
 
     def _write_note(self) -> None:
         atomic.write_text(self.folder / NOTE, json.dumps(asdict(self.done)))

@@ -32,7 +32,10 @@ def load_vocabulary(folder: Path) -> Vocabulary:
         raise InputError(f"{folder}: a file; give the folder of the tokenizer, {folder.parent}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; make one with nemo-core tokenizer documents=... output={folder}")
-    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - the library raises bare Exception
+        raise InputError(f"{path}: not a tokenizer ({error})") from None
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
     eos_id = tokenizer.token_to_id(eos_token(folder))
@@ -46,9 +49,12 @@ def eos_token(folder: Path) -> str:
     path = folder / "tokenizer_config.json"
     try:
         token = json.loads(path.read_text(encoding="utf-8"))["eos_token"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: names no eos_token ({error!r}); a token must separate documents") from None
-    return str(token["content"] if isinstance(token, dict) else token)
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str):
+        raise InputError(f'{path}: eos_token is a text, or {{"content": text}}; it is {str(token)[:60]!r}')
+    return text
 
 
 def copy_tokenizer_files(source: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from ..checkpoint.folder import check_folder
 from ..data.batch import Batch
 from ..data.packing import PackedData
 from ..data.sampler import Sampler
-from ..foundation import atomic
+from ..foundation import artifact, atomic
 from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import Progress
 from ..model.decoder import Decoder
@@ -42,6 +42,7 @@ from .settings import EmbedSettings, TrainEmbeddingSettings
 
 def run_embed(settings: EmbedSettings) -> dict[str, Any]:
     """Write one unit vector for each text, in order."""
+    artifact.check_output_file(settings.output, {"texts": settings.texts}, overwrite=settings.overwrite)
     compute = choose_compute(settings)
     texts = read_texts(settings.texts, settings.field)
     model = load_embedder(settings.model, settings.pooling, device=compute.device)

@@ -73,7 +73,7 @@ def file_pairs(path: Path) -> list[Pair]:
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbered JSON objects of a file. Raises InputError where there is no such file."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'is a folder; name one JSONL file' if path.is_dir() else 'no such file'}")
     for number, line in read_lines(path):
         yield number, parse_object(path, number, line)
 

@@ -33,6 +33,7 @@ class EmbedSettings(EmbeddingModel):
     texts: Annotated[Path, Meta(description="JSONL file of texts")]
     field: Annotated[str, Meta(description="the key that holds the text")] = "text"
     output: Annotated[Path, Meta(description=".npy file to write, one row for each text")]
+    overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     batch_size: Annotated[int, Meta(ge=1, description="texts computed at once")] = 32
     max_tokens: Annotated[int, Meta(ge=2, description="longer texts are cut")] = 256
     device: Annotated[Device, Meta(description="auto: cuda where there is one")] = "auto"

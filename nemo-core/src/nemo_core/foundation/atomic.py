@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from .errors import ConfigError, DiskFull
 NO_PLACE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP}
 )
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ACCESS = NO_PLACE - {errno.EEXIST} | {errno.EISDIR}
 
 
 @contextlib.contextmanager
@@ -26,7 +30,7 @@ def explain_disk_full(path: Path) -> Iterator[None]:
                 f"a limit on the size of files (ulimit -f) stops writing {path}; raise it, "
                 "then run the same command again"
             ) from error
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
         raise DiskFull(
             f"no space left while writing {path}; free some room, then run the same command again"
@@ -75,6 +79,58 @@ def atomic_file(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         sync_folder(path.parent)
 
 
+def remove_torn(path: Path) -> None:
+    """Remove what processes that were killed while writing `path` left of it; those still running keep theirs."""
+    for torn in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = torn.name.split(".")[-2]
+        if process.isdigit() and not is_running(int(process)):
+            torn.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_torn_below(folder: Path) -> None:
+    """Remove every half-written file in a folder that this process alone writes to."""
+    for path in [*folder.rglob(".*.partial")]:
+        if path.is_file() and path.name.split(".")[-2].isdigit():
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The file `path` as a lock that this process alone holds, removed at the end; BlockingIOError where it is held."""
+    with hold(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def hold(path: Path) -> IO[Any]:
+    """`path`, opened for adding and locked. One that was removed between the two is made and locked anew."""
+    while True:
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with atomic_file(path) as handle:
@@ -82,8 +138,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` atomically, as UTF-8."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write `content` to `path` atomically, as UTF-8; half a surrogate pair as JSON spells it."""
+    write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
 
 
 def replace_folder(draft: Path, final: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..checkpoint.folder import check_folder, check_vocabulary, load_model
 from ..foundation import artifact
+from ..foundation.errors import InputError
 from ..foundation.progress import Progress
 from ..foundation.settings import to_plain
 from ..peft.adapter import prefix_ids
@@ -29,7 +30,12 @@ def run_generate(settings: GenerateSettings) -> dict[str, Any] | list[dict[str, 
     tokenizer = load_tokenizer(settings.model)
     prompts = read_prompts(settings, tokenizer)
     if settings.output is not None:
-        log = AnswerLog(settings.output, identity=identity(settings), overwrite=settings.overwrite)
+        log = AnswerLog(
+            settings.output,
+            identity=identity(settings),
+            overwrite=settings.overwrite,
+            inputs={} if settings.prompts is None else {"prompts": settings.prompts},
+        )
         return answer_to_file(settings, tokenizer, prompts, log)
     if settings.stream or (settings.stream is None and sys.stdout.isatty() and len(prompts) * settings.count == 1):
         show(settings, tokenizer, prompts)
@@ -51,6 +57,9 @@ def answer_to_file(
 ) -> dict[str, Any]:
     """Answer what the log does not hold yet, then write the output; figures about it."""
     found = len(log.records)
+    if not all(isinstance(record.get("tokens"), int) for record in log.records.values()):
+        log.close()
+        raise InputError(f"{log.path}: damaged; remove this file to begin again")
     missing = [n for n in range(len(prompts) * settings.count) if n not in log.records]
     try:
         for number, record in answers(settings, tokenizer, prompts, missing, in_order=False) if missing else ():

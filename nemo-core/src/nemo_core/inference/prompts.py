@@ -1,10 +1,10 @@
 """What is asked: a text, a question, or a file of them, as token ids."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.documents import parse_object, read_lines
 from ..foundation.errors import ConfigError, InputError
 from ..model.decoder import Decoder
 from ..peft.adapter import prefix_ids
@@ -38,33 +38,19 @@ def read_prompts(settings: GenerateSettings, tokenizer: Tokenizer) -> list[Promp
     if settings.chat is not None:
         return [prompt_of({"messages": [{"role": "user", "content": settings.chat}]}, "chat", tokenizer)]
     path = Path(str(settings.prompts))
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
     found = [
-        prompt_of(parse(line, f"{path}:{number}"), f"{path}:{number}", tokenizer)
-        for number, line in enumerate(lines, 1)
-        if line.strip()
+        prompt_of(parse_object(path, number, line), f"{path}:{number}", tokenizer) for number, line in read_lines(path)
     ]
     if not found:
         raise InputError(f"{path}: holds no prompt")
     return found
 
 
-def parse(line: str, place: str) -> Any:
-    """One line of JSON."""
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{place}: not JSON ({error})") from None
-
-
-def prompt_of(row: Any, place: str, tokenizer: Tokenizer) -> Prompt:
+def prompt_of(row: dict[str, Any], place: str, tokenizer: Tokenizer) -> Prompt:
     """A row with `prompt` or `messages`."""
-    if isinstance(row, dict) and isinstance(row.get("prompt"), str):
+    if isinstance(row.get("prompt"), str):
         ids = tokenizer.encode_prompt(row["prompt"])
-    elif isinstance(row, dict) and isinstance(row.get("messages"), list):
+    elif isinstance(row.get("messages"), list):
         ids = tokenizer.encode_chat(row["messages"], add_generation_prompt=True)
     else:
         raise InputError(f"{place}: neither a `prompt` text nor a `messages` list")

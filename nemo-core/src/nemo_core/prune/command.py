@@ -16,7 +16,7 @@ from ..foundation.errors import ConfigError, InputError
 from ..foundation.progress import track
 from ..foundation.settings import to_plain
 from ..model.decoder import Decoder
-from .cut import prune
+from .cut import check_smaller, prune
 from .importance import measure_importance
 from .settings import PruneSettings
 
@@ -33,6 +33,7 @@ def run(settings: PruneSettings) -> dict[str, Any]:
         overwrite=settings.overwrite,
     ) as draft:
         model = load_model(check_folder(settings.model))
+        check_smaller(model.config, settings.sizes)
         if (settings.tokens / artifact.MANIFEST).is_file():
             artifact.read(settings.tokens, "tokens")
         if (settings.tokens / "tokenizer").is_dir():

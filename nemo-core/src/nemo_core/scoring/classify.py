@@ -104,6 +104,7 @@ class Judge:
 
 def run(settings: ClassifySettings) -> dict[str, Any]:
     """Write a row for each text, in order."""
+    artifact.check_output_file(settings.output, {"texts": settings.texts}, overwrite=settings.overwrite)
     compute = choose_compute(settings)
     judge = open_judge(settings, compute)
     tally = Tally()

@@ -77,6 +77,7 @@ class ClassifySettings:
         Path, Meta(description="documents or conversations artifact, or JSONL or Parquet file, folder or URL")
     ]
     output: Annotated[Path, Meta(description=".jsonl or .parquet file to write, one row for each text, in order")]
+    overwrite: Annotated[bool, Meta(description="replace an output that exists")] = False
     field: Annotated[str, Meta(min_length=1, description="key of the text, or of a list of messages")] = "text"
     batch_size: Annotated[int, Meta(ge=1, description="texts computed at once")] = 16
     max_tokens: Annotated[int, Meta(ge=0, description="longer texts are cut; 0: at the model's positions")] = 0

@@ -254,7 +254,7 @@ def optional_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not valid JSON ({error}); fetch it again") from None
     if not isinstance(values, dict):
         raise ArtifactError(f"{path}: a JSON object is expected, this is a {type(values).__name__}; fetch it again")
@@ -286,8 +286,13 @@ def chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
     """The template in chat_template.jinja, in chat_template.json, or in tokenizer_config.json."""
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"{path}: not valid UTF-8 ({error.reason}); fetch it again") from None
     template = optional_json(folder / "chat_template.json").get("chat_template") or settings.get("chat_template")
     if isinstance(template, list):  # several by name, of which transformers, too, takes "default"
-        template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
+        template = next(
+            (e.get("template") for e in template if isinstance(e, dict) and e.get("name") == "default"), None
+        )
     return template if isinstance(template, str) else None

@@ -83,11 +83,12 @@ class StopRequest:
 
         `reached` is the last step where that could not be saved.
         """
-        if self.signal == signal.SIGINT:
-            raise KeyboardInterrupt
+        kind = KeyboardInterrupt if self.signal == signal.SIGINT else Preempted
         if reached is not None and saved_at != reached:
             last = "no state is saved" if saved_at is None else f"the state after step {saved_at} is the last saved"
-            raise Preempted(f"asked to stop after step {reached}; {last}, the same command continues from there")
+            raise kind(f"asked to stop after step {reached}; {last}, the same command continues from there")
+        if kind is KeyboardInterrupt:
+            raise KeyboardInterrupt
         raise Preempted(f"asked to stop; the state after step {saved_at} is saved, the same command continues there")
 
 

@@ -19,6 +19,7 @@ from ..foundation import artifact
 from ..foundation.artifact import Draft
 from ..foundation.errors import ConfigError
 from ..foundation.settings import to_plain
+from ..foundation.work import what_differs, work_of
 from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
 from ..parallel.settings import ParallelSettings
@@ -37,6 +38,8 @@ INCIDENTAL = frozenset(
         "parallel",
         "state",
         "device",
+        "threads",
+        "micro_batch_size",
         "log_every",
         "save_every",
         "save_every_s",
@@ -83,11 +86,13 @@ def keep_other_runs(settings: TaskSettings, inputs: Mapping[str, Path], kind: st
     if not steps:
         return
     config = artifact.without(json.loads(json.dumps(to_plain(settings), default=str)), INCIDENTAL)
-    if artifact.partial_identity(partial) != artifact.identity(kind, config, artifact.describe_inputs(inputs)):
+    work = work_of(kind, config, artifact.describe_inputs(inputs))
+    if artifact.partial_identity(partial) != artifact.digest_of(work):
+        differing = "; ".join(what_differs(partial / artifact.PROGRESS_NOTE, work))
         raise ConfigError(
-            f"{partial}: holds the state after step {steps[-1]} of a run with other settings or inputs (this one's "
-            "are not the same in what touches the result); give the settings it was started with to continue it, name "
-            "another output, or delete that folder to begin again"
+            f"{partial}: holds the state after step {steps[-1]} of a run with other settings or inputs "
+            f"({differing or 'its note does not tell which'}); give the settings it was started with to continue it, "
+            "name another output, or delete that folder to begin again"
         )
 
 

@@ -1,13 +1,12 @@
 """``nemo-curator prepare-fasttext`` and ``train-classifier``: from documents of known quality to a fastText model."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from pathlib import Path
 
 from ..arrange.stable import fraction
-from ..foundation.atomic import atomic_file
+from ..foundation.atomic import atomic_file, remove_torn
 from ..foundation.errors import ArtifactError, ConfigError, InputError
 from ..foundation.progress import Progress
 from ..tables.source import open_source
@@ -133,18 +132,4 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise ArtifactError rather than replace a file unasked; what a killed process left half-written is removed."""
     if path.exists() and not overwrite:
         raise ArtifactError(f"{path}: exists already; name another output, or say overwrite=true to replace it")
-    for torn in path.parent.glob(f".{path.name}.*.partial"):
-        process = torn.name.split(".")[-2]
-        if process.isdigit() and not is_running(int(process)):
-            torn.unlink(missing_ok=True)
-
-
-def is_running(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    remove_torn(path)

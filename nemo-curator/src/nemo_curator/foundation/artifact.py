@@ -8,7 +8,7 @@ logs (timings, reports), so that an interrupted and resumed run has the digest o
 
 import contextlib
 import datetime
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -19,8 +19,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from . import atomic
 from .errors import ArtifactError, UserError
+from .work import work_of
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -143,9 +146,8 @@ def load_manifest(folder: str | Path) -> Manifest:
             raise ArtifactError(
                 f"{path}: schema version {version} is newer than this package reads ({SCHEMA_VERSION}); upgrade it"
             )
-        known = {name: raw[name] for name in Manifest.__dataclass_fields__}
-        return Manifest(**{**known, "files": [FileRecord(**record) for record in raw["files"]]})
-    except (ValueError, KeyError, TypeError) as error:
+        return msgspec.convert(raw, Manifest)
+    except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as error:
         raise ArtifactError(f"{path}: not a valid manifest ({error}); make the artifact again") from error
 
 
@@ -205,7 +207,7 @@ def create(
     plain = json.loads(json.dumps(config, default=str))
     with (
         atomic.explain_disk_full(output),
-        claimed(output, identity(kind, without(plain, incidental), described)) as draft,
+        claimed(output, work_of(kind, without(plain, incidental), described)) as draft,
     ):
         yield draft
         manifest = finish(draft, kind=kind, package=package, config=plain, inputs=described)
@@ -234,9 +236,9 @@ def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
 
     Those are called input or inputs; a model, a tokenizer or an artifact says itself which files are its own.
     """
-    made = output.resolve()
+    made = Path(os.path.realpath(output))
     for name, path in inputs.items():
-        source = Path(path).resolve()
+        source = Path(os.path.realpath(path))  # Path.resolve fails where links lead in a circle
         if source == made or made in source.parents:
             raise ArtifactError(
                 f"{output}: is or holds {name}={path}, and inputs are never replaced; name another output"
@@ -248,43 +250,52 @@ def keep_apart(output: Path, inputs: Mapping[str, Path]) -> None:
             )
 
 
+def check_output_file(output: Path, inputs: Mapping[str, Path], *, overwrite: bool) -> None:
+    """Raise ArtifactError unless a single file can be made at `output`; removes what killed processes left of it.
+
+    An input is never replaced, a folder neither, and a file only with `overwrite`.
+    """
+    if output.is_dir():
+        raise ArtifactError(f"{output}: is a folder, and one file is written; name a file, such as {output / 'out'}")
+    keep_apart(output, inputs)
+    if output.exists() and not overwrite:
+        raise ArtifactError(f"{output}: exists already; name another output, or say overwrite=true to replace it")
+    with atomic.explain_no_place(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(output.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(output.parent))
+    atomic.remove_torn(output)
+
+
 def without(config: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """The config but for some keys."""
     return {name: value for name, value in config.items() if name not in names}
 
 
-def identity(kind: str, config: Mapping[str, Any], inputs: Mapping[str, Mapping[str, str]]) -> str:
-    """What a run makes: kind, settings without the places, and the content of its inputs."""
-    places = {"output", "overwrite", *(name for name in inputs)}
-    return digest_of(
-        [kind, {k: v for k, v in config.items() if k not in places}, {n: i["digest"] for n, i in inputs.items()}]
-    )
-
-
 @contextlib.contextmanager
-def claimed(output: Path, wanted: str) -> Iterator[Draft]:
+def claimed(output: Path, work: Sequence[Any]) -> Iterator[Draft]:
     """The partial folder of `output`, locked; emptied first unless it belongs to the same work."""
-    partial, lock_path = partial_of(output), output.parent / f".{output.name}.lock"
-    with atomic.explain_no_place(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        lock_path.touch()
-    with open(lock_path, "w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArtifactError(
-                f"{output}: another process is writing it; wait for it or name another output"
-            ) from None
-        resumed = partial_identity(partial) == wanted
+    partial = partial_of(output)
+    with contextlib.ExitStack() as stack:
+        with atomic.explain_no_place(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(atomic.locked(output.parent / f".{output.name}.lock"))
+            except BlockingIOError:
+                raise ArtifactError(
+                    f"{output}: another process is writing it; wait for it or name another output"
+                ) from None
+        resumed = partial_identity(partial) == digest_of(work)
+        if resumed:
+            (partial / MANIFEST).unlink(missing_ok=True)  # written, but the kill came before the folder's last name
+            atomic.remove_torn_below(partial)
         try:
             if not resumed:
-                start_afresh(partial, wanted)
+                start_afresh(partial, work)
             yield Draft(path=partial, resumed=resumed)
         except UserError:
             forget_empty(partial)
             raise
-        finally:
-            lock_path.unlink(missing_ok=True)
 
 
 def partial_of(output: Path) -> Path:
@@ -302,18 +313,18 @@ def partial_identity(partial: Path) -> str | None:
     """The identity a partial folder was started with; None where there is none or its note is torn."""
     try:
         return str(json.loads((partial / PROGRESS_NOTE).read_text(encoding="utf-8"))["identity"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def start_afresh(partial: Path, wanted: str) -> None:
+def start_afresh(partial: Path, work: Sequence[Any]) -> None:
     """Put an empty draft in place of what another run left; a kill at any moment leaves the one or the other."""
     for name in ("started", "discarded"):
         shutil.rmtree(beside(partial, name), ignore_errors=True)
     clear_partial(partial)
     started = beside(partial, "started")
     started.mkdir()
-    atomic.write_text(started / PROGRESS_NOTE, json.dumps({"identity": wanted}))
+    atomic.write_text(started / PROGRESS_NOTE, json.dumps({"identity": digest_of(work), "work": work}))
     os.replace(started, partial)
 
 

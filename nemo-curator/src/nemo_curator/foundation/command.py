@@ -4,6 +4,7 @@ A package lists its commands as data. Nothing of a command is imported until it 
 once; ``nemo-x <command> --help`` shows every setting with its default.
 """
 
+import contextlib
 import errno
 import importlib
 import io
@@ -11,13 +12,26 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
-from .errors import EXIT_INTERRUPTED, EXIT_RETRY, EXIT_USER, ConfigError, SuiteError, UserError
+from . import atomic
+from .errors import (
+    EXIT_INTERRUPTED,
+    EXIT_RETRY,
+    EXIT_USER,
+    ConfigError,
+    DiskFull,
+    InputError,
+    SuiteError,
+    Terminated,
+    UserError,
+)
 
 BUILT_IN = {"doctor": "check this installation and machine", "schema": "print the JSON schema of a command's settings"}
 
@@ -96,31 +110,37 @@ def main(program: Program, words: Sequence[str] | None = None) -> int:
     for name, value in program.environment.items():
         os.environ.setdefault(name, value)
     try:
-        code = dispatch(program, words)
-        sys.stdout.flush()
+        with stopped_by_signals():
+            code = dispatch(program, words)
+            sys.stdout.flush()
         return code
     except SuiteError as error:
         print(f"{program.package}: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{program.package}: interrupted; the same command continues where it stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        is_term = isinstance(error, Terminated)
+        asked, code = ("stopped by SIGTERM", EXIT_RETRY) if is_term else ("interrupted", EXIT_INTERRUPTED)
+        said = str(error) or f"{asked}; the same command continues where it stopped"
+        print(f"{program.package}: {said}", file=sys.stderr)
+        return code
     except BrokenPipeError:
         discard_output()
         return 0
+    except MemoryError as error:
+        print(f"{program.package}: error: out of memory {f'({error})' if str(error) else ''}", file=sys.stderr)
+        return EXIT_RETRY
     except Exception as error:  # noqa: BLE001 - the last resort: a defect is shown whole and asked to be reported
         return tell_unexpected(program.package, error)
 
 
 def tell_unexpected(package: str, error: Exception) -> int:
-    """Say that a disk is full, or show a defect whole; the exit code."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = error.filename or "standard output, or another place that this command writes to"
-        print(
-            f"{package}: error: no space left on {place}; free some, then run the same command again", file=sys.stderr
-        )
-        discard_output()
-        return EXIT_RETRY
+    """Say what the machine has against it, or show a defect whole; the exit code."""
+    known = explained(error)
+    if known is not None:
+        print(f"{package}: error: {known}", file=sys.stderr)
+        if isinstance(known, DiskFull):
+            discard_output()
+        return known.exit_code
     traceback.print_exception(error)
     print(f"{package}: this is a defect in {package}; please report the lines above", file=sys.stderr)
     return 1
@@ -138,11 +158,55 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
+def explained(error: Exception) -> SuiteError | None:
+    """What the machine, not the program, has against a file that the caller named; None for anything else."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+        return DiskFull("no space left for standard output, or another place that this command writes to")
+    if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
+        return None
+    path, why = os.fsdecode(error.filename), error.strerror
+    if error.errno in atomic.NO_ROOM:
+        return DiskFull(f"{path}: {why}; free some room, then run the same command again")
+    if error.errno in atomic.NO_ACCESS:
+        return InputError(f"{path}: {why}; see that it exists, is of that kind, and that you may read or write it")
+    return None
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM as exceptions, until something waits for them itself; SIGTERM stays as it is where taken."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    former = signal.getsignal(signal.SIGTERM)
+    if former is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a fork, whose parent ends it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is terminate:
+            signal.signal(signal.SIGTERM, former)
+
+
 def mark_unspeakable() -> None:
-    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing."""
+    """Print `?` for what the encoding of a terminal or log (LANG=C, Latin-1) does not have, in place of failing.
+
+    UTF-8 has all but halves of surrogate pairs, which are shown as Python writes them.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if is_unicode(stream) else "replace")
 
 
 def is_unicode(stream: TextIO) -> bool:
@@ -152,7 +216,7 @@ def is_unicode(stream: TextIO) -> bool:
 
 def dispatch(program: Program, words: list[str]) -> int:
     """Choose what the words ask for."""
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in ("-h", "--help", "help"):
         print(overview(program))
         return 0 if words else EXIT_USER
     if words[0] == "--version":
@@ -189,7 +253,6 @@ def execute(command: Command, words: Sequence[str]) -> int:
     if "--print-config" in overrides:
         print(json.dumps(settings_module.to_plain(settings), indent=1))
         return 0
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     emit(resolve(command.run)(settings))
     return 0
 
@@ -208,10 +271,11 @@ def split_words(command: Command, words: Sequence[str]) -> tuple[Path | None, li
 
 
 def first_required(cls: type, value: Path) -> str:
-    """`, for example input=my-folder`, with the first setting that `cls` cannot do without; or nothing."""
+    """`, for example input=my-folder`, with the first path that `cls` takes, and cannot do without if there is one."""
     from .settings import describe
 
-    key = next((row.key for row in describe(cls) if row.default == "required" and row.kind == "path"), None)
+    paths = [row for row in describe(cls) if row.kind == "path" and row.key != "output"]
+    key = next((row.key for row in sorted(paths, key=lambda row: row.default != "required")), None)
     return f", for example {key}={value}" if key else ", as key=value"
 
 

@@ -85,7 +85,9 @@ def read_recipe(path: Path) -> Sourced:
     try:
         node = yaml.compose(text, Loader=RecipeLoader)
         values = RecipeLoader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: no recipe: lists or mappings lie too deep in one another") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if values is None:
         return Sourced({}, {})
@@ -114,7 +116,7 @@ def apply_override(sourced: Sourced, word: str, cls: type | None = None) -> None
         raise ConfigError(f"{COMMAND_LINE}: {word!r} is no setting; write key=value, {example}")
     try:
         value = RecipeLoader(text).get_single_data() if text else ""
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(f"{COMMAND_LINE}: {word!r} is no YAML; quote it, as {name}='\"...\"' ({why})") from None
     if isinstance(value, int | float) and cls is not None and _wants_text(cls, key):
@@ -192,18 +194,36 @@ def _more_about(cls: Any, key: Key, text: str, sourced: Sourced) -> str:
     if text.startswith("Invalid enum value"):
         allowed = [str(value) for value in _choices(_annotation_at(cls, key))]
         return f"{did_you_mean(text.split(chr(39))[1], allowed)} (one of {', '.join(allowed)})" if allowed else ""
+    if text.startswith("Object contains unknown field"):
+        known = [
+            name for item in _item_types(_annotation_at(cls, key)) for name in getattr(item, "__struct_fields__", ())
+        ]
+        return f"{did_you_mean(text.split('`')[1], known)} (known here: {', '.join(known)})" if known else ""
     value: Any = sourced.values
     for part in key:
         value = value.get(part) if isinstance(value, Mapping) else None
     if not text.startswith("Expected"):
         return ""
-    form = _form(_annotation_at(cls, key))
-    written = (
-        f"; write {'.'.join(key)}={form}" if form and text.startswith(("Expected `array", "Expected `object")) else ""
-    )
+    remedy = _remedy(cls, key, text, value)
     if not isinstance(value, str | int | float | bool):
-        return written
-    return (f" {value!r}" if ", got " in text else f", got {value!r}") + written
+        return remedy
+    return (f" {value!r}" if ", got " in text else f", got {value!r}") + remedy
+
+
+def _remedy(cls: Any, key: Key, text: str, value: Any) -> str:
+    """How people meant it, where a value is of another type: a number with a unit, one of a list, a part of several."""
+    wanted, name = text.split("`")[1].partition(" ")[0], ".".join(key)
+    if wanted == "int" and isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    if wanted in ("int", "float") and isinstance(value, str) and re.match(r"\s*[-+]?[\d.]", value):
+        return "; write the number alone, without unit, percent sign or separators"
+    form = _form(_annotation_at(cls, key)) if wanted in ("array", "object") else ""
+    if form == "[...]" and isinstance(value, str | int | float | bool):
+        return f"; write a list: {name}=[{value}]"
+    inner = _dataclass_in(_annotation_at(cls, key)) if wanted == "object" else None
+    if inner is not None:
+        return f"; it has settings of its own: {', '.join(f'{name}.{each}' for each in _hints(inner))}"
+    return f"; write {name}={form}" if form else ""
 
 
 def _form(annotation: Any) -> str:
@@ -271,6 +291,12 @@ def _annotation_at(annotation: Any, key: Key) -> Any:
         inner = _dataclass_in(annotation)
         annotation = _hints(inner).get(name) if inner else _mapping_values(annotation)
     return annotation
+
+
+def _item_types(annotation: Any) -> list[Any]:
+    """The types of a list's or tuple's items."""
+    listed = [a for a in _unwrapped(annotation) if typing.get_origin(a) in (list, tuple)]
+    return [item for a in listed for item in typing.get_args(a) if item is not Ellipsis]
 
 
 def _mapping_values(annotation: Any) -> Any:

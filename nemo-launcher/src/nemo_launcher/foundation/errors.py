@@ -43,5 +43,9 @@ class Preempted(RetryableError):
     """Asked to stop (SIGTERM); the state is saved and the same command resumes."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came where nothing waits for a good moment: like Ctrl-C, nothing catches it but what cleans up."""
+
+
 class DiskFull(RetryableError):
     """No room to write; nothing half-written was left behind under a final name."""

@@ -118,8 +118,8 @@ def look(path: Path) -> tuple[Path, Facts | None]:
 
 def latest(root: Path) -> Path:
     """The folder of the last iteration of a Megatron-LM run."""
-    word = (root / TRACKER).read_text(encoding="utf-8").strip()
-    if word != "release" and not word.isdigit():
+    word = (root / TRACKER).read_text(encoding="utf-8", errors="replace").strip()
+    if word != "release" and not (word.isascii() and word.isdigit() and len(word) < 20):
         raise ArtifactError(f"{root / TRACKER}: holds {word[:40]!r}, a number or 'release' is expected")
     folder = root / (word if word == "release" else f"iter_{int(word):07d}")
     if not folder.is_dir():
@@ -140,7 +140,8 @@ def open_weights(folder: Path) -> MegatronTensors:
     if (folder / INDEX).is_file():
         return StackedFolder(folder)
     if (folder / FACTS).is_file():
-        raise ArtifactError(f"{folder}: {(folder / FACTS).read_text()[:200].strip()} is no torch_dist checkpoint")
+        said = (folder / FACTS).read_text(encoding="utf-8", errors="replace")[:200].strip()
+        raise ArtifactError(f"{folder}: {said} is no torch_dist checkpoint")
     named = NEMO_WEIGHTS if list(folder.glob(f"**/{NEMO_WEIGHTS}")) else MEGATRON_WEIGHTS
     return RankFiles(folder, named)
 
@@ -149,7 +150,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping in YAML, of plain values only."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, dict):
         raise ArtifactError(f"{path}: a mapping is expected, this is a {type(values).__name__}")
