@@ -22,7 +22,7 @@ from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.model.decoder import Decoder
 from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.settings import ParallelSettings
-from nemo_core.peft.adapter import add_adapter
+from nemo_core.peft.adapter import add_adapter, prefix_ids
 from nemo_core.peft.settings import LoraSettings
 from nemo_core.train.balance import Balanced
 from nemo_core.train.device import Compute
@@ -246,6 +246,7 @@ def trained_state(
     """Train a few steps and save the state under `root`."""
     parts = parts_of(world, settings, changes, kind=kind)
     saver = saver_of(parts, root)
+    torch.manual_seed(world.rank)
     for _ in range(steps):
         learn_once(parts)
     saver.save(steps, state_tensors(parts), {"step": steps})
@@ -284,6 +285,14 @@ def restored_difference(
     return worst, names, learn_once(parts)
 
 
+def restored_draw(world: Any, settings: ParallelSettings, root: str) -> float:
+    """The next random number after a state was taken up."""
+    parts = parts_of(world, settings, {})
+    torch.manual_seed(world.rank)
+    restore(parts, saver_of(parts, root))
+    return float(torch.rand(()))
+
+
 def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, float, set[torch.dtype]]:
     """Loss in bfloat16 and in float32, and the formats of weights and gradients."""
     batch = ragged_batch(5)
@@ -296,25 +305,39 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
     return loss, float(reference.detach()), formats
 
 
-def adapted_gradient(
-    world: Any,
-    settings: ParallelSettings,
-    changes: dict[str, Any],
-    targets: tuple[str, ...],
-    batch: Batch,
-    method: str = "lora",
-) -> float:
-    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient."""
-    reference, model = (Decoder(dataclasses.replace(SHAPE, **changes), seed=0) for _ in range(2))
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """An adapter on the tiny model: by which method, and what of the model is other than in `SHAPE`."""
+
+    method: str
+    settings: Any
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def low_rank(changes: dict[str, Any], targets: tuple[str, ...], method: str = "lora") -> Adapted:
+    """An addition of rank 2."""
+    return Adapted(method, LoraSettings(rank=2, targets=targets), changes)
+
+
+def adapted_gradient(world: Any, settings: ParallelSettings, adapted: Adapted, batch: Batch) -> float:
+    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient.
+
+    With dropout, both begin with the same generator and compute the whole batch at once.
+    """
+    reference, model = (Decoder(dataclasses.replace(SHAPE, **adapted.changes), seed=0) for _ in range(2))
     for each in (reference, model):
-        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1)
+        add_adapter(each, adapted.method, adapted.settings, seed=1)
         draw = torch.Generator().manual_seed(2)
         for _, weight in trained_weights(each):
             weight.detach().normal_(0.0, 0.02, generator=draw)
+    batch = after_prefix(batch, prefix_ids(model))
+    rows = 0 if getattr(adapted.settings, "dropout", 0.0) else 2
+    torch.manual_seed(3)
     loss = next_token_loss(reference, batch) / batch.num_targets
     loss.backward()
     parallel = parallelize(model, settings, world, CPU)
-    ours = parallel.accumulate(next_token_loss, batch, micro_rows=2, num_targets=batch.num_targets, compute=CPU)
+    torch.manual_seed(3)
+    ours = parallel.accumulate(next_token_loss, batch, micro_rows=rows, num_targets=batch.num_targets, compute=CPU)
     assert abs(ours - float(loss.detach())) < 2e-6
     largest = max(float(weight.grad.abs().max()) for _, weight in trained_weights(reference))
     worst = 0.0
@@ -322,6 +345,15 @@ def adapted_gradient(
         found, expected = blocks(name, weight.grad, reference)
         worst = max(worst, float((found - expected).abs().max()) / largest) if expected.numel() else worst
     return worst
+
+
+def after_prefix(batch: Batch, prefix: list[int]) -> Batch:
+    """The rows after virtual tokens, of which nothing is learnt."""
+    if not prefix:
+        return batch
+    prefix_BP = torch.tensor(prefix).expand(len(batch.ids_BT), -1)
+    targets_BT = torch.cat([torch.full_like(prefix_BP, IGNORED), batch.targets_BT], 1)
+    return Batch(torch.cat([prefix_BP, batch.ids_BT], 1), targets_BT)
 
 
 def learnt_model(

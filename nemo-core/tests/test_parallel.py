@@ -17,6 +17,7 @@ from parallel_cases import (
     check,
     half_precision_loss,
     learnt_model,
+    low_rank,
     measured_loss,
     ragged_batch,
     restored_difference,
@@ -208,7 +209,7 @@ LATENT_LINEAR = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_p
 def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(two, family):
     changes = {"plain": BIASED, **FAMILIES}[family]
     targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
-    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True))) < 3e-6
+    assert max(two(adapted_gradient, plan(tensor=2), low_rank(changes, targets), ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
@@ -216,20 +217,23 @@ def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(
 def test_learnt_lengths_of_split_matrices_have_the_gradients_of_one_process(two, family):
     changes = {"plain": BIASED, **FAMILIES}[family]
     targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
-    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True), "dora")) < 3e-6
+    assert (
+        max(two(adapted_gradient, plan(tensor=2), low_rank(changes, targets, "dora"), ragged_batch(5, packed=True)))
+        < 3e-6
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "fsdp", "context", "pipeline"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_every_layout(two, name):
-    assert max(two(adapted_gradient, PAIRS[name], PLAIN, ALL_LINEAR, ragged_batch(5, packed=True))) < 3e-6
+    assert max(two(adapted_gradient, PAIRS[name], low_rank(PLAIN, ALL_LINEAR), ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "dora"])
 @pytest.mark.parametrize("name", ["fsdp x tensor", "pipeline x tensor", "pipeline x fsdp"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name, method):
-    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5), method)) < 3e-6
+    assert max(four(adapted_gradient, FOURS[name], low_rank(PLAIN, ALL_LINEAR, method), ragged_batch(5))) < 3e-6
 
 
 @pytest.mark.slow

@@ -66,8 +66,9 @@ def cut_stages(result: ParallelModel, settings: ParallelSettings) -> Stages:
     num_stages = plan.pipeline * settings.stages_per_rank
     numbers = own_stages(rank, plan.pipeline, settings.stages_per_rank)
     learns = learning_stages(model, num_stages)
+    both_ends_learn = model.config.tied_embeddings and model.head_weight.requires_grad
     views = keep_stages(model, numbers, num_stages)
-    if model.config.tied_embeddings:
+    if both_ends_learn:
         result.end_stages = end_stage_group(layout)
         if rank in (0, plan.pipeline - 1):
             result.shared_by_end_stages = frozenset({EMBEDDING})

@@ -64,7 +64,8 @@ def lay_out(plan: ParallelPlan, world: World, *, device_type: str) -> Layout:
     mesh = init_device_mesh(device_type, sizes, mesh_dim_names=DIMENSIONS)
     layout = Layout(plan, world, mesh, experts=expert_mesh(mesh, plan) if plan.expert > 1 else None)
     data_rank = layout.rank("data") * plan.fsdp + layout.rank("fsdp")
-    return replace(layout, world=replace(world, data_rank=data_rank, data_size=plan.num_shares))
+    placed = replace(world, data_rank=data_rank, data_size=plan.num_shares, num_alike=plan.tensor)
+    return replace(layout, world=placed)
 
 
 def batch_mesh(mesh: DeviceMesh) -> DeviceMesh:

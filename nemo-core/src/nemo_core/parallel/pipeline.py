@@ -19,6 +19,7 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGP
 
 from ..data.batch import Batch
 from ..model.decoder import Decoder
+from ..peft.places import AdaptedEmbedding
 from ..train.objective import Objective
 
 
@@ -76,10 +77,15 @@ def keep_stages(model: Decoder, stages: list[int], num_stages: int) -> list[Deco
         trunk.norm = PassOn()
     if not has_first:
         trunk.embed_positions = None
-        if not (has_last and model.config.tied_embeddings):
-            trunk.embed_tokens = PassOn()
+        is_head = has_last and model.config.tied_embeddings
+        trunk.embed_tokens = without_prompts(trunk.embed_tokens) if is_head else PassOn()
     trunk.layers = SomeLayers(layers)
     return [stage_view(model, ranges[stage], is_first=stage == 0, is_last=stage == num_stages - 1) for stage in stages]
+
+
+def without_prompts(embedding: nn.Module) -> nn.Module:
+    """The frozen embedding alone: prompts are read, and learn, in the first stage only."""
+    return embedding.base if isinstance(embedding, AdaptedEmbedding) else embedding
 
 
 class Continued(Decoder):
