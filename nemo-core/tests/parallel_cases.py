@@ -25,6 +25,7 @@ from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.peft.adapter import add_adapter, prefix_ids
 from nemo_core.peft.settings import LoraSettings
 from nemo_core.train.balance import Balanced
+from nemo_core.train.continuation import likeliest_answers
 from nemo_core.train.device import Compute
 from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
@@ -291,6 +292,40 @@ def restored_draw(world: Any, settings: ParallelSettings, root: str) -> float:
     torch.manual_seed(world.rank)
     restore(parts, saver_of(parts, root))
     return float(torch.rand(()))
+
+
+TEXTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3, 2, 38, 4, 6, 26]]
+
+
+def continued(world: Any, settings: ParallelSettings, changes: dict[str, Any], stop: int, most: int) -> list[list[int]]:
+    """What a tiny model with pronounced opinions goes on with after `TEXTS`."""
+    model = opinionated(changes)
+    parallel = parallelize(model, settings, world, CPU)
+    return likeliest_answers(parallel, TEXTS, stop_ids=frozenset({stop}), max_tokens=most, compute=CPU)
+
+
+@torch.no_grad()
+def opinionated(changes: dict[str, Any]) -> Decoder:
+    """A model whose likeliest token is much likelier than the next, and changes from place to place."""
+    model = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
+    for weight in model.parameters():
+        weight.mul_(4.0 if weight.ndim > 1 else 1.0)
+    return model
+
+
+@torch.no_grad()
+def recomputed(changes: dict[str, Any], stop: int, most: int) -> list[list[int]]:
+    """The same by one process that reads each text anew for every token."""
+    model, found = opinionated(changes), []
+    for text in TEXTS:
+        said: list[int] = []
+        while len(said) < most:
+            token = int(model.logits(model(torch.tensor([[*text, *said]]))[0, -1]).argmax())
+            if token == stop:
+                break
+            said.append(token)
+        found.append(said)
+    return found
 
 
 def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, float, set[torch.dtype]]:

@@ -15,11 +15,13 @@ from parallel_cases import (
     TOLERANCE,
     adapted_gradient,
     check,
+    continued,
     half_precision_loss,
     learnt_model,
     low_rank,
     measured_loss,
     ragged_batch,
+    recomputed,
     restored_difference,
     trained_state,
     whole_matrix_steps,
@@ -305,6 +307,31 @@ def test_held_out_loss_is_that_of_one_process_in_combined_layouts(four, name):
     batches = [ragged_batch(4, packed=True), ragged_batch(3)]
     alone = measured_loss(ALONE, plan(), TIED, batches)
     assert four(measured_loss, FOURS[name], TIED, batches) == pytest.approx([alone] * 4, abs=1e-5)
+
+
+GOING_ON = [
+    ("fsdp", "plain"),
+    ("tensor", "one key head"),
+    ("context", "plain"),
+    ("pipeline", "gemma2"),
+    ("interleaved", "gemma3"),
+    ("pipeline", "gpt2"),
+    ("tensor", "deepseek"),
+    ("expert", "mixtral"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "family"), GOING_ON)
+def test_answers_of_all_processes_with_kept_keys_are_those_of_one_that_reads_anew(two, name, family):
+    changes = {"plain": {}, **FAMILIES}[family]
+    settings = {**PAIRS, "expert": plan(expert=2)}[name]
+    free = recomputed(changes, stop=-1, most=12)
+    stop = free[0][5]
+    expected = recomputed(changes, stop=stop, most=12)
+    assert len({*sum(free, [])}) > 3
+    assert len(expected[0]) < 12
+    assert two(continued, settings, changes, stop, 12) == [expected] * 2
 
 
 def test_layers_gathered_in_bfloat16_keep_weights_and_gradients_in_float32(two):

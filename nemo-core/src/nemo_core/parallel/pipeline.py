@@ -8,7 +8,7 @@ M micro batches, B rows of one, T places, E hidden width.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe, ScheduleInterleaved1F1B
 
 from ..data.batch import Batch
+from ..model.attention import LayerCache
 from ..model.decoder import Decoder
 from ..peft.places import AdaptedEmbedding
 from ..train.objective import Objective
@@ -239,13 +240,26 @@ class Pipeline:
         return self.objective(answered, Batch(targets_BT, targets_BT)) / self.divisor
 
     @torch.no_grad()
-    def __call__(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
-        """Hidden states of the whole model in every process, without gradient: stage after stage."""
+    def __call__(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        segments_BT: Tensor | None = None,
+        cache: Sequence[LayerCache] | None = None,
+        allowed: Tensor | None = None,
+        planned_length: int | None = None,
+    ) -> Tensor:
+        """Hidden states of the whole model in every process, without gradient: stage after stage.
+
+        As a decoder's; of a `cache` of all layers each process fills those that it has.
+        """
         x: Tensor = ids_BT
-        for number in range(self.num_stages):
+        for number, layers in enumerate(bounds(self.model.config.num_layers, self.num_stages)):
             owner = number % self.size
             if owner == self.rank:
-                x = self.views[number // self.size](x, positions_BT, segments_BT)
+                own = None if cache is None else [cache[layer] for layer in layers]
+                view = self.views[number // self.size]
+                x = view(x, positions_BT, segments_BT, own, allowed, planned_length)
             if number == self.num_stages - 1 or self.size > 1:
                 x = self.hand_on(x, ids_BT, owner)
         return x
