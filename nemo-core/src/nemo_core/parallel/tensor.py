@@ -22,6 +22,7 @@ from ..model.mlp import GatedMLP, PlainMLP
 from ..model.moe import Router
 from ..peft.ia3 import Ia3
 from ..peft.places import AdaptedEmbedding, AdaptedLinear, Replaceable, canonical_name
+from .expert import shared_out_mixtures
 from .tensor_styles import (
     Alike,
     Beside,
@@ -192,13 +193,17 @@ def prompted(name: str, place: AdaptedEmbedding) -> Iterator[tuple[str, Parallel
         yield f"{name}.adapters.{adapter}", Made()
 
 
-def split_tensors(model: Decoder, mesh: DeviceMesh) -> None:
+def split_tensors(model: Decoder, mesh: DeviceMesh, *, experts: DeviceMesh | None = None) -> None:
     """Split the weights of `model` in place over the processes of `mesh`.
 
+    `experts` are the same processes as a part of the mesh over which experts are shared out: what FSDP2 cuts further
+    has to be of one mesh.
     Raises ConfigError naming a layer that cannot be split: one kept in 4 bits, for example.
     """
+    shared_out = tuple(f"{name}.experts." for name in shared_out_mixtures(model))
     for name, style in styles_of(model, mesh.size()):
-        parallelize_module(model, mesh, {name: style})
+        own = experts if experts is not None and name.startswith(shared_out) else mesh
+        parallelize_module(model, own, {name: style})
     model.__class__ = ShardedHead
 
 

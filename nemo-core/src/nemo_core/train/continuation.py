@@ -58,7 +58,12 @@ class Continuation:
 
 @torch.no_grad()
 def likeliest_answers(
-    parallel: ParallelModel, texts: Sequence[Sequence[int]], *, stop_ids: frozenset[int], max_tokens: int, compute: Compute
+    parallel: ParallelModel,
+    texts: Sequence[Sequence[int]],
+    *,
+    stop_ids: frozenset[int],
+    max_tokens: int,
+    compute: Compute,
 ) -> list[list[int]]:
     """The greedy continuation of each text, without the token that stops it; the same in every process."""
     said: list[list[int]] = [[] for _ in texts]
