@@ -22,10 +22,7 @@ from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.model.decoder import Decoder
 from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.settings import ParallelSettings
-from nemo_core.peft.adapter import add_adapter, prefix_ids
-from nemo_core.peft.settings import LoraSettings
 from nemo_core.train.balance import Balanced
-from nemo_core.train.continuation import likeliest_answers
 from nemo_core.train.device import Compute
 from nemo_core.train.ema import Ema
 from nemo_core.train.loop import Parts, Plan, learn, restore, state_tensors
@@ -34,7 +31,6 @@ from nemo_core.train.objective import next_token_loss
 from nemo_core.train.saving import Saver
 from nemo_core.train.session import make_optimizer
 from nemo_core.train.settings import OptimizerSettings
-from nemo_core.train.weights import trained_weights
 from nemo_core.train.world import ALONE, joined_world
 
 SHAPE = ModelConfig(
@@ -294,40 +290,6 @@ def restored_draw(world: Any, settings: ParallelSettings, root: str) -> float:
     return float(torch.rand(()))
 
 
-TEXTS = [[3, 14, 15, 9, 26, 5], [35, 8], [9, 7, 9, 3, 2, 38, 4, 6, 26]]
-
-
-def continued(world: Any, settings: ParallelSettings, changes: dict[str, Any], stop: int, most: int) -> list[list[int]]:
-    """What a tiny model with pronounced opinions goes on with after `TEXTS`."""
-    model = opinionated(changes)
-    parallel = parallelize(model, settings, world, CPU)
-    return likeliest_answers(parallel, TEXTS, stop_ids=frozenset({stop}), max_tokens=most, compute=CPU)
-
-
-@torch.no_grad()
-def opinionated(changes: dict[str, Any]) -> Decoder:
-    """A model whose likeliest token is much likelier than the next, and changes from place to place."""
-    model = Decoder(dataclasses.replace(SHAPE, **changes), seed=0)
-    for weight in model.parameters():
-        weight.mul_(4.0 if weight.ndim > 1 else 1.0)
-    return model
-
-
-@torch.no_grad()
-def recomputed(changes: dict[str, Any], stop: int, most: int) -> list[list[int]]:
-    """The same by one process that reads each text anew for every token."""
-    model, found = opinionated(changes), []
-    for text in TEXTS:
-        said: list[int] = []
-        while len(said) < most:
-            token = int(model.logits(model(torch.tensor([[*text, *said]]))[0, -1]).argmax())
-            if token == stop:
-                break
-            said.append(token)
-        found.append(said)
-    return found
-
-
 def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, float, set[torch.dtype]]:
     """Loss in bfloat16 and in float32, and the formats of weights and gradients."""
     batch = ragged_batch(5)
@@ -338,57 +300,6 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
     loss = parallel.accumulate(next_token_loss, batch, micro_rows=1, num_targets=batch.num_targets, compute=compute)
     formats = {tensor.dtype for weight in model.parameters() for tensor in (weight, weight.grad)}
     return loss, float(reference.detach()), formats
-
-
-@dataclasses.dataclass(frozen=True)
-class Adapted:
-    """An adapter on the tiny model: by which method, and what of the model is other than in `SHAPE`."""
-
-    method: str
-    settings: Any
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def low_rank(changes: dict[str, Any], targets: tuple[str, ...], method: str = "lora") -> Adapted:
-    """An addition of rank 2."""
-    return Adapted(method, LoraSettings(rank=2, targets=targets), changes)
-
-
-def adapted_gradient(world: Any, settings: ParallelSettings, adapted: Adapted, batch: Batch) -> float:
-    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient.
-
-    With dropout, both begin with the same generator and compute the whole batch at once.
-    """
-    reference, model = (Decoder(dataclasses.replace(SHAPE, **adapted.changes), seed=0) for _ in range(2))
-    for each in (reference, model):
-        add_adapter(each, adapted.method, adapted.settings, seed=1)
-        draw = torch.Generator().manual_seed(2)
-        for _, weight in trained_weights(each):
-            weight.detach().normal_(0.0, 0.02, generator=draw)
-    batch = after_prefix(batch, prefix_ids(model))
-    rows = 0 if getattr(adapted.settings, "dropout", 0.0) else 2
-    torch.manual_seed(3)
-    loss = next_token_loss(reference, batch) / batch.num_targets
-    loss.backward()
-    parallel = parallelize(model, settings, world, CPU)
-    torch.manual_seed(3)
-    ours = parallel.accumulate(next_token_loss, batch, micro_rows=rows, num_targets=batch.num_targets, compute=CPU)
-    assert abs(ours - float(loss.detach())) < 2e-6
-    largest = max(float(weight.grad.abs().max()) for _, weight in trained_weights(reference))
-    worst = 0.0
-    for name, weight in trained_weights(model):
-        found, expected = blocks(name, weight.grad, reference)
-        worst = max(worst, float((found - expected).abs().max()) / largest) if expected.numel() else worst
-    return worst
-
-
-def after_prefix(batch: Batch, prefix: list[int]) -> Batch:
-    """The rows after virtual tokens, of which nothing is learnt."""
-    if not prefix:
-        return batch
-    prefix_BP = torch.tensor(prefix).expand(len(batch.ids_BT), -1)
-    targets_BT = torch.cat([torch.full_like(prefix_BP, IGNORED), batch.targets_BT], 1)
-    return Batch(torch.cat([prefix_BP, batch.ids_BT], 1), targets_BT)
 
 
 def learnt_model(

@@ -8,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from parallel_cases import SHAPE, Adapted, adapted_gradient, ragged_batch, restored_draw, trained_state
+from laid_out_cases import Adapted, adapted_gradient
+from parallel_cases import SHAPE, ragged_batch, restored_draw, trained_state
 
 from nemo_core.config import MoEConfig
 from nemo_core.foundation.errors import ConfigError
