@@ -36,8 +36,9 @@ class Layout:
     def rank(self, dimension: str) -> int:
         """This process's place in a dimension of `PLACES`."""
         faster = PLACES[PLACES.index(dimension) + 1 :]
-        stride = math.prod(getattr(self.plan, name) for name in faster)
-        return self.world.rank // stride % int(getattr(self.plan, dimension))
+        stride: int = math.prod(getattr(self.plan, name) for name in faster)
+        degree: int = getattr(self.plan, dimension)
+        return self.world.rank // stride % degree
 
     def group(self, dimension: str) -> dist.ProcessGroup:
         """The processes that differ from this one in that dimension of a mesh only."""

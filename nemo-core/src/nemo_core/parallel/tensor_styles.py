@@ -79,8 +79,9 @@ class Beside(ParallelStyle):
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
         for name, placement in self.cuts.items():
             copied(module, name, device_mesh, placement)
-        if hasattr(module, "dropout"):
-            module.dropout = drop_as_one
+        part: Any = module
+        if hasattr(part, "dropout"):
+            part.dropout = drop_as_one
         return module
 
 
@@ -112,7 +113,7 @@ class Placed(ParallelStyle):
         return output.redistribute(placements=[self.left]).to_local()
 
 
-def drop_as_one(x: DTensor, share: float, training: bool) -> DTensor:
+def drop_as_one(x: DTensor, share: float, training: bool) -> Tensor:
     """Dropout whose draws are those of one process: each draws for the whole of `x` and takes what is for its part.
 
     The processes have to draw alike, as `World.generator` says.
