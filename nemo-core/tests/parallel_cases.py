@@ -25,8 +25,6 @@ from nemo_core.model.skeleton import outline
 from nemo_core.parallel.apply import parallelize
 from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
-from nemo_core.peft.adapter import add_adapter
-from nemo_core.peft.settings import LoraSettings
 from nemo_core.train.balance import Balanced
 from nemo_core.train.device import Compute
 from nemo_core.train.ema import Ema
@@ -36,7 +34,6 @@ from nemo_core.train.objective import next_token_loss
 from nemo_core.train.saving import Saver
 from nemo_core.train.session import make_optimizer
 from nemo_core.train.settings import OptimizerSettings
-from nemo_core.train.weights import trained_weights
 from nemo_core.train.world import ALONE, joined_world
 
 SHAPE = ModelConfig(
@@ -254,6 +251,7 @@ def trained_state(
     """Train a few steps and save the state under `root`."""
     parts = parts_of(world, settings, changes, kind=kind)
     saver = saver_of(parts, root)
+    torch.manual_seed(world.rank)
     for _ in range(steps):
         learn_once(parts)
     saver.save(steps, state_tensors(parts), {"step": steps})
@@ -292,6 +290,14 @@ def restored_difference(
     return worst, names, learn_once(parts)
 
 
+def restored_draw(world: Any, settings: ParallelSettings, root: str) -> float:
+    """The next random number after a state was taken up."""
+    parts = parts_of(world, settings, {})
+    torch.manual_seed(world.rank)
+    restore(parts, saver_of(parts, root))
+    return float(torch.rand(()))
+
+
 def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, float, set[torch.dtype]]:
     """Loss in bfloat16 and in float32, and the formats of weights and gradients."""
     batch = ragged_batch(5)
@@ -302,36 +308,6 @@ def half_precision_loss(world: Any, settings: ParallelSettings) -> tuple[float, 
     loss = parallel.accumulate(next_token_loss, batch, micro_rows=1, num_targets=batch.num_targets, compute=compute)
     formats = {tensor.dtype for weight in model.parameters() for tensor in (weight, weight.grad)}
     return loss, float(reference.detach()), formats
-
-
-def adapted_gradient(
-    world: Any,
-    settings: ParallelSettings,
-    changes: dict[str, Any],
-    targets: tuple[str, ...],
-    batch: Batch,
-    method: str = "lora",
-) -> float:
-    """Largest difference of an adapter's gradient from that of one process, as a share of the largest gradient."""
-    config = dataclasses.replace(SHAPE, **changes)
-    reference, model = Decoder(config, seed=0), outline(config)
-    weights = DrawnWeights(model, config, seed=0)
-    for each in (reference, model):
-        add_adapter(each, method, LoraSettings(rank=2, targets=targets), seed=1, read=weights)
-        draw = torch.Generator().manual_seed(2)
-        for _, weight in trained_weights(each):
-            weight.detach().normal_(0.0, 0.02, generator=draw)
-    loss = next_token_loss(reference, batch) / batch.num_targets
-    loss.backward()
-    parallel = parallelize(model, settings, world, CPU, weights=weights)
-    ours = parallel.accumulate(next_token_loss, batch, micro_rows=2, num_targets=batch.num_targets, compute=CPU)
-    assert abs(ours - float(loss.detach())) < 2e-6
-    largest = max(float(weight.grad.abs().max()) for _, weight in trained_weights(reference))
-    worst = 0.0
-    for name, weight in trained_weights(model):
-        found, expected = blocks(name, weight.grad, reference)
-        worst = max(worst, float((found - expected).abs().max()) / largest) if expected.numel() else worst
-    return worst
 
 
 def learnt_model(

@@ -2,19 +2,26 @@
 
 import dataclasses
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from laid_out_cases import distilled_gradient
+
 from nemo_core.checkpoint.folder import load_model
 from nemo_core.cli import main
-from nemo_core.config import ModelConfig, NormConfig
+from nemo_core.config import ModelConfig, MoEConfig, NormConfig
 from nemo_core.data.batch import IGNORED, Batch
 from nemo_core.distill.loss import DistillationLoss, summed_divergence
 from nemo_core.distill.states import teacher_layers
 from nemo_core.foundation.errors import ConfigError
 from nemo_core.model.decoder import Decoder
+from nemo_core.parallel.settings import ParallelSettings
 from nemo_core.prune.cut import prune
 from nemo_core.prune.importance import measure_importance
 from nemo_core.train.objective import next_token_loss
@@ -206,6 +213,7 @@ def test_a_distilled_pruned_model_beats_the_pruned_one_and_one_from_scratch(teac
             "hidden_weight=1.0 compares hidden states, but the student's have 128 features",
         ),
         ("distill", ["teacher=absent"], "absent: no such folder"),
+        ("distill", ["parallel.pipeline=2"], "parallel.pipeline=2: a teacher sees whole models and rows; distil with"),
     ],
 )
 def test_mistakes_are_named(command, change, message, teacher, tokens, tmp_path, capsys):
@@ -213,3 +221,11 @@ def test_mistakes_are_named(command, change, message, teacher, tokens, tmp_path,
     assert main([command, f"{model}={teacher}", f"tokens={tokens}", f"output={tmp_path / 'x'}", *change]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [{}, {"hidden_weight": 0.5, "layer_weight": 0.3, "attention_weight": 0.2}])
+@pytest.mark.parametrize("degrees", [{}, {"fsdp": 2}, {"tensor": 2}, {"expert": 2}, {"fsdp": 2, "expert": 2}])
+def test_two_processes_learn_from_a_teacher_what_one_learns(two, degrees, weights):
+    changes = {"moe": MoEConfig(num_experts=4, top_k=2, ffn_size=12)} if "expert" in degrees else {}
+    assert max(two(distilled_gradient, ParallelSettings(**degrees), changes, weights)) < 5e-7

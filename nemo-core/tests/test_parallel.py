@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._dynamo.utils import counters
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from laid_out_cases import adapted_gradient, continued, low_rank, recomputed
 from parallel_cases import (
     SHAPE,
     TOLERANCE,
-    adapted_gradient,
     check,
     half_precision_loss,
     learnt_model,
@@ -208,7 +209,7 @@ LATENT_LINEAR = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_p
 def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(two, family):
     changes = {"plain": BIASED, **FAMILIES}[family]
     targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
-    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True))) < 3e-6
+    assert max(two(adapted_gradient, plan(tensor=2), low_rank(changes, targets), ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
@@ -216,20 +217,23 @@ def test_low_rank_additions_to_split_matrices_have_the_gradients_of_one_process(
 def test_learnt_lengths_of_split_matrices_have_the_gradients_of_one_process(two, family):
     changes = {"plain": BIASED, **FAMILIES}[family]
     targets = LATENT_LINEAR if family == "deepseek" else ALL_LINEAR
-    assert max(two(adapted_gradient, plan(tensor=2), changes, targets, ragged_batch(5, packed=True), "dora")) < 3e-6
+    assert (
+        max(two(adapted_gradient, plan(tensor=2), low_rank(changes, targets, "dora"), ragged_batch(5, packed=True)))
+        < 3e-6
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "fsdp", "context", "pipeline"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_every_layout(two, name):
-    assert max(two(adapted_gradient, PAIRS[name], PLAIN, ALL_LINEAR, ragged_batch(5, packed=True))) < 3e-6
+    assert max(two(adapted_gradient, PAIRS[name], low_rank(PLAIN, ALL_LINEAR), ragged_batch(5, packed=True))) < 3e-6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "dora"])
 @pytest.mark.parametrize("name", ["fsdp x tensor", "pipeline x tensor", "pipeline x fsdp"])
 def test_low_rank_additions_have_the_gradients_of_one_process_in_combined_layouts(four, name, method):
-    assert max(four(adapted_gradient, FOURS[name], PLAIN, ALL_LINEAR, ragged_batch(5), method)) < 3e-6
+    assert max(four(adapted_gradient, FOURS[name], low_rank(PLAIN, ALL_LINEAR, method), ragged_batch(5))) < 3e-6
 
 
 @pytest.mark.slow
@@ -303,6 +307,31 @@ def test_held_out_loss_is_that_of_one_process_in_combined_layouts(four, name):
     assert four(measured_loss, FOURS[name], TIED, batches) == pytest.approx([alone] * 4, abs=1e-5)
 
 
+GOING_ON = [
+    ("fsdp", "plain"),
+    ("tensor", "one key head"),
+    ("context", "plain"),
+    ("pipeline", "gemma2"),
+    ("interleaved", "gemma3"),
+    ("pipeline", "gpt2"),
+    ("tensor", "deepseek"),
+    ("expert", "mixtral"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "family"), GOING_ON)
+def test_answers_of_all_processes_with_kept_keys_are_those_of_one_that_reads_anew(two, name, family):
+    changes = {"plain": {}, **FAMILIES}[family]
+    settings = {**PAIRS, "expert": plan(expert=2)}[name]
+    free = recomputed(changes, stop=-1, most=12)
+    stop = free[0][5]
+    expected = recomputed(changes, stop=stop, most=12)
+    assert len({token for said in free for token in said}) > 3
+    assert len(expected[0]) < 12
+    assert two(continued, settings, changes, stop, 12) == [expected] * 2
+
+
 def test_layers_gathered_in_bfloat16_keep_weights_and_gradients_in_float32(two):
     for loss, reference, formats in two(half_precision_loss, plan(fsdp=2)):
         assert loss != reference
@@ -319,9 +348,29 @@ def test_a_pipeline_in_bfloat16_keeps_weights_and_gradients_in_float32(four, nam
         assert formats == {torch.float32}
 
 
+COMPILED = {
+    "plain": ({}, PLAIN),
+    "recomputing": ({"recompute": "full"}, PLAIN),
+    "recomputing in part": ({"recompute": "selective"}, PLAIN),
+    "experts": ({}, {"moe": MIXTURE}),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("degrees", [{}, {"recompute": "full"}], ids=["plain", "recomputing"])
-def test_compiled_layers_have_the_same_gradients(degrees):
-    (found,) = worst_gradients(ALONE, plan(compile=True, **degrees), PLAIN, [(ragged_batch(4), 0)])
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_layers_have_the_same_gradients_and_are_compiled(name):
+    degrees, changes = COMPILED[name]
+    one_layer = {**changes, "num_layers": 1}
+    torch._dynamo.reset()
+    counters.clear()
+    (found,) = worst_gradients(ALONE, plan(compile=True, **degrees), one_layer, [(ragged_batch(4, packed=True), 0)])
     assert found["gradient"] < TOLERANCE, found
     assert abs(found["loss"]) < TOLERANCE
+    assert counters["stats"]["unique_graphs"] >= 1
+    assert name == "experts" or not counters["graph_break"]
+
+
+@pytest.mark.slow
+def test_compiled_layers_with_low_rank_additions_have_the_same_gradients():
+    adapted = low_rank({"num_layers": 1}, ALL_LINEAR)
+    assert adapted_gradient(ALONE, plan(compile=True), adapted, ragged_batch(4, packed=True)) < 3e-6

@@ -8,13 +8,9 @@ import torch
 from nemo_core.config import ModelConfig, MoEConfig
 from nemo_core.data.batch import Batch
 from nemo_core.foundation.errors import ConfigError
-from nemo_core.model.decoder import Decoder
 from nemo_core.parallel.pipeline import bounds, own_stages
 from nemo_core.parallel.plan import make_plan
 from nemo_core.parallel.settings import ParallelSettings
-from nemo_core.parallel.tensor import styles_of
-from nemo_core.peft.adapter import add_adapter
-from nemo_core.peft.settings import BottleneckSettings, Ia3Settings, LoraSettings
 from nemo_core.train.world import World
 
 SHAPE = ModelConfig(
@@ -101,28 +97,6 @@ def test_key_heads_are_shared_by_a_multiple_of_processes():
         plan(6, six, tensor=6)
     with pytest.raises(ConfigError, match=r"qk_norm=projection the norm is over all key/value heads"):
         plan(4, dataclasses.replace(SHAPE, qk_norm="projection"), tensor=4)
-
-
-@pytest.mark.parametrize(
-    ("method", "settings", "message"),
-    [
-        (
-            "ia3",
-            Ia3Settings(),
-            "k_proj has an adapter of method=ia3, and only lora and dora are split; use",
-        ),
-        ("lora", LoraSettings(dropout=0.1), r"lora.dropout=0.1 would drop other inputs in each process"),
-        (
-            "adapter",
-            BottleneckSettings(size=4),
-            "AdaptedBlock, and only plain matrices and LoRA on them are split",
-        ),
-    ],
-)
-def test_an_adapter_that_is_not_split_is_named(method, settings, message):
-    model = add_adapter(Decoder(SHAPE, seed=0), method, settings)
-    with pytest.raises(ConfigError, match=message):
-        styles_of(model, 2)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])

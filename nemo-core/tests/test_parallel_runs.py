@@ -110,6 +110,20 @@ def test_fine_tuning_with_shared_out_weights_is_that_of_one_process(pretrained, 
         assert {name: values.shape for name, values in kept.items()} == {n: v.shape for n, v in alone.items()}
 
 
+@pytest.mark.parametrize("method", ["prompt", "ptuning", "ia3", "adapter"])
+def test_adapters_written_by_two_processes_are_those_of_one(pretrained, questions, tmp_path, method):
+    words = ["sft", f"model={pretrained}", f"conversations={questions}", f"method={method}", "merge=false", "steps=3"]
+    words += ["threads=1", "tensorboard=false", "sequence_length=128", "samples=2", "sample_tokens=4", "device=cpu"]
+    assert main([*words, f"output={tmp_path / 'one'}"]) == 0
+    finished([*words, "parallel.tensor=2", f"output={tmp_path / 'two'}"])
+    kept, alone = (load_file(tmp_path / run / "adapter_model.safetensors") for run in ("two", "one"))
+    assert kept.keys() == alone.keys()
+    for name, values in kept.items():
+        torch.testing.assert_close(values, alone[name], atol=1e-3, rtol=1e-3)
+    one, two = stats(tmp_path / "one"), stats(tmp_path / "two")
+    assert [row["before"] for row in two["samples"]] == [row["before"] for row in one["samples"]]
+
+
 def test_a_stopped_run_goes_on_under_another_plan(tiny_words, tmp_path, pretrained):
     output, words = tmp_path / "model", ["pretrain", *tiny_words, "steps=60", "save_every=1"]
     process = started([*words, "parallel.fsdp=2", f"output={output}"])

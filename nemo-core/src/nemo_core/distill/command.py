@@ -37,10 +37,12 @@ def run(settings: DistillSettings) -> TrainResult:
 def assemble(settings: DistillSettings, world: World = ALONE) -> Parts:
     """The parts of pretraining with a teacher in the objective. Raises ConfigError where the two do not fit."""
     parallel = settings.parallel
-    split = {"tensor": parallel.tensor, "pipeline": parallel.pipeline, "context": parallel.context}
-    for name, degree in split.items():
+    for name, degree in {"pipeline": parallel.pipeline, "context": parallel.context}.items():
         if degree > 1:
-            raise ConfigError(f"parallel.{name}={degree}: distillation splits by data and fsdp only")
+            raise ConfigError(
+                f"parallel.{name}={degree}: a teacher sees whole models and rows; distil with parallel.data, fsdp, "
+                "tensor or expert"
+            )
     check_teacher(settings)
     parts = assemble_pretraining(settings, world)
     teacher = load_model(check_folder(settings.teacher), device=str(parts.compute.device)).requires_grad_(False)

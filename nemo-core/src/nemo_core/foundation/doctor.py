@@ -5,17 +5,18 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
-from .command import Program, resolve
+Finding = tuple[str, str, str]  # state (ok, missing, optional), what, and more of it
 
 
-def report(program: Program) -> int:
-    """Print one line per finding; 0 when everything a plain install needs is there, 1 otherwise."""
+def report(package: str, own_checks: Callable[[], Iterable[Finding]]) -> int:
+    """Print one line per finding, `own_checks`' last; 0 when everything a plain install needs is there, 1 otherwise."""
     lines, problems = [], 0
-    distribution = metadata.distribution(program.package)
-    lines.append(("ok", program.package, f"{distribution.version} at {location(program.package)}"))
+    distribution = metadata.distribution(package)
+    lines.append(("ok", package, f"{distribution.version} at {location(package)}"))
     lines.append(("ok", "python", f"{platform.python_version()} ({sys.executable})"))
     lines.append(("ok", "machine", machine()))
     for text in distribution.requires or []:
@@ -24,14 +25,13 @@ def report(program: Program) -> int:
         state, name, detail = check_requirement(text)
         problems += state == "missing"
         lines.append((state, name, detail))
-    if program.doctor:
-        for state, name, detail in resolve(program.doctor)():
-            problems += state == "missing"
-            lines.append((state, name, detail))
+    for state, name, detail in own_checks():
+        problems += state == "missing"
+        lines.append((state, name, detail))
     width = max(len(name) for _, name, _ in lines)
     for state, name, detail in lines:
         print(f"{state:<8} {name:<{width}}  {detail}")
-    print(f"{program.package}: {'ready' if not problems else f'{problems} problem(s); install what is missing'}")
+    print(f"{package}: {'ready' if not problems else f'{problems} problem(s); install what is missing'}")
     return 0 if not problems else 1
 
 

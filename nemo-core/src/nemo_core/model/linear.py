@@ -53,11 +53,11 @@ def onednn_takes(weight: Tensor) -> bool:
 def prefers_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether a product with this weight is faster through oneDNN, and nothing (autocast, a compiler) steers it."""
     return (
-        x.dtype == torch.float32
+        not torch.compiler.is_compiling()  # first: a compiler that follows the rest stops where a file is looked at
+        and x.dtype == torch.float32
         and x.numel() >= FEWEST_ROWS * x.shape[-1]
         and not mkl_is_at_home()
         and onednn_takes(weight)
-        and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
     )
 

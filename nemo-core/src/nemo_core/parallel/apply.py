@@ -1,7 +1,5 @@
 """Lays a model out over the processes of a run."""
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 
@@ -15,7 +13,7 @@ from .expert import names_of_experts, share_out_experts
 from .filling import fill_buffers, fill_weights
 from .fsdp import shard_weights
 from .gather import blueprint_of
-from .mesh import Layout, batch_mesh, lay_out
+from .mesh import Layout, lay_out
 from .model import ParallelModel
 from .pipeline import Between, Pipeline, Stages, keep_stages, learning_stages, own_stages
 from .plan import make_plan
@@ -43,12 +41,11 @@ def parallelize(
     blueprint = model if plan.is_plain else blueprint_of(model)
     result = ParallelModel(layout, model, blueprint)
     if plan.expert > 1:
-        assert layout.experts is not None
-        share_out_experts(model, layout.experts["expert"].get_group())
+        share_out_experts(model, layout.group("expert"))
     stages = cut_stages(result, settings) if plan.pipeline > 1 else None
     if plan.tensor > 1:
-        assert layout.mesh is not None
-        split_tensors(model, layout.mesh["tensor"])
+        assert layout.weights is not None
+        split_tensors(model, layout.weights["tensor"], experts=layout.experts and layout.experts["tensor"])
     result.expert_names = names_of_experts(model)
     recompute_and_compile(model, settings)
     if stages is not None:
@@ -79,8 +76,9 @@ def cut_stages(result: ParallelModel, settings: ParallelSettings) -> Stages:
     num_stages = plan.pipeline * settings.stages_per_rank
     numbers = own_stages(rank, plan.pipeline, settings.stages_per_rank)
     learns = learning_stages(model, num_stages)
+    both_ends_learn = model.config.tied_embeddings and model.head_weight.requires_grad
     views = keep_stages(model, numbers, num_stages)
-    if model.config.tied_embeddings:
+    if both_ends_learn:
         result.end_stages = end_stage_group(layout)
         if rank in (0, plan.pipeline - 1):
             result.shared_by_end_stages = frozenset({EMBEDDING})
@@ -91,11 +89,10 @@ def cut_stages(result: ParallelModel, settings: ParallelSettings) -> Stages:
 
 def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
     """This process's group of first and last stage; made by all processes, for all pipelines."""
-    assert layout.mesh is not None
-    ranks = layout.mesh.mesh.reshape(layout.plan.pipeline, -1)
+    size, stage_size = layout.plan.size, layout.stage_size()
     mine = None
-    for column in range(ranks.shape[1]):
-        members = [int(ranks[0, column]), int(ranks[-1, column])]
+    for first in range(stage_size):
+        members = [first, size - stage_size + first]
         group = dist.new_group(members)
         if layout.world.rank in members:
             mine = group
@@ -104,38 +101,18 @@ def end_stage_group(layout: Layout) -> dist.ProcessGroup | None:
 
 def share_out_weights(result: ParallelModel, settings: ParallelSettings, dtype: torch.dtype) -> None:
     """Let the processes of a copy of the model each keep a share of every weight."""
-    plan, mesh = result.layout.plan, result.layout.mesh
-    assert mesh is not None
-    shards, experts = shard_mesh(mesh, plan), expert_shard_mesh(result.layout)
+    layout = result.layout
     for root in result.roots:
-        shard_weights(root, shards, dtype=dtype, reshard=settings.reshard, experts=experts)
+        shard_weights(root, layout.shards, dtype=dtype, reshard=settings.reshard, experts=layout.expert_shards)
 
 
 def make_buckets(result: ParallelModel, settings: ParallelSettings) -> tuple[Buckets, ...]:
     """What sums the gradients of experts over those that hold the same ones, and the others' over all."""
-    mesh, experts, max_bytes = result.layout.mesh, result.layout.experts, settings.bucket_mib * 2**20
-    assert mesh is not None
+    layout, max_bytes = result.layout, settings.bucket_mib * 2**20
     trained = dict(trained_weights(result.model))
     own = [weight for name, weight in trained.items() if name in result.expert_names]
     rest = [weight for name, weight in trained.items() if name not in result.expert_names]
-    made = [Buckets(rest, batch_mesh(mesh).get_group(), max_bytes=max_bytes)]
-    if experts is not None and result.layout.plan.expert_sizes[0] > 1:
-        made.append(Buckets(own, experts["expert_copy"].get_group(), max_bytes=max_bytes))
+    made = [Buckets(rest, layout.group("copy"), max_bytes=max_bytes)]
+    if layout.plan.expert > 1 and layout.plan.expert_sizes[0] > 1:
+        made.append(Buckets(own, layout.group("expert_copy"), max_bytes=max_bytes))
     return tuple(made)
-
-
-def expert_shard_mesh(layout: Layout) -> Any:
-    """The processes that share out the weights of the same experts, copies of them before; None without experts."""
-    if layout.experts is None:
-        return None
-    is_copied = layout.plan.expert_sizes[0] > 1
-    return layout.experts["expert_copy", "expert_shard"] if is_copied else layout.experts["expert_shard"]
-
-
-def shard_mesh(mesh: Any, plan: Any) -> Any:
-    """The processes that share out weights; two-dimensional where there are several copies of the model."""
-    shard = "fsdp"
-    if plan.context > 1:
-        shard = "shard"
-        mesh["fsdp", "context"]._flatten(shard)
-    return mesh["data", shard] if plan.data > 1 else mesh[shard]

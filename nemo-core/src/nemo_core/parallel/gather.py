@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..checkpoint.state_piece import Piece, piece_of, slices
 from ..model.decoder import Decoder
+from ..peft.quantize import QuantizedLinear
 
 
 def blueprint_of(model: Decoder) -> Decoder:
@@ -19,6 +20,8 @@ def blueprint_of(model: Decoder) -> Decoder:
         id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad)
         for weight in model.parameters()
     }
+    packed = [module.packed for module in model.modules() if isinstance(module, QuantizedLinear)]
+    memo |= {id(numbers): torch.empty_like(numbers, device="meta") for numbers in packed}
     return copy.deepcopy(model, memo)
 
 

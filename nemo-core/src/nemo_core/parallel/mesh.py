@@ -1,5 +1,10 @@
-"""Processes in their dimensions: torch's DeviceMesh and the groups taken from it."""
+"""Processes in their dimensions: torch's DeviceMesh and the groups taken from it.
 
+The same processes are cut in up to three ways. Each cut is a mesh of its own over all of them, since torch has no
+public way to join or split dimensions of one.
+"""
+
+import math
 from dataclasses import dataclass, replace
 
 import torch.distributed as dist
@@ -10,27 +15,51 @@ from ..checkpoint.state_piece import is_first_holder
 from ..train.world import World
 from .plan import ParallelPlan
 
-DIMENSIONS = ("pipeline", "data", "fsdp", "context", "tensor")
+PLACES = ("pipeline", "data", "fsdp", "context", "tensor")  # the last runs fastest
+WEIGHTS = ("pipeline", "copy", "shard", "tensor")
+EXPERTS = ("pipeline", "expert_copy", "expert_shard", "expert", "tensor")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where this process stands. `experts` is data x fsdp x context cut another way, where experts are shared out."""
+    """Where this process stands, and its groups: all processes cut by what they compute, and by what they hold.
+
+    `weights` is None where there is one process; `experts` unless they are shared out; `places` unless rows are cut.
+    """
 
     plan: ParallelPlan
     world: World
-    mesh: DeviceMesh | None = None
+    weights: DeviceMesh | None = None
     experts: DeviceMesh | None = None
+    places: DeviceMesh | None = None
 
     def rank(self, dimension: str) -> int:
-        """This process's place in a dimension."""
-        return 0 if self.mesh is None else int(self.mesh.get_local_rank(dimension))
+        """This process's place in a dimension of `PLACES`."""
+        faster = PLACES[PLACES.index(dimension) + 1 :]
+        stride: int = math.prod(getattr(self.plan, name) for name in faster)
+        degree: int = getattr(self.plan, dimension)
+        return self.world.rank // stride % degree
 
     def group(self, dimension: str) -> dist.ProcessGroup:
-        """The processes that differ from this one in that dimension only."""
-        assert self.mesh is not None
-        group: dist.ProcessGroup = self.mesh.get_group(dimension)
+        """The processes that differ from this one in that dimension of a mesh only."""
+        meshes = (self.weights, self.experts, self.places)
+        mesh = next(mesh for mesh in meshes if mesh is not None and dimension in (mesh.mesh_dim_names or ()))
+        group: dist.ProcessGroup = mesh.get_group(dimension)
         return group
+
+    @property
+    def shards(self) -> DeviceMesh:
+        """The processes that share out weights; two-dimensional where there are several copies of the model."""
+        assert self.weights is not None
+        return self.weights["copy", "shard"] if self.plan.weight_sizes[0] > 1 else self.weights["shard"]
+
+    @property
+    def expert_shards(self) -> DeviceMesh | None:
+        """The same of the experts that this process holds; None where they are not shared out."""
+        if self.experts is None:
+            return None
+        is_copied = self.plan.expert_sizes[0] > 1
+        return self.experts["expert_copy", "expert_shard"] if is_copied else self.experts["expert_shard"]
 
     def owns(self, tensor: DTensor, *, is_expert: bool = False) -> bool:
         """Whether this process is the first that holds this shard of a weight."""
@@ -60,19 +89,17 @@ def lay_out(plan: ParallelPlan, world: World, *, device_type: str) -> Layout:
     """The layout of a plan over all processes, with this process's share of the rows."""
     if world.size == 1:
         return Layout(plan, world)
-    sizes = tuple(getattr(plan, name) for name in DIMENSIONS)
-    mesh = init_device_mesh(device_type, sizes, mesh_dim_names=DIMENSIONS)
-    layout = Layout(plan, world, mesh, experts=expert_mesh(mesh, plan) if plan.expert > 1 else None)
+
+    def mesh(names: tuple[str, ...], *sizes: int) -> DeviceMesh:
+        return init_device_mesh(device_type, sizes, mesh_dim_names=names)
+
+    layout = Layout(
+        plan,
+        world,
+        weights=mesh(WEIGHTS, plan.pipeline, *plan.weight_sizes, plan.tensor),
+        experts=mesh(EXPERTS, plan.pipeline, *plan.expert_sizes, plan.tensor) if plan.expert > 1 else None,
+        places=mesh(PLACES, *(getattr(plan, name) for name in PLACES)) if plan.context > 1 else None,
+    )
     data_rank = layout.rank("data") * plan.fsdp + layout.rank("fsdp")
-    return replace(layout, world=replace(world, data_rank=data_rank, data_size=plan.num_shares))
-
-
-def batch_mesh(mesh: DeviceMesh) -> DeviceMesh:
-    """The processes that compute different tokens with the same weights, or with shards of them."""
-    return mesh["data", "fsdp", "context"]._flatten("batch")
-
-
-def expert_mesh(mesh: DeviceMesh, plan: ParallelPlan) -> DeviceMesh:
-    """The same processes by copy of an expert, by shard of it, and by the experts that they hold."""
-    names = ("expert_copy", "expert_shard", "expert")
-    return batch_mesh(mesh)._unflatten(0, plan.expert_sizes, names)
+    placed = replace(world, data_rank=data_rank, data_size=plan.num_shares, num_alike=plan.tensor)
+    return replace(layout, world=placed)

@@ -8,7 +8,7 @@ M micro batches, B rows of one, T places, E hidden width.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe, ScheduleInterleaved1F1B
 
 from ..data.batch import Batch
+from ..model.attention import LayerCache
 from ..model.decoder import Decoder
+from ..peft.places import AdaptedEmbedding
 from ..train.objective import Objective
 
 
@@ -76,10 +78,15 @@ def keep_stages(model: Decoder, stages: list[int], num_stages: int) -> list[Deco
         trunk.norm = PassOn()
     if not has_first:
         trunk.embed_positions = None
-        if not (has_last and model.config.tied_embeddings):
-            trunk.embed_tokens = PassOn()
+        is_head = has_last and model.config.tied_embeddings
+        trunk.embed_tokens = without_prompts(trunk.embed_tokens) if is_head else PassOn()
     trunk.layers = SomeLayers(layers)
     return [stage_view(model, ranges[stage], is_first=stage == 0, is_last=stage == num_stages - 1) for stage in stages]
+
+
+def without_prompts(embedding: nn.Module) -> nn.Module:
+    """The frozen embedding alone: prompts are read, and learn, in the first stage only."""
+    return embedding.base if isinstance(embedding, AdaptedEmbedding) else embedding
 
 
 class Continued(Decoder):
@@ -233,13 +240,26 @@ class Pipeline:
         return self.objective(answered, Batch(targets_BT, targets_BT)) / self.divisor
 
     @torch.no_grad()
-    def __call__(self, ids_BT: Tensor, positions_BT: Tensor | None = None, segments_BT: Tensor | None = None) -> Tensor:
-        """Hidden states of the whole model in every process, without gradient: stage after stage."""
+    def __call__(
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        segments_BT: Tensor | None = None,
+        cache: Sequence[LayerCache] | None = None,
+        allowed: Tensor | None = None,
+        planned_length: int | None = None,
+    ) -> Tensor:
+        """Hidden states of the whole model in every process, without gradient: stage after stage.
+
+        As a decoder's; of a `cache` of all layers each process fills those that it has.
+        """
         x: Tensor = ids_BT
-        for number in range(self.num_stages):
+        for number, layers in enumerate(bounds(self.model.config.num_layers, self.num_stages)):
             owner = number % self.size
             if owner == self.rank:
-                x = self.views[number // self.size](x, positions_BT, segments_BT)
+                own = None if cache is None else [cache[layer] for layer in layers]
+                view = self.views[number // self.size]
+                x = view(x, positions_BT, segments_BT, own, allowed, planned_length)
             if number == self.num_stages - 1 or self.size > 1:
                 x = self.hand_on(x, ids_BT, owner)
         return x

@@ -38,6 +38,11 @@ class ParallelPlan:
         return self.data * self.fsdp * self.context
 
     @property
+    def weight_sizes(self) -> tuple[int, int]:
+        """`num_copies` as cut for weights: copies of each, and processes that share it out (FSDP2)."""
+        return (self.data, self.fsdp * self.context) if self.fsdp > 1 else (self.num_copies, 1)
+
+    @property
     def expert_sizes(self) -> tuple[int, int, int]:
         """`num_copies` as cut for experts: copies of each, processes that share it out (FSDP2), and `expert`."""
         shards = max(1, self.fsdp * self.context // self.expert) if self.fsdp > 1 else 1

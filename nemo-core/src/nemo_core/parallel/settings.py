@@ -36,10 +36,16 @@ class ParallelSettings:
         Literal["none", "selective", "full"],
         Meta(description="activations computed again in the backward pass; selective: keeps matrix products"),
     ] = "none"
-    compile: Annotated[bool, Meta(description="compile each layer with torch.compile")] = False
-    bucket_mib: Annotated[float, Meta(gt=0, description="data: gradients summed at once while others are computed")] = (
-        25.0
-    )
-    timeout_s: Annotated[float, Meta(gt=0, description="how long a process waits for another that does not answer")] = (
-        1800.0
-    )
+    compile: Annotated[
+        bool, Meta(description="compile each layer with torch.compile: minutes at first, repaid by long runs on GPUs")
+    ] = False
+    bucket_mib: Annotated[
+        float,
+        Meta(
+            gt=0, description="data: MiB of gradients sent at once while others are computed; as many as in torch's DDP"
+        ),
+    ] = 25.0
+    timeout_s: Annotated[
+        float,
+        Meta(gt=0, description="seconds that a process waits for another that does not answer; more than a save takes"),
+    ] = 1800.0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor import DTensor, Placement, Replicate, Shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from ..config import ModelConfig
@@ -20,12 +20,14 @@ from ..model.attention import Attention
 from ..model.decoder import Decoder
 from ..model.mlp import GatedMLP, PlainMLP
 from ..model.moe import Router
-from ..peft.lora import Lora
-from ..peft.places import AdaptedLinear, Place
+from ..peft.ia3 import Ia3
+from ..peft.places import AdaptedEmbedding, AdaptedLinear, Replaceable, canonical_name
+from .expert import shared_out_mixtures
 from .tensor_styles import (
     Alike,
+    Beside,
     Entered,
-    LowRank,
+    Made,
     PerHead,
     Placed,
     Replicated,
@@ -92,14 +94,13 @@ class Split:
 
         Raises ConfigError naming a module that cannot be split.
         """
-        leaf = name.rpartition(".")[2]
-        if leaf in (*COLUMNS, *ROWS, *LATENTS) and isinstance(module, AdaptedLinear):
+        leaf = canonical_name(name).rpartition(".")[2]
+        if isinstance(module, AdaptedLinear):
             yield from self.adapted(name, module)
-        elif isinstance(module, Place) or (leaf in (*COLUMNS, *ROWS, "lm_head") and not isinstance(module, nn.Linear)):
-            raise ConfigError(
-                f"parallel.tensor: {name} is a {type(module).__name__}, and only plain matrices and LoRA on them are "
-                "split; use parallel.fsdp instead"
-            )
+        elif isinstance(module, AdaptedEmbedding):
+            yield from prompted(name, module)
+        elif isinstance(module, Replaceable):
+            yield from self.replaced(name, module)
         else:
             style = self.style_of(leaf, module)
             if style is not None:
@@ -124,13 +125,15 @@ class Split:
         return None if next(module.parameters(recurse=False), None) is None else Replicated()
 
     def adapted(self, name: str, place: AdaptedLinear) -> Iterator[tuple[str, ParallelStyle]]:
-        """The frozen matrix and what LoRA adds to it. Raises ConfigError naming another method."""
-        leaf, kind = name.rpartition(".")[2], self.kind_of(name.rpartition(".")[2])
+        """The frozen matrix and what adapters have beside it. Raises ConfigError where it is no plain matrix."""
+        leaf = name.rpartition(".")[2]
         if not isinstance(place.base, nn.Linear):
-            raise ConfigError(f"parallel.tensor: {name} is quantised, and is not split; use parallel.fsdp instead")
+            raise ConfigError(
+                f"parallel.tensor: {name} is kept in 4 bits, and is not split; use parallel.fsdp, or lora.quantize=none"
+            )
+        kind = self.kind_of(leaf)
         for adapter, part in place.adapters.items():
-            check_part(name, part)
-            yield f"{name}.adapters.{adapter}", LowRank(kind)
+            yield f"{name}.adapters.{adapter}", Beside(cuts_of(part, kind))
         base = {
             "column": ColwiseParallel(use_local_output=False),
             "row": RowwiseParallel(use_local_output=False),
@@ -138,6 +141,17 @@ class Split:
         }
         yield f"{name}.base", base[kind]
         yield name, Placed(kind, shared_output(leaf, self.config) if self.is_shared(leaf) else None)
+
+    def replaced(self, name: str, place: Replaceable) -> Iterator[tuple[str, ParallelStyle]]:
+        """A module and the copies that adapters bring of it, all split alike."""
+        leaf = name.rpartition(".")[2]
+        for inside, module in (
+            ("base", place.base),
+            *((f"adapters.{one}", part) for one, part in place.adapters.items()),
+        ):
+            style = self.style_of(leaf, module)
+            if style is not None:
+                yield f"{name}.{inside}", style
 
     def kind_of(self, leaf: str) -> str:
         """Along which axis the matrix is cut."""
@@ -150,34 +164,53 @@ class Split:
         return leaf == "kv_a_proj_with_mqa" or (leaf in ("k_proj", "v_proj") and self.shares_heads)
 
 
-def check_part(name: str, part: nn.Module) -> None:
-    """Raise ConfigError for an adapter that is not split."""
-    if not isinstance(part, Lora):
-        method = getattr(part, "method", type(part).__name__)
-        raise ConfigError(
-            f"parallel.tensor: {name} has an adapter of method={method}, and only lora and dora are split; use "
-            "parallel.fsdp instead"
-        )
-    if part.settings.dropout:
-        raise ConfigError(
-            f"parallel.tensor: lora.dropout={part.settings.dropout} would drop other inputs in each process; use "
-            "lora.dropout=0, or parallel.fsdp instead"
-        )
+LOW_RANK: dict[str, dict[str, Placement]] = {
+    "column": {"lora_A": Replicate(), "lora_B": Shard(0), "magnitude_O": Shard(0)},
+    "row": {"lora_A": Shard(1), "lora_B": Replicate(), "magnitude_O": Replicate()},
+    "alike": {"lora_A": Replicate(), "lora_B": Replicate(), "magnitude_O": Replicate()},
+}
+"""Cuts of what LoRA and DoRA add, by those of the matrix: B and lengths of rows as its rows, A as its columns."""
 
 
-def split_tensors(model: Decoder, mesh: DeviceMesh) -> None:
+def cuts_of(part: nn.Module, kind: str) -> dict[str, Placement]:
+    """How the weights of an adapter beside a matrix are cut. Scales of IA3 are a column, or (feed-forward) a row."""
+    if isinstance(part, Ia3):
+        is_cut = kind == ("row" if part.feedforward else "column")
+        return {"ia3_l": Shard(1 if part.feedforward else 0) if is_cut else Replicate()}
+    own = dict(part.named_parameters())
+    return {name: placement for name, placement in LOW_RANK[kind].items() if name in own}
+
+
+def prompted(name: str, place: AdaptedEmbedding) -> Iterator[tuple[str, ParallelStyle]]:
+    """The embedding by rows of the vocabulary; prompts in every process. Raises ConfigError for an LSTM."""
+    yield f"{name}.base", RowwiseParallel(input_layouts=Replicate())
+    for adapter, part in place.adapters.items():
+        if any(isinstance(module, nn.LSTM) for module in part.modules()):
+            raise ConfigError(
+                "parallel.tensor: ptuning.encoder=lstm has no form over several processes; use ptuning.encoder=mlp, or "
+                "parallel.fsdp instead"
+            )
+        yield f"{name}.adapters.{adapter}", Made()
+
+
+def split_tensors(model: Decoder, mesh: DeviceMesh, *, experts: DeviceMesh | None = None) -> None:
     """Split the weights of `model` in place over the processes of `mesh`.
 
-    Raises ConfigError naming a layer that cannot be split: an adapter other than LoRA, for example.
+    `experts` are the same processes as a part of the mesh over which experts are shared out: what FSDP2 cuts further
+    has to be of one mesh.
+    Raises ConfigError naming a layer that cannot be split: one kept in 4 bits, for example.
     """
+    shared_out = tuple(f"{name}.experts." for name in shared_out_mixtures(model))
     for name, style in styles_of(model, mesh.size()):
-        parallelize_module(model, mesh, {name: style})
+        own = experts if experts is not None and name.startswith(shared_out) else mesh
+        parallelize_module(model, own, {name: style})
     model.__class__ = ShardedHead
 
 
 def styles_of(model: Decoder, size: int) -> list[tuple[str, ParallelStyle]]:
     """How each module of `model` is split over `size` processes. Raises ConfigError as `split_tensors` does."""
     split = Split(model.config, size)
-    places = [f"{name}." for name, module in model.named_modules() if isinstance(module, AdaptedLinear)]
+    whole = (AdaptedLinear, AdaptedEmbedding, Replaceable)  # of which `Split` says also how what is inside is split
+    places = [f"{name}." for name, module in model.named_modules() if isinstance(module, whole)]
     outside = [pair for pair in model.named_modules() if not any(pair[0].startswith(place) for place in places)]
     return [style for name, module in outside for style in split.styles(name, module)]

@@ -3,10 +3,11 @@
 B batch, T place, H heads of this process, K key/value heads of all, D head width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_module, distribute_tensor
@@ -68,24 +69,27 @@ class Shared(ParallelStyle):
         return self.finish(output, mesh)
 
 
-class LowRank(ParallelStyle):
-    """What LoRA adds to a matrix, cut as the matrix is: B, and DoRA's lengths of rows, by rows, or A by columns."""
+class Beside(ParallelStyle):
+    """What an adapter has beside a matrix, its weights cut to fit; it drops the inputs that one process would drop."""
 
-    CUTS: dict[str, tuple[Placement, Placement, Placement]] = {
-        "column": (Replicate(), Shard(0), Shard(0)),
-        "row": (Shard(1), Replicate(), Replicate()),
-        "alike": (Replicate(), Replicate(), Replicate()),
-    }
-
-    def __init__(self, kind: str) -> None:
+    def __init__(self, cuts: Mapping[str, Placement]) -> None:
         super().__init__()
-        self.kind = kind
+        self.cuts = cuts
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        for name, placement in zip(("lora_A", "lora_B", "magnitude_O"), self.CUTS[self.kind], strict=True):
-            if hasattr(module, name):
-                copied(module, name, device_mesh, placement)
+        for name, placement in self.cuts.items():
+            copied(module, name, device_mesh, placement)
+        part: Any = module
+        if hasattr(part, "dropout"):
+            part.dropout = drop_as_one
         return module
+
+
+class Made(ParallelStyle):
+    """A module that makes a tensor out of its weights alone, in every process alike."""
+
+    def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
+        return distribute_module(module, device_mesh, None, None, leave)
 
 
 class Placed(ParallelStyle):
@@ -107,6 +111,18 @@ class Placed(ParallelStyle):
         if self.finish is not None:
             return self.finish(output, mesh)
         return output.redistribute(placements=[self.left]).to_local()
+
+
+def drop_as_one(x: DTensor, share: float, training: bool) -> Tensor:
+    """Dropout whose draws are those of one process: each draws for the whole of `x` and takes what is for its part.
+
+    The processes have to draw alike, as `World.generator` says.
+    """
+    if not training or not share:
+        return x
+    kept = F.dropout(torch.ones(x.shape, dtype=x.dtype, device=x.device), share)
+    own: DTensor = distribute_tensor(kept, x.device_mesh, x.placements, src_data_rank=None)  # None: nothing is sent
+    return x * own
 
 
 def copied(module: nn.Module, name: str, mesh: DeviceMesh, placement: Placement) -> None:

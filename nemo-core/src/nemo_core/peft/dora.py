@@ -43,7 +43,7 @@ class Dora(Lora):
         gain_O = self.gain_O(weight_OI)
         y: Tensor = base(x)
         if self.training and self.settings.dropout:
-            kept = F.dropout(x, self.settings.dropout)
+            kept = self.dropout(x, self.settings.dropout, True)
             plain, update = F.linear(kept, weight_OI), F.linear(F.linear(kept, self.lora_A), self.lora_B) * self.scale
         else:
             bias: Tensor | None = base.bias  # type: ignore[assignment]

@@ -4,7 +4,7 @@ R rank, I input width, O output width.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,9 @@ UNFOLLOWED: dict[str, tuple[Any, ...]] = {
 STARTS = (None, True, False, "gaussian", "orthogonal", "eva")  # those of peft that leave the model's own weights alone
 
 
+Dropout = Callable[[Tensor, float, bool], Tensor]  # input, share that is dropped, whether in training
+
+
 class Lora(nn.Module):
     """A low-rank addition to one linear layer."""
 
@@ -46,6 +49,7 @@ class Lora(nn.Module):
         super().__init__()
         self.settings, self.rank, self.alpha = settings, rank, alpha
         self.scale = alpha / (math.sqrt(rank) if settings.rank_stabilized else rank)
+        self.dropout: Dropout = F.dropout
         weight_OI = base.weight
         self.lora_A = nn.Parameter(weight_OI.new_zeros(rank, base.in_features, device=home(weight_OI)))
         self.lora_B = nn.Parameter(weight_OI.new_zeros(base.out_features, rank, device=home(weight_OI)))
@@ -56,7 +60,7 @@ class Lora(nn.Module):
 
     def low_rank(self, x: Tensor) -> Tensor:
         """B A x, scaled; part of x is dropped in training. [..., I] -> [..., O]."""
-        dropped = F.dropout(x, self.settings.dropout, self.training)
+        dropped = self.dropout(x, self.settings.dropout, self.training)
         return F.linear(F.linear(dropped, self.lora_A), self.lora_B) * self.scale
 
     def forward(self, x: Tensor, base: nn.Module) -> Tensor:

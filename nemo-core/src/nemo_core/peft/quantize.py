@@ -30,14 +30,14 @@ class QuantizedLinear(nn.Module):
     def __init__(self, layer: nn.Linear, packing: Packing) -> None:
         super().__init__()
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.packing = packing
+        self.unpack = packing.unpack  # not the module itself, which a copied model could not copy
         self.packed, self.state = packing.pack(layer.weight.detach())
         self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone(), requires_grad=False)
 
     @property
     def weight(self) -> Tensor:
         """The rounded weight, [O, I]."""
-        return self.packing.unpack(self.packed, self.state)
+        return self.unpack(self.packed, self.state)
 
     def forward(self, x: Tensor) -> Tensor:
         """X @ weight.T + bias."""

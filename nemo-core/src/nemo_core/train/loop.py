@@ -124,7 +124,7 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
     """
     names = names_of(parts.model)
     saver = Saver(folder / "state", kept_states(plan.run), parts.world, select=parts.laid_out.select, names=names)
-    torch.manual_seed(mix(plan.run.seed) ^ parts.world.share_number)  # for dropout; a saved state brings its own
+    torch.manual_seed(mix(plan.run.seed) ^ parts.world.generator)  # for dropout; a saved state brings its own
     account = restore(parts, saver)
     with StopRequest() as stop, Progress(plan.label, total=plan.steps, unit="step") as progress:
         loop = Loop(parts, plan, account, saver=saver, stop=stop, progress=progress)
@@ -326,7 +326,7 @@ def restore(parts: Parts, saver: Saver) -> Account:
     biases = moved_biases(parts.objective, parts.laid_out)
     check_same_model(saved, parts.laid_out.trained_names() | biases.keys(), parts.laid_out.is_complete)
     put_back(parts, saved)
-    restore_rng(saved, parts.world.rank)
+    restore_rng(saved, parts.world.generator * parts.world.num_alike)
     return Account(**{name: value for name, value in saved.facts.items() if name not in (FIGURES, PLAN, NAMES)})
 
 

@@ -1,13 +1,7 @@
-"""Sample answers: what a model says to a few held-out questions, with the likeliest token at every step.
-
-Q questions, T places of the longest question and its answer, E hidden width.
-"""
+"""Sample answers: what a model says to a few held-out questions, with the likeliest token at every step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from ..data.rows import Conversation, Message
 from ..inference import SamplingParams, generate
@@ -16,6 +10,7 @@ from ..model.decoder import Decoder
 from ..parallel.model import ParallelModel
 from ..peft.adapter import prefix_ids
 from ..tokenizer.load import Tokenizer
+from .continuation import likeliest_answers
 from .device import Compute
 
 
@@ -59,35 +54,13 @@ def encode_questions(
     return [ids[-room:] for ids in prompts]
 
 
-@torch.no_grad()
 def answer_in_parts(
     parallel: ParallelModel, tokenizer: Tokenizer, questions: Sequence[Question], *, max_tokens: int, compute: Compute
 ) -> list[str]:
-    """As `answer`, by all processes together, of which none ever has the whole model; the same in each.
-
-    Nothing is kept from one token to the next: each is a forward pass over all of its text.
-    """
+    """As `answer`, by all processes together, of which none ever has the whole model; the same in each."""
     outline = parallel.blueprint
     prompts = encode_questions(outline, tokenizer, questions, max_tokens=max_tokens)
     texts = [[*prefix_ids(outline), *ids] for ids in prompts]
-    starts, length = [len(text) for text in texts], max(map(len, texts)) + max_tokens
-    ended = [False] * len(texts)
-    with parallel.measuring() as model, compute.precision():
-        model.eval()
-        for _ in range(max_tokens):
-            next_Q = likeliest(model, texts, length=length, device=compute.device)
-            parallel.world.copy_first_(next_Q)  # the others' may differ where two tokens are as likely
-            for number, token in enumerate(next_Q.tolist()):
-                ended[number] = ended[number] or token in tokenizer.stop_ids
-                texts[number] += [] if ended[number] else [token]
-            if all(ended):
-                break
-    return [tokenizer.decode(text[start:]).strip() for text, start in zip(texts, starts, strict=True)]
-
-
-def likeliest(model: Decoder, texts: Sequence[Sequence[int]], *, length: int, device: torch.device) -> Tensor:
-    """The token that the model expects next in each text, [Q]; texts are filled up to `length`, unseen by them."""
-    ids_QT = torch.tensor([[*text, *[0] * (length - len(text))] for text in texts], device=device)
-    hidden_QTE: Tensor = model(ids_QT)
-    last_Q = torch.tensor([len(text) - 1 for text in texts], device=device)
-    return model.logits(hidden_QTE[torch.arange(len(texts), device=device), last_Q]).argmax(-1)
+    stop_ids = frozenset(tokenizer.stop_ids)
+    said = likeliest_answers(parallel, texts, stop_ids=stop_ids, max_tokens=max_tokens, compute=compute)
+    return [tokenizer.decode(ids).strip() for ids in said]

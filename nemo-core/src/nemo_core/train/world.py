@@ -26,13 +26,14 @@ class World:
     """This process's number and how many there are.
 
     `data_rank` of `data_size` says which rows of a batch are this process's; processes that share rows (tensor,
-    pipeline and context parallel) have the same.
+    pipeline and context parallel) have the same. `num_alike` neighbours compute the same activations (tensor parallel).
     """
 
     rank: int = 0
     size: int = 1
     data_rank: int | None = None
     data_size: int | None = None
+    num_alike: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -48,6 +49,11 @@ class World:
     def share_number(self) -> int:
         """Which of those parts is this process's; processes that share rows have the same."""
         return self.rank if self.data_rank is None else self.data_rank
+
+    @property
+    def generator(self) -> int:
+        """Whose random numbers this process draws: those that share activations draw alike, the others apart."""
+        return self.rank // self.num_alike
 
     def share(self, batch: Batch) -> Batch:
         """The rows of a global batch that this process computes; possibly none."""

@@ -231,7 +231,7 @@ def dispatch(program: Program, words: list[str]) -> int:
     if name == "doctor":
         from .doctor import report
 
-        return report(program)
+        return report(program.package, resolve(program.doctor) if program.doctor else tuple)
     if name == "schema":
         return print_schema(program, rest)
     command = program.find(name)
