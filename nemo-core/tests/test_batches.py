@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from nemo_core.data.ahead import made_ahead
 from nemo_core.data.batch import IGNORED, micro_batches
 from nemo_core.data.batch_size import BatchSizes
 from nemo_core.data.packing import Example, PackedData, pack, packed_batch
 from nemo_core.data.sampler import Sampler, permute
 from nemo_core.data.windows import Windows, pretrain_data, split_documents
+from nemo_core.foundation.errors import InputError
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 1000])
@@ -55,6 +57,24 @@ def test_a_batch_depends_on_the_step_alone():
     for step in range(50):
         other.batch(step)
     assert torch.equal(one.batch(77).ids_BT, other.batch(77).ids_BT)
+
+
+def test_batches_made_ahead_are_the_same_and_errors_come_when_asked_for():
+    made: list[int] = []
+
+    def make(step: int) -> int:
+        made.append(step)
+        if step == 5:
+            raise InputError("row 5 is damaged")
+        return step * 10
+
+    with made_ahead(make, device="cuda") as batch_of:
+        assert [batch_of(step) for step in (0, 1, 2, 4)] == [0, 10, 20, 40]  # 3 was made in vain
+        with pytest.raises(InputError, match="row 5 is damaged"):
+            batch_of(5)
+    assert sorted(made) == [0, 1, 2, 3, 4, 5]
+    with made_ahead(make, device="cpu") as batch_of:
+        assert batch_of is make
 
 
 def test_micro_batches_are_the_rows_of_the_batch():

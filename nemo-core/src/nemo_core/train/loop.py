@@ -14,6 +14,7 @@ from ..checkpoint.state_names import names_of
 from ..checkpoint.state_settings import StateSettings
 from ..checkpoint.state_step import SavedState
 from ..checkpoint.state_store import FIGURES, NAMES, PLAN
+from ..data.ahead import made_ahead
 from ..data.batch import Batch
 from ..data.sampler import mix
 from ..foundation.errors import ArtifactError, ConfigError
@@ -171,6 +172,7 @@ class Loop:
         self.patience = Patience(**account.patience)
         flops = parts.flops_per_token or parts.model.config.flops_per_token
         self.efficiency = Efficiency(flops, parts.compute, num_processes=parts.world.size)
+        self.batch_of = parts.data.batch
         self.saved_at = time.monotonic()
         self.resumed_at, self.resumed_seconds = time.monotonic(), account.seconds
 
@@ -178,9 +180,10 @@ class Loop:
         """All remaining steps, the last measurement, and the final state."""
         if not self.account.step:
             log.log(0, tokens=0, time_s=0.0, **self.account.before)
-        while self.account.step < self.plan.steps and not self.account.stopped_early:
-            self.one_step(log)
-            self.save_if_due()
+        with made_ahead(self.parts.data.batch, device=self.parts.compute.device.type) as self.batch_of:
+            while self.account.step < self.plan.steps and not self.account.stopped_early:
+                self.one_step(log)
+                self.save_if_due()
         self.account.after = measured(self.parts)
         log.log(self.account.step, **self.figures(), **self.account.after)
         self.save(self.account.after)
@@ -203,7 +206,7 @@ class Loop:
         started, index = time.monotonic(), self.account.step
         self.looked: dict[str, float] = {}
         rate = self.parts.schedule(index)
-        batch = self.parts.data.batch(index)
+        batch = self.batch_of(index)
         waited = time.monotonic() - started
         result = learn(self.parts, self.plan, batch, rate=rate, skip=self.is_bad)
         self.guard.after_step(index + 1)
