@@ -36,7 +36,7 @@ def case(request, tiny_words, tmp_path) -> tuple[list[str], Path]:
 def test_whole_matrices_are_updated_as_natively(case, tmp_path):
     words, native = case
     assert main(["pretrain", *words, MEGATRON, f"output={tmp_path / 'megatron'}"]) == 0
-    assert losses(tmp_path / "megatron") == pytest.approx(losses(native), rel=1e-5)
+    assert losses(tmp_path / "megatron") == pytest.approx(losses(native), rel=5e-5)
     assert_same_state(tmp_path / "megatron", native, 1e-3)
 
 
@@ -63,7 +63,7 @@ def test_a_run_goes_on_with_the_other_implementation(case, tmp_path, monkeypatch
     assert main([*words, f"implementation={ways[0]}"]) == 75
     monkeypatch.setattr(BadSteps, "is_bad", right)
     assert main([*words, f"implementation={ways[1]}"]) == 0
-    assert losses(tmp_path / "model") == pytest.approx(losses(native), rel=1e-5)
+    assert losses(tmp_path / "model") == pytest.approx(losses(native), rel=5e-5)
     assert_same_state(tmp_path / "model", native, 1e-3)
 
 

@@ -186,7 +186,7 @@ def test_training_a_classifier_continues_bit_for_bit(method, words, reviews, tmp
         ([{"text": "a"}], [], r"rows.jsonl:1: no label (keys: text)"),
         ([{"text": "a", "label": "x"}], ["labels=[y,z]"], "class 'x' is none of y, z; name all with labels="),
         ([{"text": "a", "label": "x"}], ["parallel.tensor=2"], "parallel.tensor=2: scoring models are trained on rows"),
-        ([{"text": "a", "label": "x"}], ["lora.quantize=nf4"], "lora.quantize=nf4: the adapter of a scoring model is"),
+        ([{"text": "a", "label": "x"}], ["lora.quantize=nf4"], "lora.quantize=nf4: the adapter is merged in the end"),
         ([{"text": "a", "label": "x"}], ["method=lora", "ema.decay=0.9"], "averages whole models; set it to 0"),
         ([{"text": "", "label": "x"}, {"text": "b", "label": "y"}], [], "rows.jsonl:1: the text has no tokens"),
     ],

@@ -78,7 +78,7 @@ class Composed:
         ("parts=concise", "parts: expected `array | null`, got `str` 'concise'; write parts=[{use: ...}]"),
         ("parts=[concise]", "parts: expected `object`, got `str`; write parts=[{use: ...}]"),
         ("models=runs/chat", "models: expected `object | null`, got `str` 'runs/chat'; write models={NAME: ...}"),
-        ("words=one", "words: expected `array`, got `str` 'one'; write words=[...]"),
+        ("words=one", "words: expected `array`, got `str` 'one'; write a list: words=[one]"),
         ("part=concise", "part: expected `object | null`, got `str` 'concise'; write part={use: ...}"),
     ],
 )

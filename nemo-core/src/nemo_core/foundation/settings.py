@@ -221,17 +221,23 @@ def _remedy(cls: Any, key: Key, text: str, value: Any) -> str:
     if form == "[...]" and isinstance(value, str | int | float | bool):
         return f"; write a list: {name}=[{value}]"
     inner = _dataclass_in(_annotation_at(cls, key)) if wanted == "object" else None
-    if inner is not None:
+    if inner is not None and not _needed(inner):
         return f"; it has settings of its own: {', '.join(f'{name}.{each}' for each in _hints(inner))}"
     return f"; write {name}={form}" if form else ""
+
+
+def _needed(inner: Any) -> list[str]:
+    """Settings of a group that have to be given."""
+    return [row.key for row in describe(inner) if row.default == "required"]
 
 
 def _form(annotation: Any) -> str:
     """How a list, mapping or group of settings is written, as `[{use: ...}]`; nothing for a single value."""
     inner, items = _dataclass_in(annotation), _mapping_values(annotation)
     if inner is not None:
-        needed = [row.key for row in describe(inner) if row.default == "required"]
-        return f"{{{', '.join(f'{name}: ...' for name in needed or list(_hints(inner))[:1])}}}"
+        return f"{{{', '.join(f'{name}: ...' for name in _needed(inner) or list(_hints(inner))[:1])}}}"
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return f"{{{', '.join(f'{one.name}: ...' for one in msgspec.structs.fields(annotation) if one.required)}}}"
     if items is not None:
         return f"{{NAME: {_form(items) or '...'}}}"
     listed = [a for a in _unwrapped(annotation) if typing.get_origin(a) in (list, tuple)]

@@ -39,6 +39,8 @@ class Start:
         """What `weight`, called `name` in the model without adapters, is or will be."""
         if not weight.is_meta:
             return weight.detach()
+        if self.restored:
+            return torch.zeros(weight.shape, dtype=weight.dtype)
         if self.read is None:
             raise ValueError(f"{name} has no numbers yet, and nothing gives them")
         return self.read(name).to(weight.dtype)

@@ -193,10 +193,11 @@ def check_memory(config: ModelConfig, parallel: ParallelSettings) -> None:
     needed = 4 * config.num_parameters // shares * here
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
+        where = f" in {here} processes" if here > 1 else ""
         raise ConfigError(
-            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for the weights alone of "
-            f"{here} process(es), this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*, or share "
-            "it out over more machines with parallel.fsdp"
+            f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for its weights alone"
+            f"{where}, this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*, or share it out over more "
+            "machines with parallel.fsdp"
         )
 
 

@@ -161,7 +161,7 @@ def open_closed_streams() -> None:
 def explained(error: Exception) -> SuiteError | None:
     """What the machine, not the program, has against a file that the caller named; None for anything else."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
-        return DiskFull("no space left for standard output, or another place that this command writes to")
+        return DiskFull("no space left on standard output, or another place that this command writes to; free some")
     if not isinstance(error, OSError) or not isinstance(error.filename, str | bytes):
         return None
     path, why = os.fsdecode(error.filename), error.strerror
