@@ -196,8 +196,8 @@ def check_memory(config: ModelConfig, parallel: ParallelSettings) -> None:
         where = f" in {here} processes" if here > 1 else ""
         raise ConfigError(
             f"a model of {config.num_parameters:,} parameters takes {needed / 2**30:.1f} GiB for its weights alone"
-            f"{where}, this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*, or share it out over more "
-            "machines with parallel.fsdp"
+            f"{where}, this machine has {there / 2**30:.1f} GiB; choose a smaller size or model.*, or share it out "
+            "over more machines with parallel.fsdp"
         )
 
 

@@ -121,14 +121,20 @@ def hold(path: Path) -> IO[Any]:
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - the caller closes it
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except FileNotFoundError:
-            pass
         except BaseException:
             file.close()
             raise
+        if is_still_at(path, file):
+            return file
         file.close()
+
+
+def is_still_at(path: Path, file: IO[Any]) -> bool:
+    """Whether the open `file` is the one that lies at `path` now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_bytes(path: Path, content: bytes) -> None:
