@@ -4,8 +4,8 @@
 
 trains llama3.2-1b whole and the first eight layers of llama3-8b (all of it, with gradients and moments in float32,
 needs more than 80 GiB), as they are and compiled, and lets llama3.2-1b answer 1, 16 and 64 prompts. Contestants have
-equal weights and batches; seconds are medians on the clock, waited for. The share is that of the device's dense bfloat16
-peak, causal attention counted at half. Rows are added to the file under a heading with date and device.
+equal weights and batches; seconds are medians on the clock, waited for. The share is that of the device's dense
+bfloat16 peak, causal attention counted at half. Rows are added to the file under a heading with date and device.
 `--device cpu --size nano --rows 1 --length 64` rehearses it anywhere.
 """
 
