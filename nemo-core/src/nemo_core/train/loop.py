@@ -136,7 +136,9 @@ def train(parts: Parts, plan: Plan, folder: Path, *, begin: Callable[[], dict[st
             check_measured(plan.run, account.before)
             account.begun = True
             loop.save(account.before)
-        with MetricsLogOfFirst(parts.world, folder, account.step, plan.run) as log:
+        is_over = account.step >= plan.steps or account.stopped_early
+        looks = int(account.stopped_early) if is_over else None
+        with MetricsLogOfFirst(parts.world, folder, account.step, plan.run, looks=looks) as log:
             loop.run(log)
     return account
 
@@ -367,8 +369,8 @@ def check_same_model(saved: SavedState, trained: set[str], complete: bool) -> No
 class MetricsLogOfFirst:
     """The metrics log of the first process; in the others, nothing is written."""
 
-    def __init__(self, world: World, folder: Path, step: int, run: RunSettings) -> None:
-        options = {"tensorboard": run.tensorboard, "trackers": run.trackers, "config": to_plain(run)}
+    def __init__(self, world: World, folder: Path, step: int, run: RunSettings, *, looks: int | None) -> None:
+        options = {"tensorboard": run.tensorboard, "trackers": run.trackers, "config": to_plain(run), "looks": looks}
         self._log = MetricsLog(folder, resumed_at=step, **options) if world.is_first else None
 
     def log(self, step: int, **values: float) -> None:

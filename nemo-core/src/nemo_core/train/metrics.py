@@ -16,7 +16,8 @@ FILE = "metrics.jsonl"
 class MetricsLog:
     """Appends rows to `folder`/metrics.jsonl and gives them to trackers (TensorBoard unless `tensorboard` is false).
 
-    A run that continues after `resumed_at` steps first drops the rows of later steps: they are about to come again.
+    A run that continues after `resumed_at` steps first drops the rows of later steps: they are about to come again. So
+    is the row that ends a run, where all steps were done (`looks`: the measurements that were logged at the last one).
     """
 
     def __init__(
@@ -24,12 +25,14 @@ class MetricsLog:
         folder: Path,
         *,
         resumed_at: int = 0,
+        looks: int | None = None,
         tensorboard: bool = True,
         trackers: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = folder / FILE
         kept = [row for row in read_metrics(self.path) if row["step"] <= resumed_at] if resumed_at else []
+        kept = kept if looks is None else without_the_end(kept, resumed_at, looks)
         folder.mkdir(parents=True, exist_ok=True)
         atomic.write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._handle = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open for as long as the run
@@ -73,6 +76,17 @@ class MetricsLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def without_the_end(rows: Sequence[dict[str, Any]], last: int, looks: int) -> list[dict[str, Any]]:
+    """The rows but those of step `last` that hold no loss of a step, beyond the first `looks` of them."""
+    kept, found = [], 0
+    for row in rows:
+        is_measured = row["step"] == last and "loss" not in row
+        found += is_measured
+        if not is_measured or found <= looks:
+            kept.append(row)
+    return kept
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
