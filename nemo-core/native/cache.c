@@ -2,6 +2,7 @@
 
    N tokens, D head width, R turned features, S positions of the cache. */
 #include "share.h"
+#include "turn.h"
 #include "vector.h"
 
 typedef struct {
@@ -10,21 +11,14 @@ typedef struct {
     int64_t stride, tokens, heads, width, turned;
 } Turn;
 
-static void turn_head(float *x_D, const float *cos_R, const float *sin_R, int64_t turned) {
-    int64_t half = turned / 2;
-    for (int64_t i = 0; i < half; i++) {
-        float first = x_D[i], second = x_D[i + half];
-        x_D[i] = first * cos_R[i] - second * sin_R[i];
-        x_D[i + half] = second * cos_R[i + half] + first * sin_R[i + half];
-    }
-}
-
 static void turn_rows(const void *task, int64_t first, int64_t last) {
     const Turn *turn = task;
     for (int64_t token = first; token < last; token++)
-        for (int64_t head = 0; head < turn->heads; head++)
-            turn_head(turn->x + token * turn->stride + head * turn->width, turn->cos_NR + token * turn->turned,
-                      turn->sin_NR + token * turn->turned, turn->turned);
+        for (int64_t head = 0; head < turn->heads; head++) {
+            float *x_D = turn->x + token * turn->stride + head * turn->width;
+            int64_t table = token * turn->turned;
+            turn_head(x_D, x_D, turn->cos_NR + table, turn->sin_NR + table, turn->turned, 1.0f);
+        }
 }
 
 /* x -> x * cos + (-second half, first half) * sin of the first R features of every head, in place (Su et al. 2021). */

@@ -4,6 +4,8 @@
 
 #include "vector.h"
 
+enum { SILU, GELU_TANH, GELU, RELU2 }; /* kinds of activation */
+
 /* e**x = 2**n e**r with n = round(x / ln 2): ln 2 in two parts keeps r exact (Cody and Waite 1980), e**r is its Taylor
    polynomial of degree 7, whose remainder is below 1e-8 for |r| <= ln 2 / 2. NaN stays NaN. */
 static inline Floats exponential(Floats x) {

@@ -4,8 +4,6 @@
 #include "functions.h"
 #include "share.h"
 
-enum { SILU, GELU_TANH, GELU, RELU2 };
-
 typedef struct {
     const float *x_NF;
     float *y_NF;

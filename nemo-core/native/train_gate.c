@@ -2,8 +2,6 @@
 #include "functions.h"
 #include "share.h"
 
-enum { SILU, GELU_TANH, GELU, RELU2 };
-
 typedef struct {
     const float *gate_I, *up_I, *pull_I;
     float *wide_I, *grad_gate_I, *grad_up_I;

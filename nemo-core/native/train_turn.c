@@ -2,6 +2,7 @@
 
    B batch, T position, H heads, D head width, R turned features, all of them even. */
 #include "share.h"
+#include "turn.h"
 #include "vector.h"
 
 typedef struct {
@@ -11,24 +12,15 @@ typedef struct {
     float sign;
 } Turn;
 
-static void turn_head(const Turn *turn, const float *x_D, float *y_D, const float *cos_R, const float *sin_R) {
-    int64_t half = turn->turned / 2;
-    float sign = turn->sign;
-    for (int64_t i = 0; i < half; i++) {
-        float first = x_D[i], second = x_D[i + half];
-        y_D[i] = first * cos_R[i] - second * (sign * sin_R[i]);
-        y_D[i + half] = second * cos_R[i + half] + first * (sign * sin_R[i + half]);
-    }
-    for (int64_t i = turn->turned; i < turn->width; i++) y_D[i] = x_D[i];
-}
-
 static void turn_rows(const void *task, int64_t first, int64_t last) {
     const Turn *turn = task;
     for (int64_t row = first; row < last; row++) {
         int64_t table = row % turn->places * turn->turned;
         for (int64_t head = 0; head < turn->heads; head++) {
-            int64_t at = (row * turn->heads + head) * turn->width;
-            turn_head(turn, turn->x_BTHD + at, turn->y_BTHD + at, turn->cos_TR + table, turn->sin_TR + table);
+            int64_t at = (row * turn->heads + head) * turn->width, turned = turn->turned;
+            const float *cos_R = turn->cos_TR + table, *sin_R = turn->sin_TR + table;
+            turn_head(turn->x_BTHD + at, turn->y_BTHD + at, cos_R, sin_R, turned, turn->sign);
+            for (int64_t i = at + turned; i < at + turn->width; i++) turn->y_BTHD[i] = turn->x_BTHD[i];
         }
     }
 }

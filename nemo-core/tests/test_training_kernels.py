@@ -23,7 +23,7 @@ from nemo_core.model.masks import block_causal, causal_window
 from nemo_core.model.mlp import ACTIVATIONS
 from nemo_core.model.norm import RMSNorm
 from nemo_core.native import training
-from nemo_core.native.library import FOLDER
+from nemo_core.native.library import FOLDER, GATES
 from nemo_core.train.objective import losses_and_slopes_, next_token_loss
 
 SWEEP = Path(__file__).parent / "workers/training_sweep.py"
@@ -67,7 +67,7 @@ def test_the_norm_is_as_exact_as_torchs_both_ways(count, width, seed):
 
 
 @settings(deadline=None, max_examples=25)
-@given(rows, widths, st.sampled_from(sorted(training.GATES)))
+@given(rows, widths, st.sampled_from(sorted(GATES)))
 def test_gates_are_as_exact_as_torchs_both_ways_also_for_very_large_and_small_inputs(count, width, name):
     gate, up, pull = (drawn(count, width, seed=seed) for seed in range(3))
     gate[0, 0] = -200.0 if width % 2 else 200.0
@@ -75,7 +75,7 @@ def test_gates_are_as_exact_as_torchs_both_ways_also_for_very_large_and_small_in
     def plain(gate, up):
         return ACTIVATIONS[name](gate) * up
 
-    kind, wide = training.GATES[name], training.gate(gate, up, training.GATES[name])
+    kind, wide = GATES[name], training.gate(gate, up, GATES[name])
     ours = [*training.gate_back_(gate, up, pull.clone(), kind)]
     assert torch.equal(ours.pop(), wide)
     exact = both_ways(plain, [gate.double(), up.double()], pull)

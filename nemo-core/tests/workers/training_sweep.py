@@ -6,7 +6,7 @@ import os
 import torch
 
 from nemo_core.native import training
-from nemo_core.native.library import declared
+from nemo_core.native.library import GATES, declared
 
 
 def told(*answers: torch.Tensor) -> None:
@@ -22,7 +22,7 @@ def sweep(rows: int, width: int, draw: torch.Generator) -> None:
     scale = torch.randn(width, generator=draw)
     y, inverse = training.norm(x, scale, 1e-6)
     told(y, inverse, *training.norm_back(x, scale, inverse, grad))
-    for kind in training.GATES.values():
+    for kind in GATES.values():
         told(training.gate(x, up, kind), *training.gate_back_(x, up, grad.clone(), kind))
     heads = torch.randn(2, rows, 3, 2 * width + 1, generator=draw)
     angle = torch.randn(rows, 2 * width, generator=draw)

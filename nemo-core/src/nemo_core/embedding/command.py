@@ -25,6 +25,7 @@ from ..train.ema import Ema
 from ..train.loop import Parts, train
 from ..train.session import (
     TrainResult,
+    check_average,
     figures,
     make_optimizer,
     make_plan,
@@ -96,6 +97,7 @@ def assemble(
 ) -> tuple[Parts, TextEncoder]:
     """Model, data and the rest. Raises InputError or ConfigError where they do not fit each other."""
     only_data_parallel(settings.parallel, "embedding models")
+    check_average(settings.ema, settings.method)
     size = min(settings.batch_size, len(pairs))
     if size < world.size:
         raise ConfigError(f"batch_size={settings.batch_size} of {len(pairs)} pairs is less than one for each process")

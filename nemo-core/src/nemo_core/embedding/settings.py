@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ..foundation.errors import ConfigError
 from ..peft.settings import LEARNING_RATES, MergedAdapterChoice
 from ..train.settings import Device, Dtype, TuningSettings
 
@@ -72,11 +71,6 @@ class TrainEmbeddingSettings(TuningSettings, MergedAdapterChoice, EmbeddingTask)
     ] = 0
     sequence_length: Annotated[int, Meta(ge=2, description="tokens of a text; longer ones are cut")] = 256
     learning_rate: Annotated[float, Meta(ge=0, description="highest learning rate; 0: what suits the method")] = 0.0
-
-    def __post_init__(self) -> None:
-        MergedAdapterChoice.__post_init__(self)
-        if self.ema.decay and self.method != "full":
-            raise ConfigError(f"ema.decay={self.ema.decay} averages whole models; set it to 0, or use method=full")
 
     @property
     def peak_learning_rate(self) -> float:

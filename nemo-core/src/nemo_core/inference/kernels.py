@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import Activation
 from ..native.library import COUNT, PLACE, REAL, at, declared, parallel_region
+from ..native.library import GATES as GATES
 from ..native.library import take as take
 
-GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
 FIELDS: dict[str, list[Any]] = {
     "rms_norm": [*[PLACE] * 4, *[COUNT] * 4, REAL],
     "layer_norm": [*[PLACE] * 4, *[COUNT] * 4, REAL],

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from ..config import Activation, ModelConfig
 from ..native import training
+from ..native.library import GATES
 from .linear import Linear, is_plain, product
 
 
@@ -40,7 +41,7 @@ class GatedMLP(nn.Module):
     def __init__(self, config: ModelConfig, width: int | None = None) -> None:
         super().__init__()
         hidden, wide, bias = config.hidden_size, width or config.ffn_size, config.mlp_bias
-        self.activation, self.kind = ACTIVATIONS[config.activation], training.GATES[config.activation]
+        self.activation, self.kind = ACTIVATIONS[config.activation], GATES[config.activation]
         self.gate_proj = Linear(hidden, wide, bias=bias)
         self.up_proj = Linear(hidden, wide, bias=bias)
         self.down_proj = Linear(wide, hidden, bias=bias)

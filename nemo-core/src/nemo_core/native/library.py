@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..config import Activation
 from ..foundation import compiled
 
 FOLDER = Path(__file__).resolve().parent
+GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
+"""Kinds of activation, as functions.h numbers them."""
 PLACE, COUNT, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
 

@@ -14,10 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import Activation
 from .library import COUNT, PLACE, REAL, at, declared, parallel_region
 
-GATES: dict[Activation, int] = {"silu": 0, "gelu_tanh": 1, "gelu": 2, "relu2": 3}
 ROWS_OF_A_SUM = 64  # as train_norm.c has it
 SIGNATURES: dict[str, list[Any]] = {
     "set_threads": [PLACE, COUNT],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from . import lora
 from .lora import Lora
 from .method import Start, home
-from .places import places
+from .places import frozen_modules, parts
 from .settings import LoraSettings
 
 PEFT_TYPE = "LORA"
@@ -62,11 +62,12 @@ class Dora(Lora):
 def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Start) -> None:
     """As LoRA; lengths start as those of the weights."""
     lora.attach(model, settings, adapter=adapter, start=start, kind=Dora)
-    for name, place in places(model).items():
-        part = dict(place.adapters.items()).get(adapter)
-        if isinstance(part, Dora) and not start.restored:
-            weight_OI: Tensor = place.base.weight  # type: ignore[assignment]
-            part.magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
+    if start.restored:
+        return
+    frozen = dict(frozen_modules(model))
+    for name, part in parts(model, adapter).items():
+        weight_OI: Any = frozen[name].weight
+        part.magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
 
 
 def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..train.ema import Ema
 from ..train.loop import Parts, train
 from ..train.session import (
     TrainResult,
+    check_average,
     figures,
     make_optimizer,
     make_plan,
@@ -92,8 +93,7 @@ def run(settings: ScoringSettings, source: Path, label: str, prepare: Prepare, *
 def assemble(settings: ScoringSettings, prepare: Prepare, world: World = ALONE) -> Run:
     """Model, data and the rest. Raises InputError or ConfigError where they do not fit each other."""
     only_data_parallel(settings.parallel, "scoring models")
-    if settings.ema.decay and settings.method != "full":
-        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    check_average(settings.ema, settings.method)
     compute = choose_compute(settings)
     folder = check_folder(settings.model)
     tokenizer = load_tokenizer(folder)

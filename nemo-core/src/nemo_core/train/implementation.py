@@ -8,7 +8,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..checkpoint.folder import load_model, open_model
+from ..checkpoint.folder import load_config, load_model
+from ..checkpoint.source import ModelFolder
 from ..config import ModelConfig
 from ..foundation.backend import Backend, load_backend
 from ..foundation.errors import ConfigError
@@ -101,11 +102,11 @@ def new_model(settings: PretrainSettings, config: ModelConfig, *, world: World, 
 def outline_or_model(
     settings: PretrainSettings | SftSettings, folder: Path, *, world: World, device: torch.device
 ) -> Decoder:
-    """The model of a folder; only its shape where no process will hold all of it, as each reads its own.
+    """The model of a checked folder; only its shape where no process will hold all of it, as each reads its own.
 
     Weights that are to be kept in four bits are read whole: they are shared out once they are rounded.
     """
-    config = open_model(folder).config
+    config = load_config(folder)
     if is_whole(settings, config, world) or (isinstance(settings, SftSettings) and settings.is_quantized):
         return load_model(folder, device=device)
     return outline(config).eval()
@@ -117,8 +118,8 @@ def is_whole(settings: PretrainSettings | SftSettings, config: ModelConfig, worl
 
 
 def first_weights(settings: PretrainSettings | SftSettings, model: Decoder) -> Callable[[str], Tensor]:
-    """Canonical tensors by name, of the folder that a run begins with or of the new model."""
+    """Canonical tensors by name, of the folder (checked by then) that a run begins with, or of the new model."""
     folder = settings.model if isinstance(settings, SftSettings) else settings.continue_from
     if folder is not None:
-        return open_model(folder, to_compute=True).canonical
+        return ModelFolder(folder, load_config(folder), to_compute=True).canonical
     return DrawnWeights(model, model.config, seed=settings.seed)

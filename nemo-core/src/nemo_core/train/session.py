@@ -131,6 +131,12 @@ def shared_draft(
         world.wait()
 
 
+def check_average(ema: EmaSettings, method: str) -> None:
+    """Raise ConfigError where the average of a model is wanted of which an adapter alone learns."""
+    if ema.decay and method != "full":
+        raise ConfigError(f"ema.decay={ema.decay} averages whole models; set it to 0, or use method=full")
+
+
 def only_data_parallel(parallel: ParallelSettings, what: str) -> None:
     """Raise ConfigError for a layout in which models of the kind `what` are not trained."""
     for name in ("fsdp", "tensor", "pipeline", "context", "expert"):

@@ -25,6 +25,7 @@ from ..data.sampler import Sampler
 from ..foundation import atomic
 from ..foundation.errors import ConfigError
 from ..model.decoder import Decoder
+from ..parallel.filling import is_outline
 from ..parallel.model import ParallelModel, Whole
 from ..peft.adapter import DEFAULT, add_adapter, prefix_ids
 from ..peft.folder import save_adapter, stored_tensors
@@ -40,6 +41,7 @@ from .objective import next_token_loss
 from .samples import Question, answer, answer_in_parts, choose_questions
 from .session import (
     TrainResult,
+    check_average,
     figures,
     make_ema,
     make_optimizer,
@@ -106,7 +108,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
     model = outline_or_model(settings, folder, world=world, device=compute.device)
     check_fit(settings, model, tokenizer)
     if settings.method != "full":
-        read = first_weights(settings, model)
+        read = first_weights(settings, model) if is_outline(model) else None
         add_adapter(model, settings.method, settings.chosen, seed=settings.seed, encode=tokenizer.encode, read=read)
         stored_tensors(model, DEFAULT)  # raises now, not after training, where the adapter could not be written
     conversations = load_conversations(settings, tokenizer, prefix=prefix_ids(model))
@@ -132,8 +134,7 @@ def assemble(settings: SftSettings, world: World = ALONE) -> Tuning:
 def check_fit(settings: SftSettings, model: Decoder, tokenizer: Tokenizer) -> None:
     """Raise unless the tokenizer belongs to the model, rows fit its positions, and an average can be kept."""
     check_vocabulary(settings.model, model.config, tokenizer)
-    if settings.ema.decay and settings.method != "full":
-        raise ConfigError(f"ema.decay={settings.ema.decay} averages whole models; set it to 0, or use method=full")
+    check_average(settings.ema, settings.method)
     if settings.implementation != "native" and settings.method != "full":
         raise ConfigError(
             f"method={settings.method} needs implementation=native: megatron.core's joined matrices take no adapters "
