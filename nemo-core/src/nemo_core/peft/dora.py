@@ -67,7 +67,8 @@ def attach(model: nn.Module, settings: LoraSettings, *, adapter: str, start: Sta
     frozen = dict(frozen_modules(model))
     for name, part in parts(model, adapter).items():
         weight_OI: Any = frozen[name].weight
-        part.magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
+        magnitude_O: Any = part.magnitude_O
+        magnitude_O.data.copy_(start.numbers(f"{name}.weight", weight_OI).norm(dim=1))
 
 
 def describe(settings: LoraSettings, names: Mapping[str, str], *, model: nn.Module) -> dict[str, Any]:

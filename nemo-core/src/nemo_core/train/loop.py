@@ -174,7 +174,7 @@ class Loop:
         self.patience = Patience(**account.patience)
         flops = parts.flops_per_token or parts.model.config.flops_per_token
         self.efficiency = Efficiency(flops, parts.compute, num_processes=parts.world.size)
-        self.batch_of = parts.data.batch
+        self.batch_of: Callable[[int], Batch] = parts.data.batch
         self.saved_at = time.monotonic()
         self.resumed_at, self.resumed_seconds = time.monotonic(), account.seconds
 
